@@ -1,0 +1,236 @@
+//! Facts about a logical port that the node needs to plug it.
+//!
+//! The compiler writes them into `Logical_Switch_Port.external_ids`; ovn-northd copies those to
+//! `Port_Binding.external_ids` (ovn-architecture(7)), where the node agent reads them. So a pod
+//! needs no write to the Kubernetes API, and the node no access to it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
+
+/// The unit of the cluster that owns a row (`pod/ns/name`, `node/name`, `vpc/name`).
+pub const OWNER: &str = "meridian/owner";
+/// Stable key of a row, unique within its table.
+pub const KEY: &str = "meridian/key";
+/// The cluster a row belongs to, where several share a Northbound database.
+pub const CLUSTER: &str = "meridian/cluster";
+
+const KIND: &str = "meridian/kind";
+const MAC: &str = "meridian/mac";
+const IPS: &str = "meridian/ips";
+const GATEWAYS: &str = "meridian/gateways";
+const ROUTES: &str = "meridian/routes";
+const MTU: &str = "meridian/mtu";
+const UID: &str = "meridian/uid";
+
+/// What a logical port connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PortKind {
+    /// A pod's interface, plugged by the CNI plugin.
+    Pod,
+    /// The host's own leg in a VPC, plugged by the node agent.
+    Management,
+}
+
+/// A route the plugged interface needs beside its default route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Where to.
+    pub destination: IpNetwork,
+    /// The next hop, an address of the port's router.
+    pub via: IpAddr,
+}
+
+/// Everything the node needs to know of a logical port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortFacts {
+    /// What the port connects.
+    pub kind: PortKind,
+    /// The interface's MAC address, as in `addresses` (`0a:58:0a:f4:00:05`).
+    pub mac: String,
+    /// Addresses with the prefix length of their switch.
+    pub ips: Vec<IpNetwork>,
+    /// Default gateways, at most one per family.
+    pub gateways: Vec<IpAddr>,
+    /// Routes beside the default route.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Route>,
+    /// MTU in bytes, when the cluster fixes one; otherwise the node derives it from its uplink.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u16>,
+    /// UID of the pod the port was made for; none for a management port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+}
+
+/// Why `external_ids` do not describe a port of Meridian's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PortFactsError {
+    /// A key is absent.
+    #[error("external_ids has no {0}")]
+    Missing(&'static str),
+    /// A key is there but does not parse.
+    #[error("external_ids:{key} is {value:?}: {reason}")]
+    Malformed {
+        /// The key.
+        key: &'static str,
+        /// What it holds.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl PortFacts {
+    /// The `external_ids` that carry these facts.
+    pub fn to_external_ids(&self) -> BTreeMap<&'static str, String> {
+        let mut ids = BTreeMap::new();
+        let kind = match self.kind {
+            PortKind::Pod => "pod",
+            PortKind::Management => "management",
+        };
+        ids.insert(KIND, kind.to_owned());
+        ids.insert(MAC, self.mac.clone());
+        ids.insert(IPS, words(&self.ips));
+        ids.insert(GATEWAYS, words(&self.gateways));
+        if !self.routes.is_empty() {
+            ids.insert(ROUTES, words(&self.routes));
+        }
+        if let Some(mtu) = self.mtu {
+            ids.insert(MTU, mtu.to_string());
+        }
+        if let Some(uid) = &self.uid {
+            ids.insert(UID, uid.clone());
+        }
+        ids
+    }
+
+    /// Reads the facts back; `get` looks a key up in `external_ids`.
+    pub fn from_external_ids<'a>(
+        get: impl Fn(&str) -> Option<&'a str>,
+    ) -> Result<Self, PortFactsError> {
+        let kind = match get(KIND).ok_or(PortFactsError::Missing(KIND))? {
+            "pod" => PortKind::Pod,
+            "management" => PortKind::Management,
+            other => return Err(malformed(KIND, other, "neither pod nor management")),
+        };
+        let mac = get(MAC).ok_or(PortFactsError::Missing(MAC))?.to_owned();
+        let ips = parse_words(IPS, get(IPS).ok_or(PortFactsError::Missing(IPS))?)?;
+        let gateways = parse_words(GATEWAYS, get(GATEWAYS).unwrap_or_default())?;
+        let routes = parse_words(ROUTES, get(ROUTES).unwrap_or_default())?;
+        let mtu = get(MTU)
+            .map(|text| text.parse().map_err(|e| malformed(MTU, text, e)))
+            .transpose()?;
+        Ok(Self {
+            kind,
+            mac,
+            ips,
+            gateways,
+            routes,
+            mtu,
+            uid: get(UID).map(str::to_owned),
+        })
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.destination, self.via)
+    }
+}
+
+impl std::str::FromStr for Route {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (destination, via) = text
+            .split_once('=')
+            .ok_or("a route is written destination=gateway")?;
+        Ok(Self {
+            destination: destination.parse().map_err(|e| format!("{e}"))?,
+            via: via.parse().map_err(|e| format!("{e}"))?,
+        })
+    }
+}
+
+fn words<T: fmt::Display>(items: &[T]) -> String {
+    items
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn parse_words<T: std::str::FromStr<Err: fmt::Display>>(
+    key: &'static str,
+    text: &str,
+) -> Result<Vec<T>, PortFactsError> {
+    text.split_whitespace()
+        .map(|word| word.parse().map_err(|e| malformed(key, text, e)))
+        .collect()
+}
+
+fn malformed(key: &'static str, value: &str, reason: impl fmt::Display) -> PortFactsError {
+    PortFactsError::Malformed {
+        key,
+        value: value.to_owned(),
+        reason: reason.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> PortFacts {
+        PortFacts {
+            kind: PortKind::Pod,
+            mac: "0a:58:0a:f4:00:05".into(),
+            ips: vec![
+                "10.244.0.5/24".parse().unwrap(),
+                "fd00:10:244::5/64".parse().unwrap(),
+            ],
+            gateways: vec![
+                "10.244.0.1".parse().unwrap(),
+                "fd00:10:244::1".parse().unwrap(),
+            ],
+            routes: vec![Route {
+                destination: "10.96.0.0/16".parse().unwrap(),
+                via: "10.244.0.1".parse().unwrap(),
+            }],
+            mtu: Some(1400),
+            uid: Some("1b4e28ba".into()),
+        }
+    }
+
+    #[test]
+    fn facts_survive_external_ids() {
+        let ids = facts().to_external_ids();
+        let read = PortFacts::from_external_ids(|key| ids.get(key).map(String::as_str));
+        assert_eq!(read, Ok(facts()));
+    }
+
+    #[test]
+    fn external_ids_are_readable_to_a_person() {
+        let ids = facts().to_external_ids();
+        assert_eq!(ids["meridian/ips"], "10.244.0.5/24 fd00:10:244::5/64");
+        assert_eq!(ids["meridian/routes"], "10.96.0.0/16=10.244.0.1");
+    }
+
+    #[test]
+    fn a_malformed_address_names_its_key() {
+        let mut ids = facts().to_external_ids();
+        ids.insert("meridian/ips", "10.244.0.300/24".into());
+        let error = PortFacts::from_external_ids(|key| ids.get(key).map(String::as_str));
+        assert!(
+            error
+                .unwrap_err()
+                .to_string()
+                .starts_with("external_ids:meridian/ips is")
+        );
+    }
+}
