@@ -1,0 +1,70 @@
+//! What a line of `generated/` expands to.
+
+/// A module with the names of a table and its columns, and a struct for its rows.
+macro_rules! table {
+    (
+        $(#[$meta:meta])*
+        $name:ident in $module:ident = $table:literal {
+            $(
+                $(#[$column_meta:meta])*
+                $constant:ident $field:ident: $type:ty = $column:literal,
+            )*
+        }
+    ) => {
+        #[doc = concat!("The names of `", $table, "` and its columns.")]
+        pub mod $module {
+            #[doc = concat!("The table `", $table, "`.")]
+            pub const TABLE: &str = $table;
+            $(
+                #[doc = concat!("The column `", $column, "`.")]
+                pub const $constant: &str = $column;
+            )*
+        }
+    };
+}
+
+/// An enumeration of texts that tolerates values a newer schema may have added.
+macro_rules! text_enum {
+    (
+        $(#[$meta:meta])*
+        $name:ident { $($variant:ident = $text:literal,)* }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name {
+            $(
+                #[doc = concat!("`", $text, "`")]
+                $variant,
+            )*
+            /// A value the schema this was generated from does not know.
+            Other(String),
+        }
+
+        impl $name {
+            /// The value as the database spells it.
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$variant => $text,)*
+                    Self::Other(text) => text,
+                }
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                match text {
+                    $($text => Self::$variant,)*
+                    other => Self::Other(other.to_owned()),
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+pub(crate) use {table, text_enum};
