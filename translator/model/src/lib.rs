@@ -1,1 +1,19 @@
-//! (being written)
+//! The cluster as the compiler sees it: slim, typed, with the joins it needs kept up to date.
+//!
+//! Whoever watches Kubernetes (or a folder of manifests) turns what it sees into [`Event`]s;
+//! [`Cluster::apply`] folds them in and says which objects really changed.
+//!
+//! This crate does no I/O, knows neither kube nor OVSDB, and judges nothing: an object that makes
+//! no sense is stored as it came, and the compiler reports it.
+
+mod cluster;
+mod intern;
+mod object;
+#[cfg(any(test, feature = "test-support"))]
+pub mod test_support;
+
+pub use cluster::{Cluster, Event};
+pub use intern::Interner;
+pub use object::{
+    Key, Kind, Labels, Name, Namespace, Node, Object, Phase, Pod, PodKey, Timestamp,
+};

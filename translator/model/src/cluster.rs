@@ -1,0 +1,192 @@
+//! The objects of the cluster and the joins between them, folded from events.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::{Interner, Key, Kind, Name, Namespace, Node, Object, Pod, PodKey};
+
+/// Something that was seen to happen to the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The object is now like this.
+    Apply(Object),
+    /// The object is gone.
+    Delete(Key),
+    /// A full list: everything of the kind that is not in it is gone.
+    Replace(Kind, Vec<Object>),
+}
+
+/// The current objects, with joins kept incrementally.
+#[derive(Debug, Default)]
+pub struct Cluster {
+    nodes: BTreeMap<Name, Arc<Node>>,
+    namespaces: BTreeMap<Name, Arc<Namespace>>,
+    pods: HashMap<PodKey, Arc<Pod>>,
+    pods_on: HashMap<Name, BTreeSet<PodKey>>,
+    names: Interner,
+}
+
+impl Cluster {
+    /// Folds an event in and returns the objects that are different now. Out of order, repeated
+    /// and contradictory events are fine: the last word on an object counts.
+    pub fn apply(&mut self, event: Event) -> Vec<Key> {
+        match event {
+            Event::Apply(object) => self.put(object).into_iter().collect(),
+            Event::Delete(key) => self.remove(key).into_iter().collect(),
+            Event::Replace(kind, objects) => self.replace(kind, objects),
+        }
+    }
+
+    /// A node.
+    pub fn node(&self, name: &str) -> Option<&Arc<Node>> {
+        self.nodes.get(name)
+    }
+
+    /// A namespace.
+    pub fn namespace(&self, name: &str) -> Option<&Arc<Namespace>> {
+        self.namespaces.get(name)
+    }
+
+    /// A pod.
+    pub fn pod(&self, key: &PodKey) -> Option<&Arc<Pod>> {
+        self.pods.get(key)
+    }
+
+    /// All nodes by name.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = &Arc<Node>> {
+        self.nodes.values()
+    }
+
+    /// All namespaces by name.
+    pub fn namespaces(&self) -> impl ExactSizeIterator<Item = &Arc<Namespace>> {
+        self.namespaces.values()
+    }
+
+    /// All pods, in no particular order.
+    pub fn pods(&self) -> impl ExactSizeIterator<Item = &Arc<Pod>> {
+        self.pods.values()
+    }
+
+    /// The pods that name a node, whether or not that node exists, sorted.
+    pub fn pods_on<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a PodKey> + use<'a> {
+        self.pods_on.get(node).into_iter().flatten()
+    }
+
+    fn put(&mut self, object: Object) -> Option<Key> {
+        match object {
+            Object::Node(node) => self.put_node(node),
+            Object::Namespace(namespace) => self.put_namespace(namespace),
+            Object::Pod(pod) => self.put_pod(pod),
+        }
+    }
+
+    fn put_node(&mut self, mut node: Node) -> Option<Key> {
+        if self.nodes.get(&node.name).is_some_and(|old| **old == node) {
+            return None;
+        }
+        self.names.share(&mut node.name);
+        for (key, value) in node.labels.iter_mut() {
+            self.names.share(key);
+            self.names.share(value);
+        }
+        let name = node.name.clone();
+        self.nodes.insert(name.clone(), Arc::new(node));
+        Some(Key::Node(name))
+    }
+
+    fn put_namespace(&mut self, mut namespace: Namespace) -> Option<Key> {
+        let old = self.namespaces.get(&namespace.name);
+        if old.is_some_and(|old| **old == namespace) {
+            return None;
+        }
+        self.names.share(&mut namespace.name);
+        let name = namespace.name.clone();
+        self.namespaces.insert(name.clone(), Arc::new(namespace));
+        Some(Key::Namespace(name))
+    }
+
+    fn put_pod(&mut self, mut pod: Pod) -> Option<Key> {
+        let old = self.pods.get(&pod.key()).cloned();
+        if old.as_ref().is_some_and(|old| **old == pod) {
+            return None;
+        }
+        self.names.share(&mut pod.namespace);
+        if let Some(old) = &old {
+            pod.name = old.name.clone();
+        }
+        if let Some(node) = &mut pod.node {
+            self.names.share(node);
+        }
+        // Pods of one workload repeat each other's labels.
+        for (key, value) in pod.labels.iter_mut() {
+            self.names.share(key);
+            self.names.share(value);
+        }
+        let key = pod.key();
+        if let Some(old) = old
+            && old.node != pod.node
+        {
+            self.leave(&old);
+        }
+        if let Some(node) = &pod.node {
+            self.pods_on
+                .entry(node.clone())
+                .or_default()
+                .insert(key.clone());
+        }
+        self.pods.insert(key.clone(), Arc::new(pod));
+        Some(key.into())
+    }
+
+    fn remove(&mut self, key: Key) -> Option<Key> {
+        match &key {
+            Key::Node(name) => {
+                self.nodes.remove(name)?;
+            }
+            Key::Namespace(name) => {
+                self.namespaces.remove(name)?;
+            }
+            Key::Pod(namespace, name) => {
+                let pod = self
+                    .pods
+                    .remove(&PodKey::new(namespace.clone(), name.clone()))?;
+                self.leave(&pod);
+            }
+        }
+        Some(key)
+    }
+
+    fn leave(&mut self, pod: &Pod) {
+        let Some(node) = &pod.node else { return };
+        if let Some(pods) = self.pods_on.get_mut(node) {
+            pods.remove(&pod.key());
+            if pods.is_empty() {
+                self.pods_on.remove(node);
+            }
+        }
+    }
+
+    fn replace(&mut self, kind: Kind, objects: Vec<Object>) -> Vec<Key> {
+        // A list of another kind than announced must not wipe what it does not speak of.
+        let listed: BTreeSet<Key> = objects
+            .iter()
+            .map(Object::key)
+            .filter(|key| key.kind() == kind)
+            .collect();
+        let gone: Vec<Key> = self
+            .keys(kind)
+            .filter(|key| !listed.contains(key))
+            .collect();
+        let mut changed: Vec<Key> = gone.into_iter().filter_map(|key| self.remove(key)).collect();
+        changed.extend(objects.into_iter().filter_map(|object| self.put(object)));
+        changed
+    }
+
+    fn keys(&self, kind: Kind) -> Box<dyn Iterator<Item = Key> + '_> {
+        match kind {
+            Kind::Node => Box::new(self.nodes.keys().cloned().map(Key::Node)),
+            Kind::Namespace => Box::new(self.namespaces.keys().cloned().map(Key::Namespace)),
+            Kind::Pod => Box::new(self.pods.keys().cloned().map(Key::from)),
+        }
+    }
+}

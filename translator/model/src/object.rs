@@ -1,0 +1,278 @@
+//! The objects of a cluster, reduced to what compiling needs.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// A name or another short text, shared rather than copied.
+pub type Name = Arc<str>;
+
+/// Seconds since the epoch; Kubernetes keeps no finer creation times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+
+/// A kind of object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `v1/Node`.
+    Node,
+    /// `v1/Namespace`.
+    Namespace,
+    /// `v1/Pod`.
+    Pod,
+}
+
+/// Names one object of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// A node, by name.
+    Node(Name),
+    /// A namespace, by name.
+    Namespace(Name),
+    /// A pod, by namespace and name.
+    Pod(Name, Name),
+}
+
+/// Names a pod where only pods are meant.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PodKey {
+    /// The pod's namespace.
+    pub namespace: Name,
+    /// The pod's name in it.
+    pub name: Name,
+}
+
+/// Any object of the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// A node.
+    Node(Node),
+    /// A namespace.
+    Namespace(Namespace),
+    /// A pod.
+    Pod(Pod),
+}
+
+/// A machine of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// `metadata.name`.
+    pub name: Name,
+    /// `metadata.uid`.
+    pub uid: Name,
+    /// `metadata.creationTimestamp`.
+    pub created: Timestamp,
+    /// `spec.podCIDRs` as written, so that one that does not parse can be reported.
+    pub pod_cidrs: Box<[Name]>,
+    /// `status.addresses` of type `InternalIP`.
+    pub internal_ips: Box<[IpAddr]>,
+    /// `metadata.labels`.
+    pub labels: Labels,
+}
+
+/// A namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespace {
+    /// `metadata.name`.
+    pub name: Name,
+    /// `metadata.labels`.
+    pub labels: Labels,
+}
+
+/// A pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    /// `metadata.namespace`.
+    pub namespace: Name,
+    /// `metadata.name`.
+    pub name: Name,
+    /// `metadata.uid`.
+    pub uid: Name,
+    /// `metadata.creationTimestamp`.
+    pub created: Timestamp,
+    /// `spec.nodeName`, once scheduled.
+    pub node: Option<Name>,
+    /// `spec.hostNetwork`.
+    pub host_network: bool,
+    /// `status.phase`.
+    pub phase: Phase,
+    /// `status.podIPs`.
+    pub ips: Box<[IpAddr]>,
+    /// Whether `metadata.deletionTimestamp` is set.
+    pub deleting: bool,
+    /// `metadata.labels`.
+    pub labels: Labels,
+}
+
+/// `status.phase` of a pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// Not all containers run yet.
+    #[default]
+    Pending,
+    /// At least one container runs.
+    Running,
+    /// All containers ended well and stay ended.
+    Succeeded,
+    /// All containers ended, at least one badly.
+    Failed,
+    /// The node has not been heard of.
+    Unknown,
+}
+
+/// Labels, sorted by key.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Labels(Box<[(Name, Name)]>);
+
+impl Key {
+    /// Names a node.
+    pub fn node(name: impl Into<Name>) -> Self {
+        Self::Node(name.into())
+    }
+
+    /// Names a namespace.
+    pub fn namespace(name: impl Into<Name>) -> Self {
+        Self::Namespace(name.into())
+    }
+
+    /// Names a pod.
+    pub fn pod(namespace: impl Into<Name>, name: impl Into<Name>) -> Self {
+        Self::Pod(namespace.into(), name.into())
+    }
+
+    /// The kind of the object named.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Node(_) => Kind::Node,
+            Self::Namespace(_) => Kind::Namespace,
+            Self::Pod(..) => Kind::Pod,
+        }
+    }
+}
+
+impl Object {
+    /// What names this object.
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Node(node) => Key::Node(node.name.clone()),
+            Self::Namespace(namespace) => Key::Namespace(namespace.name.clone()),
+            Self::Pod(pod) => pod.key().into(),
+        }
+    }
+}
+
+impl Pod {
+    /// What names this pod.
+    pub fn key(&self) -> PodKey {
+        PodKey {
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+        }
+    }
+
+    /// Whether the pod has run to its end: it will never use its network again.
+    pub fn finished(&self) -> bool {
+        matches!(self.phase, Phase::Succeeded | Phase::Failed)
+    }
+}
+
+impl PodKey {
+    /// Names a pod.
+    pub fn new(namespace: impl Into<Name>, name: impl Into<Name>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+}
+
+impl Labels {
+    /// The value of a label.
+    pub fn get(&self, key: &str) -> Option<&Name> {
+        let at = self.0.binary_search_by(|(k, _)| (**k).cmp(key)).ok()?;
+        Some(&self.0[at].1)
+    }
+
+    /// All labels, sorted by key.
+    pub fn iter(&self) -> impl Iterator<Item = &(Name, Name)> {
+        self.0.iter()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut (Name, Name)> {
+        self.0.iter_mut()
+    }
+}
+
+impl<K: Into<Name>, V: Into<Name>> FromIterator<(K, V)> for Labels {
+    /// The last of several equal keys wins.
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(labels: I) -> Self {
+        labels
+            .into_iter()
+            .map(|(key, value)| (key.into(), value.into()))
+            .collect::<std::collections::BTreeMap<Name, Name>>()
+            .into_iter()
+            .collect::<Vec<_>>()
+            .into_boxed_slice()
+            .into()
+    }
+}
+
+impl From<Box<[(Name, Name)]>> for Labels {
+    fn from(mut labels: Box<[(Name, Name)]>) -> Self {
+        labels.sort_unstable();
+        Self(labels)
+    }
+}
+
+impl From<PodKey> for Key {
+    fn from(key: PodKey) -> Self {
+        Self::Pod(key.namespace, key.name)
+    }
+}
+
+impl From<Node> for Object {
+    fn from(node: Node) -> Self {
+        Self::Node(node)
+    }
+}
+
+impl From<Namespace> for Object {
+    fn from(namespace: Namespace) -> Self {
+        Self::Namespace(namespace)
+    }
+}
+
+impl From<Pod> for Object {
+    fn from(pod: Pod) -> Self {
+        Self::Pod(pod)
+    }
+}
+
+impl fmt::Display for PodKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(name) => write!(f, "node/{name}"),
+            Self::Namespace(name) => write!(f, "namespace/{name}"),
+            Self::Pod(namespace, name) => write!(f, "pod/{namespace}/{name}"),
+        }
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.0.iter().map(|(k, v)| (k, v)))
+            .finish()
+    }
+}

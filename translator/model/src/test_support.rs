@@ -1,0 +1,123 @@
+//! Builders for tests: `Pod::test("shop", "web-0").on("node-a").with_ips(["10.244.0.5"])`.
+
+use std::net::IpAddr;
+
+use crate::{Event, Labels, Name, Namespace, Node, Object, Phase, Pod, Timestamp};
+
+fn addresses<'a>(ips: impl IntoIterator<Item = &'a str>) -> Box<[IpAddr]> {
+    ips.into_iter()
+        .map(|ip| ip.parse().expect("tests give well-formed addresses"))
+        .collect()
+}
+
+impl Node {
+    /// A node without pod CIDRs, created at time 0.
+    pub fn test(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            uid: format!("{name}-uid").into(),
+            created: Timestamp(0),
+            pod_cidrs: Box::default(),
+            internal_ips: Box::default(),
+            labels: Labels::default(),
+        }
+    }
+
+    /// With these `spec.podCIDRs`.
+    #[must_use]
+    pub fn with_cidrs<'a>(mut self, cidrs: impl IntoIterator<Item = &'a str>) -> Self {
+        self.pod_cidrs = cidrs.into_iter().map(Name::from).collect();
+        self
+    }
+
+    /// Created at that second.
+    #[must_use]
+    pub fn created_at(mut self, seconds: i64) -> Self {
+        self.created = Timestamp(seconds);
+        self
+    }
+}
+
+impl Namespace {
+    /// A namespace without labels.
+    pub fn test(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            labels: Labels::default(),
+        }
+    }
+}
+
+impl Pod {
+    /// A pending pod without node and addresses, created at time 0, UID `<name>-uid`.
+    pub fn test(namespace: &str, name: &str) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+            uid: format!("{name}-uid").into(),
+            created: Timestamp(0),
+            node: None,
+            host_network: false,
+            phase: Phase::Pending,
+            ips: Box::default(),
+            deleting: false,
+            labels: Labels::default(),
+        }
+    }
+
+    /// Scheduled on a node.
+    #[must_use]
+    pub fn on(mut self, node: &str) -> Self {
+        self.node = Some(node.into());
+        self
+    }
+
+    /// With these `status.podIPs`.
+    #[must_use]
+    pub fn with_ips<'a>(mut self, ips: impl IntoIterator<Item = &'a str>) -> Self {
+        self.ips = addresses(ips);
+        self
+    }
+
+    /// With another UID.
+    #[must_use]
+    pub fn with_uid(mut self, uid: &str) -> Self {
+        self.uid = uid.into();
+        self
+    }
+
+    /// In that phase.
+    #[must_use]
+    pub fn in_phase(mut self, phase: Phase) -> Self {
+        self.phase = phase;
+        self
+    }
+
+    /// Created at that second.
+    #[must_use]
+    pub fn created_at(mut self, seconds: i64) -> Self {
+        self.created = Timestamp(seconds);
+        self
+    }
+
+    /// In the host's network.
+    #[must_use]
+    pub fn in_host_network(mut self) -> Self {
+        self.host_network = true;
+        self
+    }
+
+    /// With a deletion timestamp.
+    #[must_use]
+    pub fn being_deleted(mut self) -> Self {
+        self.deleting = true;
+        self
+    }
+}
+
+impl Event {
+    /// The object is now like this.
+    pub fn apply(object: impl Into<Object>) -> Self {
+        Self::Apply(object.into())
+    }
+}
