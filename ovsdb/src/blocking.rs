@@ -1,0 +1,1 @@
+//! A blocking client over a unix socket.

@@ -1,0 +1,81 @@
+//! [`Interner`]: one allocation for strings that repeat.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+/// Power of two. 8,192 slots of 16 bytes are 128 KiB, and hold the keys and common values of a large database.
+const SLOTS: usize = 8_192;
+/// Longer strings hardly ever repeat (address lists, matches of access lists).
+const MAX_LEN: usize = 128;
+
+/// Shares the allocation of strings that repeat: map keys, names of nodes and owners, `"true"`.
+///
+/// A bounded cache and not a table of every string, so it never has to be cleaned: a string that is in
+/// use in several places keeps its slot, a unique one gives way to the next.
+#[derive(Debug)]
+pub struct Interner {
+    slots: Vec<Option<Arc<str>>>,
+    hasher: RandomState,
+}
+
+impl Default for Interner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Interner {
+    /// An empty cache; it allocates at its first use.
+    pub fn new() -> Self {
+        Self { slots: Vec::new(), hasher: RandomState::new() }
+    }
+
+    /// A shared copy of `text`.
+    pub fn intern(&mut self, text: &str) -> Arc<str> {
+        if text.len() > MAX_LEN {
+            return Arc::from(text);
+        }
+        if self.slots.is_empty() {
+            self.slots.resize(SLOTS, None);
+        }
+        let first = usize::try_from(self.hasher.hash_one(text) % SLOTS as u64).expect("below SLOTS");
+        let mut free = None;
+        // Two places for each string, so that two popular ones that collide can both stay.
+        for at in [first, first ^ 1] {
+            match &self.slots[at] {
+                Some(known) if &**known == text => return Arc::clone(known),
+                // One user beside the cache itself: nothing was gained by keeping it.
+                Some(known) if Arc::strong_count(known) > 2 => {}
+                _ => free = free.or(Some(at)),
+            }
+        }
+        let new: Arc<str> = Arc::from(text);
+        if let Some(at) = free {
+            self.slots[at] = Some(Arc::clone(&new));
+        }
+        new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_strings_share_an_allocation() {
+        let mut interner = Interner::new();
+        let a = interner.intern("router-port");
+        let b = interner.intern("router-port");
+        assert!(Arc::ptr_eq(&a, &b));
+    }
+
+    #[test]
+    fn a_flood_of_unique_strings_does_not_evict_a_shared_one() {
+        let mut interner = Interner::new();
+        let users: Vec<_> = (0..3).map(|_| interner.intern("popular")).collect();
+        let unique: Vec<_> = (0..100_000).map(|i| interner.intern(&format!("unique-{i}"))).collect();
+        assert!(Arc::ptr_eq(&users[0], &interner.intern("popular")));
+        assert_eq!(&*unique[77], "unique-77");
+    }
+}
