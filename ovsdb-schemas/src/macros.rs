@@ -7,7 +7,7 @@ macro_rules! table {
         $name:ident in $module:ident = $table:literal {
             $(
                 $(#[$column_meta:meta])*
-                $constant:ident $field:ident: $type:ty = $column:literal,
+                $constant:ident $field:ident: $type:ty = $read:ident($column:literal),
             )*
         }
     ) => {
@@ -19,6 +19,31 @@ macro_rules! table {
                 #[doc = concat!("The column `", $column, "`.")]
                 pub const $constant: &str = $column;
             )*
+        }
+
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $name {
+            /// The row's identifier.
+            pub uuid: Uuid,
+            $(
+                #[doc = concat!("The column `", $column, "`.")]
+                #[doc = ""]
+                $(#[$column_meta])*
+                pub $field: $type,
+            )*
+        }
+
+        impl ovsdb::Table for $name {
+            const NAME: &'static str = $table;
+            const COLUMNS: &'static [&'static str] = &[$($column),*];
+
+            fn from_row(row: &ovsdb::Row) -> Result<Self, ovsdb::DecodeError> {
+                Ok(Self {
+                    uuid: row.uuid(),
+                    $($field: row.$read($column)?,)*
+                })
+            }
         }
     };
 }
@@ -56,6 +81,14 @@ macro_rules! text_enum {
                     $($text => Self::$variant,)*
                     other => Self::Other(other.to_owned()),
                 }
+            }
+        }
+
+        impl ovsdb::FromAtom for $name {
+            const KIND: ovsdb::AtomKind = ovsdb::AtomKind::String;
+
+            fn from_atom(atom: &ovsdb::Atom) -> Option<Self> {
+                atom.as_str().map(Self::from)
             }
         }
 

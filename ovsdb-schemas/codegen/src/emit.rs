@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use ovsdb::{Atom, AtomKind, BaseType, ColumnType, DatabaseSchema};
+
 use crate::Error;
 use crate::names::{camel, constant, snake};
-use crate::schema::{Atomic, Base, ColumnType, Schema};
 
 /// Names every table's struct or module has beside those of its columns.
 const RESERVED_FIELD: &str = "uuid";
@@ -14,7 +15,7 @@ const RESERVED_CONSTANT: &str = "TABLE";
 /// Generates the module of one database; `file` is the schema's file name, beside which the
 /// module expects it at compile time.
 pub fn generate(file: &str, schema_json: &str) -> Result<String, Error> {
-    let schema: Schema = serde_json::from_str(schema_json)?;
+    let schema = DatabaseSchema::parse(schema_json)?;
     let mut types = Names::default();
     let mut out = header(file, &schema);
     for (table, definition) in &schema.tables {
@@ -33,23 +34,23 @@ pub fn generate(file: &str, schema_json: &str) -> Result<String, Error> {
             }
             fields.take(&field, column)?;
             fields.take(&constant, column)?;
-            let base = definition.column_type.key();
-            let enumeration = base.enumeration();
-            let key_type = if enumeration.is_empty() || definition.column_type.is_map() {
-                rust_atomic(base.atomic()).to_owned()
+            let column_type = &definition.r#type;
+            let values = enumeration(&column_type.key);
+            let key_type = if values.is_empty() || column_type.is_map() {
+                rust_atom(column_type.key.kind).to_owned()
             } else {
                 let enum_name = format!("{name}{}", camel(column));
                 types.take(&enum_name, &format!("{table}.{column}"))?;
-                enums.push_str(&emit_enum(&enum_name, table, column, &enumeration)?);
+                enums.push_str(&emit_enum(&enum_name, table, column, &values)?);
                 enum_name
             };
-            let rust_type = rust_type(&definition.column_type, &key_type);
-            for line in doc(&definition.column_type) {
+            let (rust_type, read) = rust_type(column_type, &key_type);
+            for line in doc(column_type) {
                 push(&mut columns, format_args!("        /// {line}\n"));
             }
             push(
                 &mut columns,
-                format_args!("        {constant} {field}: {rust_type} = \"{column}\",\n"),
+                format_args!("        {constant} {field}: {rust_type} = {read}(\"{column}\"),\n"),
             );
         }
         out.push_str(&enums);
@@ -64,13 +65,13 @@ pub fn generate(file: &str, schema_json: &str) -> Result<String, Error> {
     Ok(out)
 }
 
-fn header(file: &str, schema: &Schema) -> String {
-    let Schema { name, version, .. } = schema;
+fn header(file: &str, schema: &DatabaseSchema) -> String {
+    let DatabaseSchema { name, version, .. } = schema;
     let uses_maps = schema
         .tables
         .values()
         .flat_map(|table| table.columns.values())
-        .any(|column| column.column_type.is_map());
+        .any(|column| column.r#type.is_map());
     let maps = if uses_maps {
         "use std::collections::BTreeMap;\n\n"
     } else {
@@ -96,8 +97,7 @@ fn header(file: &str, schema: &Schema) -> String {
 
 fn emit_enum(name: &str, table: &str, column: &str, values: &[&str]) -> Result<String, Error> {
     let mut variants = Names::default();
-    let mut out =
-        format!("\ntext_enum! {{\n    /// Values of `{column}` in `{table}`.\n    {name} {{\n");
+    let mut out = format!("\ntext_enum! {{\n    /// Values of `{column}` in `{table}`.\n    {name} {{\n");
     for value in values {
         let mut variant = camel(value);
         // The fallback for values of newer schemas is called `Other`, and a schema may use that word.
@@ -111,46 +111,49 @@ fn emit_enum(name: &str, table: &str, column: &str, values: &[&str]) -> Result<S
     Ok(out)
 }
 
-fn rust_type(column: &ColumnType, key: &str) -> String {
-    match column {
-        ColumnType::Compound {
-            value: Some(value), ..
-        } => format!("BTreeMap<{key}, {}>", rust_atomic(value.atomic())),
-        ColumnType::Compound { max: Some(max), .. } if max.as_u64() != Some(1) => {
-            format!("Vec<{key}>")
-        }
-        ColumnType::Compound { min: 0, .. } => format!("Option<{key}>"),
-        ColumnType::Scalar(_) | ColumnType::Compound { .. } => key.to_owned(),
+/// The type of a field, and which of `ovsdb::Row`'s methods reads it.
+fn rust_type(column: &ColumnType, key: &str) -> (String, &'static str) {
+    if let Some(value) = &column.value {
+        (format!("BTreeMap<{key}, {}>", rust_atom(value.kind)), "map")
+    } else if column.is_scalar() {
+        (key.to_owned(), "required")
+    } else if column.is_optional() {
+        (format!("Option<{key}>"), "optional")
+    } else {
+        (format!("Vec<{key}>"), "list")
     }
 }
 
-fn rust_atomic(atomic: Atomic) -> &'static str {
-    match atomic {
-        Atomic::Integer => "i64",
-        Atomic::Real => "f64",
-        Atomic::Boolean => "bool",
-        Atomic::String => "String",
-        Atomic::Uuid => "Uuid",
+fn rust_atom(kind: AtomKind) -> &'static str {
+    match kind {
+        AtomKind::Integer => "i64",
+        AtomKind::Real => "f64",
+        AtomKind::Boolean => "bool",
+        AtomKind::String => "String",
+        AtomKind::Uuid => "Uuid",
     }
+}
+
+/// The values of an enumeration of texts; none for any other type.
+fn enumeration(base: &BaseType) -> Vec<&str> {
+    base.r#enum.iter().flatten().filter_map(Atom::as_str).collect()
 }
 
 /// What the Rust type of a column does not tell: what it refers to, and which keys a map may have.
 fn doc(column: &ColumnType) -> Vec<String> {
-    let key = column.key();
-    let value = match column {
-        ColumnType::Compound { value, .. } => value.as_ref(),
-        ColumnType::Scalar(_) => None,
-    };
-    let mut lines: Vec<String> = [Some(key), value]
-        .into_iter()
-        .flatten()
-        .filter_map(Base::reference)
-        .map(|(table, weak)| {
-            let strength = if weak { "Weak reference" } else { "Reference" };
-            format!("{strength} to `{table}`.")
+    let bases = [Some(&column.key), column.value.as_ref()];
+    let references = bases.into_iter().flatten().filter_map(|base| base.references.as_ref());
+    let mut lines: Vec<String> = references
+        .map(|reference| {
+            let strength = if reference.strong {
+                "Reference"
+            } else {
+                "Weak reference"
+            };
+            format!("{strength} to `{}`.", reference.table)
         })
         .collect();
-    let keys = key.enumeration();
+    let keys = enumeration(&column.key);
     if column.is_map() && !keys.is_empty() {
         lines.push(format!("Keys: `{}`.", keys.join("`, `")));
     }
@@ -175,25 +178,7 @@ impl Names {
 }
 
 fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text)
-        .expect("writing to a string does not fail");
-}
-
-impl ColumnType {
-    fn key(&self) -> &Base {
-        match self {
-            Self::Scalar(Atomic::Integer) => &Base::Bare(Atomic::Integer),
-            Self::Scalar(Atomic::Real) => &Base::Bare(Atomic::Real),
-            Self::Scalar(Atomic::Boolean) => &Base::Bare(Atomic::Boolean),
-            Self::Scalar(Atomic::String) => &Base::Bare(Atomic::String),
-            Self::Scalar(Atomic::Uuid) => &Base::Bare(Atomic::Uuid),
-            Self::Compound { key, .. } => key,
-        }
-    }
-
-    fn is_map(&self) -> bool {
-        matches!(self, Self::Compound { value: Some(_), .. })
-    }
+    out.write_fmt(text).expect("writing to a string does not fail");
 }
 
 #[cfg(test)]
@@ -203,9 +188,7 @@ mod tests {
     fn generate_columns(columns: &str) -> String {
         generate(
             "t.ovsschema",
-            &format!(
-                r#"{{"name": "T", "version": "1.0.0", "tables": {{"Thing": {{"columns": {columns}}}}}}}"#
-            ),
+            &format!(r#"{{"name": "T", "version": "1.0.0", "tables": {{"Thing": {{"columns": {columns}}}}}}}"#),
         )
         .unwrap()
     }
@@ -220,11 +203,11 @@ mod tests {
                 "e": {"type": {"key": "string", "min": 0, "max": 3}}}"#,
         );
         for line in [
-            "A a: String = \"a\",",
-            "B b: Option<i64> = \"b\",",
-            "C c: Vec<bool> = \"c\",",
-            "D d: BTreeMap<String, f64> = \"d\",",
-            "E e: Vec<String> = \"e\",",
+            "A a: String = required(\"a\"),",
+            "B b: Option<i64> = optional(\"b\"),",
+            "C c: Vec<bool> = list(\"c\"),",
+            "D d: BTreeMap<String, f64> = map(\"d\"),",
+            "E e: Vec<String> = list(\"e\"),",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
@@ -235,10 +218,8 @@ mod tests {
         let text = generate_columns(
             r#"{"role": {"type": {"key": {"type": "string", "enum": ["set", ["other", "a-b"]]}, "min": 0}}}"#,
         );
-        assert!(
-            text.contains("ThingRole {\n        OtherValue = \"other\",\n        AB = \"a-b\",\n")
-        );
-        assert!(text.contains("ROLE role: Option<ThingRole> = \"role\","));
+        assert!(text.contains("ThingRole {\n        AB = \"a-b\",\n        OtherValue = \"other\",\n"));
+        assert!(text.contains("ROLE role: Option<ThingRole> = optional(\"role\"),"));
     }
 
     #[test]
@@ -246,7 +227,7 @@ mod tests {
         let text = generate_columns(
             r#"{"p": {"type": {"key": {"type": "uuid", "refTable": "Port", "refType": "weak"}, "min": 0}}}"#,
         );
-        assert!(text.contains("/// Weak reference to `Port`.\n        P p: Option<Uuid> = \"p\","));
+        assert!(text.contains("/// Weak reference to `Port`.\n        P p: Option<Uuid> = optional(\"p\"),"));
     }
 
     #[test]
@@ -257,9 +238,6 @@ mod tests {
                 {"a-b": {"type": "string"}, "a_b": {"type": "string"}}}}}"#,
         )
         .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "a-b and a_b would both be named a_b in Rust"
-        );
+        assert_eq!(error.to_string(), "a-b and a_b would both be named a_b in Rust");
     }
 }

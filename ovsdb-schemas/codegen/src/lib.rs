@@ -8,7 +8,6 @@
 
 mod emit;
 mod names;
-mod schema;
 
 pub use emit::generate;
 
@@ -16,8 +15,8 @@ pub use emit::generate;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file is not a schema.
-    #[error("not an OVSDB schema: {0}")]
-    Schema(#[from] serde_json::Error),
+    #[error(transparent)]
+    Schema(#[from] ovsdb::SchemaError),
     /// Two names of the schema become one in Rust.
     #[error("{first} and {second} would both be named {name} in Rust")]
     Collision {

@@ -22,8 +22,8 @@ text_enum! {
         AllowRelated = "allow-related",
         AllowStateless = "allow-stateless",
         Drop = "drop",
-        Reject = "reject",
         Pass = "pass",
+        Reject = "reject",
     }
 }
 
@@ -39,207 +39,207 @@ text_enum! {
     /// Values of `severity` in `ACL`.
     AclSeverity {
         Alert = "alert",
-        Warning = "warning",
-        Notice = "notice",
-        Info = "info",
         Debug = "debug",
+        Info = "info",
+        Notice = "notice",
+        Warning = "warning",
     }
 }
 
 table! {
     /// A row of `ACL`.
     Acl in acl = "ACL" {
-        ACTION action: AclAction = "action",
-        DIRECTION direction: AclDirection = "direction",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        LABEL label: i64 = "label",
-        LOG log: bool = "log",
-        MATCH r#match: String = "match",
-        METER meter: Option<String> = "meter",
-        NAME name: Option<String> = "name",
+        ACTION action: AclAction = required("action"),
+        DIRECTION direction: AclDirection = required("direction"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        LABEL label: i64 = required("label"),
+        LOG log: bool = required("log"),
+        MATCH r#match: String = required("match"),
+        METER meter: Option<String> = optional("meter"),
+        NAME name: Option<String> = optional("name"),
         /// Reference to `Network_Function_Group`.
-        NETWORK_FUNCTION_GROUP network_function_group: Option<Uuid> = "network_function_group",
-        OPTIONS options: BTreeMap<String, String> = "options",
-        PRIORITY priority: i64 = "priority",
+        NETWORK_FUNCTION_GROUP network_function_group: Option<Uuid> = optional("network_function_group"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
+        PRIORITY priority: i64 = required("priority"),
         /// Reference to `Sample`.
-        SAMPLE_EST sample_est: Option<Uuid> = "sample_est",
+        SAMPLE_EST sample_est: Option<Uuid> = optional("sample_est"),
         /// Reference to `Sample`.
-        SAMPLE_NEW sample_new: Option<Uuid> = "sample_new",
-        SEVERITY severity: Option<AclSeverity> = "severity",
-        TIER tier: i64 = "tier",
+        SAMPLE_NEW sample_new: Option<Uuid> = optional("sample_new"),
+        SEVERITY severity: Option<AclSeverity> = optional("severity"),
+        TIER tier: i64 = required("tier"),
     }
 }
 
 table! {
     /// A row of `Address_Set`.
     AddressSet in address_set = "Address_Set" {
-        ADDRESSES addresses: Vec<String> = "addresses",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        NAME name: String = "name",
-        OPTIONS options: BTreeMap<String, String> = "options",
+        ADDRESSES addresses: Vec<String> = list("addresses"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        NAME name: String = required("name"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
     }
 }
 
 text_enum! {
     /// Values of `status` in `BFD`.
     BfdStatus {
+        AdminDown = "admin_down",
         Down = "down",
         Init = "init",
         Up = "up",
-        AdminDown = "admin_down",
     }
 }
 
 table! {
     /// A row of `BFD`.
     Bfd in bfd = "BFD" {
-        DETECT_MULT detect_mult: Option<i64> = "detect_mult",
-        DST_IP dst_ip: String = "dst_ip",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        LOGICAL_PORT logical_port: String = "logical_port",
-        MIN_RX min_rx: Option<i64> = "min_rx",
-        MIN_TX min_tx: Option<i64> = "min_tx",
-        OPTIONS options: BTreeMap<String, String> = "options",
-        STATUS status: Option<BfdStatus> = "status",
+        DETECT_MULT detect_mult: Option<i64> = optional("detect_mult"),
+        DST_IP dst_ip: String = required("dst_ip"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        LOGICAL_PORT logical_port: String = required("logical_port"),
+        MIN_RX min_rx: Option<i64> = optional("min_rx"),
+        MIN_TX min_tx: Option<i64> = optional("min_tx"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
+        STATUS status: Option<BfdStatus> = optional("status"),
     }
 }
 
 table! {
     /// A row of `Chassis_Template_Var`.
     ChassisTemplateVar in chassis_template_var = "Chassis_Template_Var" {
-        CHASSIS chassis: String = "chassis",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        VARIABLES variables: BTreeMap<String, String> = "variables",
+        CHASSIS chassis: String = required("chassis"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        VARIABLES variables: BTreeMap<String, String> = map("variables"),
     }
 }
 
 table! {
     /// A row of `Connection`.
     Connection in connection = "Connection" {
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        INACTIVITY_PROBE inactivity_probe: Option<i64> = "inactivity_probe",
-        IS_CONNECTED is_connected: bool = "is_connected",
-        MAX_BACKOFF max_backoff: Option<i64> = "max_backoff",
-        OTHER_CONFIG other_config: BTreeMap<String, String> = "other_config",
-        STATUS status: BTreeMap<String, String> = "status",
-        TARGET target: String = "target",
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        INACTIVITY_PROBE inactivity_probe: Option<i64> = optional("inactivity_probe"),
+        IS_CONNECTED is_connected: bool = required("is_connected"),
+        MAX_BACKOFF max_backoff: Option<i64> = optional("max_backoff"),
+        OTHER_CONFIG other_config: BTreeMap<String, String> = map("other_config"),
+        STATUS status: BTreeMap<String, String> = map("status"),
+        TARGET target: String = required("target"),
     }
 }
 
 table! {
     /// A row of `Copp`.
     Copp in copp = "Copp" {
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        METERS meters: BTreeMap<String, String> = "meters",
-        NAME name: String = "name",
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        METERS meters: BTreeMap<String, String> = map("meters"),
+        NAME name: String = required("name"),
     }
 }
 
 table! {
     /// A row of `DHCP_Options`.
     DhcpOptions in dhcp_options = "DHCP_Options" {
-        CIDR cidr: String = "cidr",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        OPTIONS options: BTreeMap<String, String> = "options",
+        CIDR cidr: String = required("cidr"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
     }
 }
 
 table! {
     /// A row of `DHCP_Relay`.
     DhcpRelay in dhcp_relay = "DHCP_Relay" {
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        NAME name: String = "name",
-        OPTIONS options: BTreeMap<String, String> = "options",
-        SERVERS servers: Option<String> = "servers",
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        NAME name: String = required("name"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
+        SERVERS servers: Option<String> = optional("servers"),
     }
 }
 
 table! {
     /// A row of `DNS`.
     Dns in dns = "DNS" {
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        OPTIONS options: BTreeMap<String, String> = "options",
-        RECORDS records: BTreeMap<String, String> = "records",
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
+        RECORDS records: BTreeMap<String, String> = map("records"),
     }
 }
 
 table! {
     /// A row of `Forwarding_Group`.
     ForwardingGroup in forwarding_group = "Forwarding_Group" {
-        CHILD_PORT child_port: Vec<String> = "child_port",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        LIVENESS liveness: bool = "liveness",
-        NAME name: String = "name",
-        VIP vip: String = "vip",
-        VMAC vmac: String = "vmac",
+        CHILD_PORT child_port: Vec<String> = list("child_port"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        LIVENESS liveness: bool = required("liveness"),
+        NAME name: String = required("name"),
+        VIP vip: String = required("vip"),
+        VMAC vmac: String = required("vmac"),
     }
 }
 
 table! {
     /// A row of `Gateway_Chassis`.
     GatewayChassis in gateway_chassis = "Gateway_Chassis" {
-        CHASSIS_NAME chassis_name: String = "chassis_name",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        NAME name: String = "name",
-        OPTIONS options: BTreeMap<String, String> = "options",
-        PRIORITY priority: i64 = "priority",
+        CHASSIS_NAME chassis_name: String = required("chassis_name"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        NAME name: String = required("name"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
+        PRIORITY priority: i64 = required("priority"),
     }
 }
 
 table! {
     /// A row of `HA_Chassis`.
     HaChassis in ha_chassis = "HA_Chassis" {
-        CHASSIS_NAME chassis_name: String = "chassis_name",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        PRIORITY priority: i64 = "priority",
+        CHASSIS_NAME chassis_name: String = required("chassis_name"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        PRIORITY priority: i64 = required("priority"),
     }
 }
 
 table! {
     /// A row of `HA_Chassis_Group`.
     HaChassisGroup in ha_chassis_group = "HA_Chassis_Group" {
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
         /// Reference to `HA_Chassis`.
-        HA_CHASSIS ha_chassis: Vec<Uuid> = "ha_chassis",
-        NAME name: String = "name",
+        HA_CHASSIS ha_chassis: Vec<Uuid> = list("ha_chassis"),
+        NAME name: String = required("name"),
     }
 }
 
 text_enum! {
     /// Values of `protocol` in `Load_Balancer`.
     LoadBalancerProtocol {
+        Sctp = "sctp",
         Tcp = "tcp",
         Udp = "udp",
-        Sctp = "sctp",
     }
 }
 
 text_enum! {
     /// Values of `selection_fields` in `Load_Balancer`.
     LoadBalancerSelectionFields {
-        EthSrc = "eth_src",
         EthDst = "eth_dst",
-        IpSrc = "ip_src",
+        EthSrc = "eth_src",
         IpDst = "ip_dst",
-        Ipv6Src = "ipv6_src",
+        IpSrc = "ip_src",
         Ipv6Dst = "ipv6_dst",
-        TpSrc = "tp_src",
+        Ipv6Src = "ipv6_src",
         TpDst = "tp_dst",
+        TpSrc = "tp_src",
     }
 }
 
 table! {
     /// A row of `Load_Balancer`.
     LoadBalancer in load_balancer = "Load_Balancer" {
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
         /// Reference to `Load_Balancer_Health_Check`.
-        HEALTH_CHECK health_check: Vec<Uuid> = "health_check",
-        IP_PORT_MAPPINGS ip_port_mappings: BTreeMap<String, String> = "ip_port_mappings",
-        NAME name: String = "name",
-        OPTIONS options: BTreeMap<String, String> = "options",
-        PROTOCOL protocol: Option<LoadBalancerProtocol> = "protocol",
-        SELECTION_FIELDS selection_fields: Vec<LoadBalancerSelectionFields> = "selection_fields",
-        VIPS vips: BTreeMap<String, String> = "vips",
+        HEALTH_CHECK health_check: Vec<Uuid> = list("health_check"),
+        IP_PORT_MAPPINGS ip_port_mappings: BTreeMap<String, String> = map("ip_port_mappings"),
+        NAME name: String = required("name"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
+        PROTOCOL protocol: Option<LoadBalancerProtocol> = optional("protocol"),
+        SELECTION_FIELDS selection_fields: Vec<LoadBalancerSelectionFields> = list("selection_fields"),
+        VIPS vips: BTreeMap<String, String> = map("vips"),
     }
 }
 
@@ -247,17 +247,17 @@ table! {
     /// A row of `Load_Balancer_Group`.
     LoadBalancerGroup in load_balancer_group = "Load_Balancer_Group" {
         /// Weak reference to `Load_Balancer`.
-        LOAD_BALANCER load_balancer: Vec<Uuid> = "load_balancer",
-        NAME name: String = "name",
+        LOAD_BALANCER load_balancer: Vec<Uuid> = list("load_balancer"),
+        NAME name: String = required("name"),
     }
 }
 
 table! {
     /// A row of `Load_Balancer_Health_Check`.
     LoadBalancerHealthCheck in load_balancer_health_check = "Load_Balancer_Health_Check" {
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        OPTIONS options: BTreeMap<String, String> = "options",
-        VIP vip: String = "vip",
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
+        VIP vip: String = required("vip"),
     }
 }
 
@@ -265,23 +265,23 @@ table! {
     /// A row of `Logical_Router`.
     LogicalRouter in logical_router = "Logical_Router" {
         /// Weak reference to `Copp`.
-        COPP copp: Option<Uuid> = "copp",
-        ENABLED enabled: Option<bool> = "enabled",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
+        COPP copp: Option<Uuid> = optional("copp"),
+        ENABLED enabled: Option<bool> = optional("enabled"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
         /// Weak reference to `Load_Balancer`.
-        LOAD_BALANCER load_balancer: Vec<Uuid> = "load_balancer",
+        LOAD_BALANCER load_balancer: Vec<Uuid> = list("load_balancer"),
         /// Reference to `Load_Balancer_Group`.
-        LOAD_BALANCER_GROUP load_balancer_group: Vec<Uuid> = "load_balancer_group",
-        NAME name: String = "name",
+        LOAD_BALANCER_GROUP load_balancer_group: Vec<Uuid> = list("load_balancer_group"),
+        NAME name: String = required("name"),
         /// Reference to `NAT`.
-        NAT nat: Vec<Uuid> = "nat",
-        OPTIONS options: BTreeMap<String, String> = "options",
+        NAT nat: Vec<Uuid> = list("nat"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
         /// Reference to `Logical_Router_Policy`.
-        POLICIES policies: Vec<Uuid> = "policies",
+        POLICIES policies: Vec<Uuid> = list("policies"),
         /// Reference to `Logical_Router_Port`.
-        PORTS ports: Vec<Uuid> = "ports",
+        PORTS ports: Vec<Uuid> = list("ports"),
         /// Reference to `Logical_Router_Static_Route`.
-        STATIC_ROUTES static_routes: Vec<Uuid> = "static_routes",
+        STATIC_ROUTES static_routes: Vec<Uuid> = list("static_routes"),
     }
 }
 
@@ -290,27 +290,27 @@ text_enum! {
     LogicalRouterPolicyAction {
         Allow = "allow",
         Drop = "drop",
-        Reroute = "reroute",
         Jump = "jump",
+        Reroute = "reroute",
     }
 }
 
 table! {
     /// A row of `Logical_Router_Policy`.
     LogicalRouterPolicy in logical_router_policy = "Logical_Router_Policy" {
-        ACTION action: LogicalRouterPolicyAction = "action",
+        ACTION action: LogicalRouterPolicyAction = required("action"),
         /// Weak reference to `BFD`.
-        BFD_SESSIONS bfd_sessions: Vec<Uuid> = "bfd_sessions",
-        CHAIN chain: Option<String> = "chain",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        JUMP_CHAIN jump_chain: Option<String> = "jump_chain",
-        MATCH r#match: String = "match",
-        NEXTHOP nexthop: Option<String> = "nexthop",
-        NEXTHOPS nexthops: Vec<String> = "nexthops",
-        OPTIONS options: BTreeMap<String, String> = "options",
+        BFD_SESSIONS bfd_sessions: Vec<Uuid> = list("bfd_sessions"),
+        CHAIN chain: Option<String> = optional("chain"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        JUMP_CHAIN jump_chain: Option<String> = optional("jump_chain"),
+        MATCH r#match: String = required("match"),
+        NEXTHOP nexthop: Option<String> = optional("nexthop"),
+        NEXTHOPS nexthops: Vec<String> = list("nexthops"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
         /// Weak reference to `Logical_Router_Port`.
-        OUTPUT_PORT output_port: Option<Uuid> = "output_port",
-        PRIORITY priority: i64 = "priority",
+        OUTPUT_PORT output_port: Option<Uuid> = optional("output_port"),
+        PRIORITY priority: i64 = required("priority"),
     }
 }
 
@@ -318,44 +318,44 @@ table! {
     /// A row of `Logical_Router_Port`.
     LogicalRouterPort in logical_router_port = "Logical_Router_Port" {
         /// Reference to `DHCP_Relay`.
-        DHCP_RELAY dhcp_relay: Option<Uuid> = "dhcp_relay",
-        ENABLED enabled: Option<bool> = "enabled",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
+        DHCP_RELAY dhcp_relay: Option<Uuid> = optional("dhcp_relay"),
+        ENABLED enabled: Option<bool> = optional("enabled"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
         /// Reference to `Gateway_Chassis`.
-        GATEWAY_CHASSIS gateway_chassis: Vec<Uuid> = "gateway_chassis",
+        GATEWAY_CHASSIS gateway_chassis: Vec<Uuid> = list("gateway_chassis"),
         /// Reference to `HA_Chassis_Group`.
-        HA_CHASSIS_GROUP ha_chassis_group: Option<Uuid> = "ha_chassis_group",
-        IPV6_PREFIX ipv6_prefix: Vec<String> = "ipv6_prefix",
-        IPV6_RA_CONFIGS ipv6_ra_configs: BTreeMap<String, String> = "ipv6_ra_configs",
-        MAC mac: String = "mac",
-        NAME name: String = "name",
-        NETWORKS networks: Vec<String> = "networks",
-        OPTIONS options: BTreeMap<String, String> = "options",
-        PEER peer: Option<String> = "peer",
-        STATUS status: BTreeMap<String, String> = "status",
+        HA_CHASSIS_GROUP ha_chassis_group: Option<Uuid> = optional("ha_chassis_group"),
+        IPV6_PREFIX ipv6_prefix: Vec<String> = list("ipv6_prefix"),
+        IPV6_RA_CONFIGS ipv6_ra_configs: BTreeMap<String, String> = map("ipv6_ra_configs"),
+        MAC mac: String = required("mac"),
+        NAME name: String = required("name"),
+        NETWORKS networks: Vec<String> = list("networks"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
+        PEER peer: Option<String> = optional("peer"),
+        STATUS status: BTreeMap<String, String> = map("status"),
     }
 }
 
 text_enum! {
     /// Values of `policy` in `Logical_Router_Static_Route`.
     LogicalRouterStaticRoutePolicy {
-        SrcIp = "src-ip",
         DstIp = "dst-ip",
+        SrcIp = "src-ip",
     }
 }
 
 text_enum! {
     /// Values of `selection_fields` in `Logical_Router_Static_Route`.
     LogicalRouterStaticRouteSelectionFields {
-        EthSrc = "eth_src",
         EthDst = "eth_dst",
+        EthSrc = "eth_src",
+        IpDst = "ip_dst",
         IpProto = "ip_proto",
         IpSrc = "ip_src",
-        IpDst = "ip_dst",
-        Ipv6Src = "ipv6_src",
         Ipv6Dst = "ipv6_dst",
-        TpSrc = "tp_src",
+        Ipv6Src = "ipv6_src",
         TpDst = "tp_dst",
+        TpSrc = "tp_src",
     }
 }
 
@@ -363,15 +363,15 @@ table! {
     /// A row of `Logical_Router_Static_Route`.
     LogicalRouterStaticRoute in logical_router_static_route = "Logical_Router_Static_Route" {
         /// Weak reference to `BFD`.
-        BFD bfd: Option<Uuid> = "bfd",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        IP_PREFIX ip_prefix: String = "ip_prefix",
-        NEXTHOP nexthop: String = "nexthop",
-        OPTIONS options: BTreeMap<String, String> = "options",
-        OUTPUT_PORT output_port: Option<String> = "output_port",
-        POLICY policy: Option<LogicalRouterStaticRoutePolicy> = "policy",
-        ROUTE_TABLE route_table: String = "route_table",
-        SELECTION_FIELDS selection_fields: Vec<LogicalRouterStaticRouteSelectionFields> = "selection_fields",
+        BFD bfd: Option<Uuid> = optional("bfd"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        IP_PREFIX ip_prefix: String = required("ip_prefix"),
+        NEXTHOP nexthop: String = required("nexthop"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
+        OUTPUT_PORT output_port: Option<String> = optional("output_port"),
+        POLICY policy: Option<LogicalRouterStaticRoutePolicy> = optional("policy"),
+        ROUTE_TABLE route_table: String = required("route_table"),
+        SELECTION_FIELDS selection_fields: Vec<LogicalRouterStaticRouteSelectionFields> = list("selection_fields"),
     }
 }
 
@@ -379,83 +379,83 @@ table! {
     /// A row of `Logical_Switch`.
     LogicalSwitch in logical_switch = "Logical_Switch" {
         /// Reference to `ACL`.
-        ACLS acls: Vec<Uuid> = "acls",
+        ACLS acls: Vec<Uuid> = list("acls"),
         /// Weak reference to `Copp`.
-        COPP copp: Option<Uuid> = "copp",
+        COPP copp: Option<Uuid> = optional("copp"),
         /// Weak reference to `DNS`.
-        DNS_RECORDS dns_records: Vec<Uuid> = "dns_records",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
+        DNS_RECORDS dns_records: Vec<Uuid> = list("dns_records"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
         /// Reference to `Forwarding_Group`.
-        FORWARDING_GROUPS forwarding_groups: Vec<Uuid> = "forwarding_groups",
+        FORWARDING_GROUPS forwarding_groups: Vec<Uuid> = list("forwarding_groups"),
         /// Weak reference to `Load_Balancer`.
-        LOAD_BALANCER load_balancer: Vec<Uuid> = "load_balancer",
+        LOAD_BALANCER load_balancer: Vec<Uuid> = list("load_balancer"),
         /// Reference to `Load_Balancer_Group`.
-        LOAD_BALANCER_GROUP load_balancer_group: Vec<Uuid> = "load_balancer_group",
-        NAME name: String = "name",
-        OTHER_CONFIG other_config: BTreeMap<String, String> = "other_config",
+        LOAD_BALANCER_GROUP load_balancer_group: Vec<Uuid> = list("load_balancer_group"),
+        NAME name: String = required("name"),
+        OTHER_CONFIG other_config: BTreeMap<String, String> = map("other_config"),
         /// Reference to `Logical_Switch_Port`.
-        PORTS ports: Vec<Uuid> = "ports",
+        PORTS ports: Vec<Uuid> = list("ports"),
         /// Reference to `QoS`.
-        QOS_RULES qos_rules: Vec<Uuid> = "qos_rules",
+        QOS_RULES qos_rules: Vec<Uuid> = list("qos_rules"),
     }
 }
 
 table! {
     /// A row of `Logical_Switch_Port`.
     LogicalSwitchPort in logical_switch_port = "Logical_Switch_Port" {
-        ADDRESSES addresses: Vec<String> = "addresses",
+        ADDRESSES addresses: Vec<String> = list("addresses"),
         /// Weak reference to `DHCP_Options`.
-        DHCPV4_OPTIONS dhcpv4_options: Option<Uuid> = "dhcpv4_options",
+        DHCPV4_OPTIONS dhcpv4_options: Option<Uuid> = optional("dhcpv4_options"),
         /// Weak reference to `DHCP_Options`.
-        DHCPV6_OPTIONS dhcpv6_options: Option<Uuid> = "dhcpv6_options",
-        DYNAMIC_ADDRESSES dynamic_addresses: Option<String> = "dynamic_addresses",
-        ENABLED enabled: Option<bool> = "enabled",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
+        DHCPV6_OPTIONS dhcpv6_options: Option<Uuid> = optional("dhcpv6_options"),
+        DYNAMIC_ADDRESSES dynamic_addresses: Option<String> = optional("dynamic_addresses"),
+        ENABLED enabled: Option<bool> = optional("enabled"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
         /// Reference to `HA_Chassis_Group`.
-        HA_CHASSIS_GROUP ha_chassis_group: Option<Uuid> = "ha_chassis_group",
+        HA_CHASSIS_GROUP ha_chassis_group: Option<Uuid> = optional("ha_chassis_group"),
         /// Reference to `Logical_Switch_Port_Health_Check`.
-        HEALTH_CHECKS health_checks: Vec<Uuid> = "health_checks",
+        HEALTH_CHECKS health_checks: Vec<Uuid> = list("health_checks"),
         /// Weak reference to `Mirror`.
-        MIRROR_RULES mirror_rules: Vec<Uuid> = "mirror_rules",
-        NAME name: String = "name",
-        OPTIONS options: BTreeMap<String, String> = "options",
-        PARENT_NAME parent_name: Option<String> = "parent_name",
-        PEER peer: Option<String> = "peer",
-        PORT_SECURITY port_security: Vec<String> = "port_security",
-        TAG tag: Option<i64> = "tag",
-        TAG_REQUEST tag_request: Option<i64> = "tag_request",
-        TYPE r#type: String = "type",
-        UP up: Option<bool> = "up",
+        MIRROR_RULES mirror_rules: Vec<Uuid> = list("mirror_rules"),
+        NAME name: String = required("name"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
+        PARENT_NAME parent_name: Option<String> = optional("parent_name"),
+        PEER peer: Option<String> = optional("peer"),
+        PORT_SECURITY port_security: Vec<String> = list("port_security"),
+        TAG tag: Option<i64> = optional("tag"),
+        TAG_REQUEST tag_request: Option<i64> = optional("tag_request"),
+        TYPE r#type: String = required("type"),
+        UP up: Option<bool> = optional("up"),
     }
 }
 
 text_enum! {
     /// Values of `protocol` in `Logical_Switch_Port_Health_Check`.
     LogicalSwitchPortHealthCheckProtocol {
+        Icmp = "icmp",
         Tcp = "tcp",
         Udp = "udp",
-        Icmp = "icmp",
     }
 }
 
 text_enum! {
     /// Values of `status` in `Logical_Switch_Port_Health_Check`.
     LogicalSwitchPortHealthCheckStatus {
-        Online = "online",
-        Offline = "offline",
         Error = "error",
+        Offline = "offline",
+        Online = "online",
     }
 }
 
 table! {
     /// A row of `Logical_Switch_Port_Health_Check`.
     LogicalSwitchPortHealthCheck in logical_switch_port_health_check = "Logical_Switch_Port_Health_Check" {
-        ADDRESS address: String = "address",
-        OPTIONS options: BTreeMap<String, String> = "options",
-        PORT port: i64 = "port",
-        PROTOCOL protocol: LogicalSwitchPortHealthCheckProtocol = "protocol",
-        SRC_IP src_ip: String = "src_ip",
-        STATUS status: Option<LogicalSwitchPortHealthCheckStatus> = "status",
+        ADDRESS address: String = required("address"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
+        PORT port: i64 = required("port"),
+        PROTOCOL protocol: LogicalSwitchPortHealthCheckProtocol = required("protocol"),
+        SRC_IP src_ip: String = required("src_ip"),
+        STATUS status: Option<LogicalSwitchPortHealthCheckStatus> = optional("status"),
     }
 }
 
@@ -471,11 +471,11 @@ table! {
     /// A row of `Meter`.
     Meter in meter = "Meter" {
         /// Reference to `Meter_Band`.
-        BANDS bands: Vec<Uuid> = "bands",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        FAIR fair: Option<bool> = "fair",
-        NAME name: String = "name",
-        UNIT unit: MeterUnit = "unit",
+        BANDS bands: Vec<Uuid> = list("bands"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        FAIR fair: Option<bool> = optional("fair"),
+        NAME name: String = required("name"),
+        UNIT unit: MeterUnit = required("unit"),
     }
 }
 
@@ -489,27 +489,27 @@ text_enum! {
 table! {
     /// A row of `Meter_Band`.
     MeterBand in meter_band = "Meter_Band" {
-        ACTION action: MeterBandAction = "action",
-        BURST_SIZE burst_size: i64 = "burst_size",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        RATE rate: i64 = "rate",
+        ACTION action: MeterBandAction = required("action"),
+        BURST_SIZE burst_size: i64 = required("burst_size"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        RATE rate: i64 = required("rate"),
     }
 }
 
 text_enum! {
     /// Values of `filter` in `Mirror`.
     MirrorFilter {
+        Both = "both",
         FromLport = "from-lport",
         ToLport = "to-lport",
-        Both = "both",
     }
 }
 
 text_enum! {
     /// Values of `type` in `Mirror`.
     MirrorType {
-        Gre = "gre",
         Erspan = "erspan",
+        Gre = "gre",
         Local = "local",
         Lport = "lport",
     }
@@ -518,14 +518,14 @@ text_enum! {
 table! {
     /// A row of `Mirror`.
     Mirror in mirror = "Mirror" {
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        FILTER filter: MirrorFilter = "filter",
-        INDEX index: i64 = "index",
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        FILTER filter: MirrorFilter = required("filter"),
+        INDEX index: i64 = required("index"),
         /// Reference to `Mirror_Rule`.
-        MIRROR_RULES mirror_rules: Vec<Uuid> = "mirror_rules",
-        NAME name: String = "name",
-        SINK sink: String = "sink",
-        TYPE r#type: MirrorType = "type",
+        MIRROR_RULES mirror_rules: Vec<Uuid> = list("mirror_rules"),
+        NAME name: String = required("name"),
+        SINK sink: String = required("sink"),
+        TYPE r#type: MirrorType = required("type"),
     }
 }
 
@@ -540,9 +540,9 @@ text_enum! {
 table! {
     /// A row of `Mirror_Rule`.
     MirrorRule in mirror_rule = "Mirror_Rule" {
-        ACTION action: MirrorRuleAction = "action",
-        MATCH r#match: String = "match",
-        PRIORITY priority: i64 = "priority",
+        ACTION action: MirrorRuleAction = required("action"),
+        MATCH r#match: String = required("match"),
+        PRIORITY priority: i64 = required("priority"),
     }
 }
 
@@ -550,8 +550,8 @@ text_enum! {
     /// Values of `type` in `NAT`.
     NatType {
         Dnat = "dnat",
-        Snat = "snat",
         DnatAndSnat = "dnat_and_snat",
+        Snat = "snat",
     }
 }
 
@@ -559,21 +559,21 @@ table! {
     /// A row of `NAT`.
     Nat in nat = "NAT" {
         /// Reference to `Address_Set`.
-        ALLOWED_EXT_IPS allowed_ext_ips: Option<Uuid> = "allowed_ext_ips",
+        ALLOWED_EXT_IPS allowed_ext_ips: Option<Uuid> = optional("allowed_ext_ips"),
         /// Reference to `Address_Set`.
-        EXEMPTED_EXT_IPS exempted_ext_ips: Option<Uuid> = "exempted_ext_ips",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        EXTERNAL_IP external_ip: String = "external_ip",
-        EXTERNAL_MAC external_mac: Option<String> = "external_mac",
-        EXTERNAL_PORT_RANGE external_port_range: String = "external_port_range",
+        EXEMPTED_EXT_IPS exempted_ext_ips: Option<Uuid> = optional("exempted_ext_ips"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        EXTERNAL_IP external_ip: String = required("external_ip"),
+        EXTERNAL_MAC external_mac: Option<String> = optional("external_mac"),
+        EXTERNAL_PORT_RANGE external_port_range: String = required("external_port_range"),
         /// Weak reference to `Logical_Router_Port`.
-        GATEWAY_PORT gateway_port: Option<Uuid> = "gateway_port",
-        LOGICAL_IP logical_ip: String = "logical_ip",
-        LOGICAL_PORT logical_port: Option<String> = "logical_port",
-        MATCH r#match: String = "match",
-        OPTIONS options: BTreeMap<String, String> = "options",
-        PRIORITY priority: i64 = "priority",
-        TYPE r#type: NatType = "type",
+        GATEWAY_PORT gateway_port: Option<Uuid> = optional("gateway_port"),
+        LOGICAL_IP logical_ip: String = required("logical_ip"),
+        LOGICAL_PORT logical_port: Option<String> = optional("logical_port"),
+        MATCH r#match: String = required("match"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
+        PRIORITY priority: i64 = required("priority"),
+        TYPE r#type: NatType = required("type"),
     }
 }
 
@@ -581,42 +581,42 @@ table! {
     /// A row of `NB_Global`.
     NbGlobal in nb_global = "NB_Global" {
         /// Reference to `Connection`.
-        CONNECTIONS connections: Vec<Uuid> = "connections",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        HV_CFG hv_cfg: i64 = "hv_cfg",
-        HV_CFG_TIMESTAMP hv_cfg_timestamp: i64 = "hv_cfg_timestamp",
-        IPSEC ipsec: bool = "ipsec",
-        NAME name: String = "name",
-        NB_CFG nb_cfg: i64 = "nb_cfg",
-        NB_CFG_TIMESTAMP nb_cfg_timestamp: i64 = "nb_cfg_timestamp",
-        OPTIONS options: BTreeMap<String, String> = "options",
-        SB_CFG sb_cfg: i64 = "sb_cfg",
-        SB_CFG_TIMESTAMP sb_cfg_timestamp: i64 = "sb_cfg_timestamp",
+        CONNECTIONS connections: Vec<Uuid> = list("connections"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        HV_CFG hv_cfg: i64 = required("hv_cfg"),
+        HV_CFG_TIMESTAMP hv_cfg_timestamp: i64 = required("hv_cfg_timestamp"),
+        IPSEC ipsec: bool = required("ipsec"),
+        NAME name: String = required("name"),
+        NB_CFG nb_cfg: i64 = required("nb_cfg"),
+        NB_CFG_TIMESTAMP nb_cfg_timestamp: i64 = required("nb_cfg_timestamp"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
+        SB_CFG sb_cfg: i64 = required("sb_cfg"),
+        SB_CFG_TIMESTAMP sb_cfg_timestamp: i64 = required("sb_cfg_timestamp"),
         /// Reference to `SSL`.
-        SSL ssl: Option<Uuid> = "ssl",
+        SSL ssl: Option<Uuid> = optional("ssl"),
     }
 }
 
 table! {
     /// A row of `Network_Function`.
     NetworkFunction in network_function = "Network_Function" {
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
         /// Reference to `Network_Function_Health_Check`.
-        HEALTH_CHECK health_check: Option<Uuid> = "health_check",
-        ID id: i64 = "id",
+        HEALTH_CHECK health_check: Option<Uuid> = optional("health_check"),
+        ID id: i64 = required("id"),
         /// Reference to `Logical_Switch_Port`.
-        INPORT inport: Uuid = "inport",
-        NAME name: String = "name",
+        INPORT inport: Uuid = required("inport"),
+        NAME name: String = required("name"),
         /// Reference to `Logical_Switch_Port`.
-        OUTPORT outport: Option<Uuid> = "outport",
+        OUTPORT outport: Option<Uuid> = optional("outport"),
     }
 }
 
 text_enum! {
     /// Values of `fallback` in `Network_Function_Group`.
     NetworkFunctionGroupFallback {
-        FailOpen = "fail-open",
         FailClose = "fail-close",
+        FailOpen = "fail-open",
     }
 }
 
@@ -631,24 +631,24 @@ text_enum! {
 table! {
     /// A row of `Network_Function_Group`.
     NetworkFunctionGroup in network_function_group = "Network_Function_Group" {
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        FALLBACK fallback: Option<NetworkFunctionGroupFallback> = "fallback",
-        ID id: i64 = "id",
-        MODE mode: NetworkFunctionGroupMode = "mode",
-        NAME name: String = "name",
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        FALLBACK fallback: Option<NetworkFunctionGroupFallback> = optional("fallback"),
+        ID id: i64 = required("id"),
+        MODE mode: NetworkFunctionGroupMode = required("mode"),
+        NAME name: String = required("name"),
         /// Reference to `Network_Function`.
-        NETWORK_FUNCTION network_function: Vec<Uuid> = "network_function",
+        NETWORK_FUNCTION network_function: Vec<Uuid> = list("network_function"),
         /// Reference to `Network_Function`.
-        NETWORK_FUNCTION_ACTIVE network_function_active: Option<Uuid> = "network_function_active",
+        NETWORK_FUNCTION_ACTIVE network_function_active: Option<Uuid> = optional("network_function_active"),
     }
 }
 
 table! {
     /// A row of `Network_Function_Health_Check`.
     NetworkFunctionHealthCheck in network_function_health_check = "Network_Function_Health_Check" {
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        NAME name: String = "name",
-        OPTIONS options: BTreeMap<String, String> = "options",
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        NAME name: String = required("name"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
     }
 }
 
@@ -656,11 +656,11 @@ table! {
     /// A row of `Port_Group`.
     PortGroup in port_group = "Port_Group" {
         /// Reference to `ACL`.
-        ACLS acls: Vec<Uuid> = "acls",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        NAME name: String = "name",
+        ACLS acls: Vec<Uuid> = list("acls"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        NAME name: String = required("name"),
         /// Weak reference to `Logical_Switch_Port`.
-        PORTS ports: Vec<Uuid> = "ports",
+        PORTS ports: Vec<Uuid> = list("ports"),
     }
 }
 
@@ -676,27 +676,27 @@ table! {
     /// A row of `QoS`.
     QoS in qos = "QoS" {
         /// Keys: `dscp`, `mark`.
-        ACTION action: BTreeMap<String, i64> = "action",
-        /// Keys: `rate`, `burst`.
-        BANDWIDTH bandwidth: BTreeMap<String, i64> = "bandwidth",
-        DIRECTION direction: QoSDirection = "direction",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        MATCH r#match: String = "match",
-        PRIORITY priority: i64 = "priority",
+        ACTION action: BTreeMap<String, i64> = map("action"),
+        /// Keys: `burst`, `rate`.
+        BANDWIDTH bandwidth: BTreeMap<String, i64> = map("bandwidth"),
+        DIRECTION direction: QoSDirection = required("direction"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        MATCH r#match: String = required("match"),
+        PRIORITY priority: i64 = required("priority"),
     }
 }
 
 table! {
     /// A row of `SSL`.
     Ssl in ssl = "SSL" {
-        BOOTSTRAP_CA_CERT bootstrap_ca_cert: bool = "bootstrap_ca_cert",
-        CA_CERT ca_cert: String = "ca_cert",
-        CERTIFICATE certificate: String = "certificate",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        PRIVATE_KEY private_key: String = "private_key",
-        SSL_CIPHERS ssl_ciphers: String = "ssl_ciphers",
-        SSL_CIPHERSUITES ssl_ciphersuites: String = "ssl_ciphersuites",
-        SSL_PROTOCOLS ssl_protocols: String = "ssl_protocols",
+        BOOTSTRAP_CA_CERT bootstrap_ca_cert: bool = required("bootstrap_ca_cert"),
+        CA_CERT ca_cert: String = required("ca_cert"),
+        CERTIFICATE certificate: String = required("certificate"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        PRIVATE_KEY private_key: String = required("private_key"),
+        SSL_CIPHERS ssl_ciphers: String = required("ssl_ciphers"),
+        SSL_CIPHERSUITES ssl_ciphersuites: String = required("ssl_ciphersuites"),
+        SSL_PROTOCOLS ssl_protocols: String = required("ssl_protocols"),
     }
 }
 
@@ -704,46 +704,46 @@ table! {
     /// A row of `Sample`.
     Sample in sample = "Sample" {
         /// Reference to `Sample_Collector`.
-        COLLECTORS collectors: Vec<Uuid> = "collectors",
-        METADATA metadata: i64 = "metadata",
+        COLLECTORS collectors: Vec<Uuid> = list("collectors"),
+        METADATA metadata: i64 = required("metadata"),
     }
 }
 
 table! {
     /// A row of `Sample_Collector`.
     SampleCollector in sample_collector = "Sample_Collector" {
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        ID id: i64 = "id",
-        NAME name: String = "name",
-        PROBABILITY probability: i64 = "probability",
-        SET_ID set_id: i64 = "set_id",
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        ID id: i64 = required("id"),
+        NAME name: String = required("name"),
+        PROBABILITY probability: i64 = required("probability"),
+        SET_ID set_id: i64 = required("set_id"),
     }
 }
 
 text_enum! {
     /// Values of `type` in `Sampling_App`.
     SamplingAppType {
-        Drop = "drop",
-        AclNew = "acl-new",
         AclEst = "acl-est",
+        AclNew = "acl-new",
+        Drop = "drop",
     }
 }
 
 table! {
     /// A row of `Sampling_App`.
     SamplingApp in sampling_app = "Sampling_App" {
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        ID id: i64 = "id",
-        TYPE r#type: SamplingAppType = "type",
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        ID id: i64 = required("id"),
+        TYPE r#type: SamplingAppType = required("type"),
     }
 }
 
 table! {
     /// A row of `Static_MAC_Binding`.
     StaticMacBinding in static_mac_binding = "Static_MAC_Binding" {
-        IP ip: String = "ip",
-        LOGICAL_PORT logical_port: String = "logical_port",
-        MAC mac: String = "mac",
-        OVERRIDE_DYNAMIC_MAC override_dynamic_mac: bool = "override_dynamic_mac",
+        IP ip: String = required("ip"),
+        LOGICAL_PORT logical_port: String = required("logical_port"),
+        MAC mac: String = required("mac"),
+        OVERRIDE_DYNAMIC_MAC override_dynamic_mac: bool = required("override_dynamic_mac"),
     }
 }

@@ -18,17 +18,17 @@ pub const SCHEMA_JSON: &str = include_str!("../../schemas/vswitch.ovsschema");
 table! {
     /// A row of `AutoAttach`.
     AutoAttach in autoattach = "AutoAttach" {
-        MAPPINGS mappings: BTreeMap<i64, i64> = "mappings",
-        SYSTEM_DESCRIPTION system_description: String = "system_description",
-        SYSTEM_NAME system_name: String = "system_name",
+        MAPPINGS mappings: BTreeMap<i64, i64> = map("mappings"),
+        SYSTEM_DESCRIPTION system_description: String = required("system_description"),
+        SYSTEM_NAME system_name: String = required("system_name"),
     }
 }
 
 text_enum! {
     /// Values of `fail_mode` in `Bridge`.
     BridgeFailMode {
-        Standalone = "standalone",
         Secure = "secure",
+        Standalone = "standalone",
     }
 }
 
@@ -48,54 +48,54 @@ table! {
     /// A row of `Bridge`.
     Bridge in bridge = "Bridge" {
         /// Reference to `AutoAttach`.
-        AUTO_ATTACH auto_attach: Option<Uuid> = "auto_attach",
+        AUTO_ATTACH auto_attach: Option<Uuid> = optional("auto_attach"),
         /// Reference to `Controller`.
-        CONTROLLER controller: Vec<Uuid> = "controller",
-        DATAPATH_ID datapath_id: Option<String> = "datapath_id",
-        DATAPATH_TYPE datapath_type: String = "datapath_type",
-        DATAPATH_VERSION datapath_version: String = "datapath_version",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        FAIL_MODE fail_mode: Option<BridgeFailMode> = "fail_mode",
-        FLOOD_VLANS flood_vlans: Vec<i64> = "flood_vlans",
+        CONTROLLER controller: Vec<Uuid> = list("controller"),
+        DATAPATH_ID datapath_id: Option<String> = optional("datapath_id"),
+        DATAPATH_TYPE datapath_type: String = required("datapath_type"),
+        DATAPATH_VERSION datapath_version: String = required("datapath_version"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        FAIL_MODE fail_mode: Option<BridgeFailMode> = optional("fail_mode"),
+        FLOOD_VLANS flood_vlans: Vec<i64> = list("flood_vlans"),
         /// Reference to `Flow_Table`.
-        FLOW_TABLES flow_tables: BTreeMap<i64, Uuid> = "flow_tables",
+        FLOW_TABLES flow_tables: BTreeMap<i64, Uuid> = map("flow_tables"),
         /// Reference to `IPFIX`.
-        IPFIX ipfix: Option<Uuid> = "ipfix",
-        MCAST_SNOOPING_ENABLE mcast_snooping_enable: bool = "mcast_snooping_enable",
+        IPFIX ipfix: Option<Uuid> = optional("ipfix"),
+        MCAST_SNOOPING_ENABLE mcast_snooping_enable: bool = required("mcast_snooping_enable"),
         /// Reference to `Mirror`.
-        MIRRORS mirrors: Vec<Uuid> = "mirrors",
-        NAME name: String = "name",
+        MIRRORS mirrors: Vec<Uuid> = list("mirrors"),
+        NAME name: String = required("name"),
         /// Reference to `NetFlow`.
-        NETFLOW netflow: Option<Uuid> = "netflow",
-        OTHER_CONFIG other_config: BTreeMap<String, String> = "other_config",
+        NETFLOW netflow: Option<Uuid> = optional("netflow"),
+        OTHER_CONFIG other_config: BTreeMap<String, String> = map("other_config"),
         /// Reference to `Port`.
-        PORTS ports: Vec<Uuid> = "ports",
-        PROTOCOLS protocols: Vec<BridgeProtocols> = "protocols",
-        RSTP_ENABLE rstp_enable: bool = "rstp_enable",
-        RSTP_STATUS rstp_status: BTreeMap<String, String> = "rstp_status",
+        PORTS ports: Vec<Uuid> = list("ports"),
+        PROTOCOLS protocols: Vec<BridgeProtocols> = list("protocols"),
+        RSTP_ENABLE rstp_enable: bool = required("rstp_enable"),
+        RSTP_STATUS rstp_status: BTreeMap<String, String> = map("rstp_status"),
         /// Reference to `sFlow`.
-        SFLOW sflow: Option<Uuid> = "sflow",
-        STATUS status: BTreeMap<String, String> = "status",
-        STP_ENABLE stp_enable: bool = "stp_enable",
+        SFLOW sflow: Option<Uuid> = optional("sflow"),
+        STATUS status: BTreeMap<String, String> = map("status"),
+        STP_ENABLE stp_enable: bool = required("stp_enable"),
     }
 }
 
 table! {
     /// A row of `CT_Timeout_Policy`.
     CtTimeoutPolicy in ct_timeout_policy = "CT_Timeout_Policy" {
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        /// Keys: `tcp_syn_sent`, `tcp_syn_recv`, `tcp_established`, `tcp_fin_wait`, `tcp_close_wait`, `tcp_last_ack`, `tcp_time_wait`, `tcp_close`, `tcp_syn_sent2`, `tcp_retransmit`, `tcp_unack`, `udp_first`, `udp_single`, `udp_multiple`, `icmp_first`, `icmp_reply`.
-        TIMEOUTS timeouts: BTreeMap<String, i64> = "timeouts",
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        /// Keys: `icmp_first`, `icmp_reply`, `tcp_close`, `tcp_close_wait`, `tcp_established`, `tcp_fin_wait`, `tcp_last_ack`, `tcp_retransmit`, `tcp_syn_recv`, `tcp_syn_sent`, `tcp_syn_sent2`, `tcp_time_wait`, `tcp_unack`, `udp_first`, `udp_multiple`, `udp_single`.
+        TIMEOUTS timeouts: BTreeMap<String, i64> = map("timeouts"),
     }
 }
 
 table! {
     /// A row of `CT_Zone`.
     CtZone in ct_zone = "CT_Zone" {
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        LIMIT limit: Option<i64> = "limit",
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        LIMIT limit: Option<i64> = optional("limit"),
         /// Reference to `CT_Timeout_Policy`.
-        TIMEOUT_POLICY timeout_policy: Option<Uuid> = "timeout_policy",
+        TIMEOUT_POLICY timeout_policy: Option<Uuid> = optional("timeout_policy"),
     }
 }
 
@@ -110,8 +110,8 @@ text_enum! {
 text_enum! {
     /// Values of `role` in `Controller`.
     ControllerRole {
-        OtherValue = "other",
         Master = "master",
+        OtherValue = "other",
         Slave = "slave",
     }
 }
@@ -127,35 +127,35 @@ text_enum! {
 table! {
     /// A row of `Controller`.
     Controller in controller = "Controller" {
-        CONNECTION_MODE connection_mode: Option<ControllerConnectionMode> = "connection_mode",
-        CONTROLLER_BURST_LIMIT controller_burst_limit: Option<i64> = "controller_burst_limit",
-        CONTROLLER_QUEUE_SIZE controller_queue_size: Option<i64> = "controller_queue_size",
-        CONTROLLER_RATE_LIMIT controller_rate_limit: Option<i64> = "controller_rate_limit",
-        ENABLE_ASYNC_MESSAGES enable_async_messages: Option<bool> = "enable_async_messages",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        INACTIVITY_PROBE inactivity_probe: Option<i64> = "inactivity_probe",
-        IS_CONNECTED is_connected: bool = "is_connected",
-        LOCAL_GATEWAY local_gateway: Option<String> = "local_gateway",
-        LOCAL_IP local_ip: Option<String> = "local_ip",
-        LOCAL_NETMASK local_netmask: Option<String> = "local_netmask",
-        MAX_BACKOFF max_backoff: Option<i64> = "max_backoff",
-        OTHER_CONFIG other_config: BTreeMap<String, String> = "other_config",
-        ROLE role: Option<ControllerRole> = "role",
-        STATUS status: BTreeMap<String, String> = "status",
-        TARGET target: String = "target",
-        TYPE r#type: Option<ControllerType> = "type",
+        CONNECTION_MODE connection_mode: Option<ControllerConnectionMode> = optional("connection_mode"),
+        CONTROLLER_BURST_LIMIT controller_burst_limit: Option<i64> = optional("controller_burst_limit"),
+        CONTROLLER_QUEUE_SIZE controller_queue_size: Option<i64> = optional("controller_queue_size"),
+        CONTROLLER_RATE_LIMIT controller_rate_limit: Option<i64> = optional("controller_rate_limit"),
+        ENABLE_ASYNC_MESSAGES enable_async_messages: Option<bool> = optional("enable_async_messages"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        INACTIVITY_PROBE inactivity_probe: Option<i64> = optional("inactivity_probe"),
+        IS_CONNECTED is_connected: bool = required("is_connected"),
+        LOCAL_GATEWAY local_gateway: Option<String> = optional("local_gateway"),
+        LOCAL_IP local_ip: Option<String> = optional("local_ip"),
+        LOCAL_NETMASK local_netmask: Option<String> = optional("local_netmask"),
+        MAX_BACKOFF max_backoff: Option<i64> = optional("max_backoff"),
+        OTHER_CONFIG other_config: BTreeMap<String, String> = map("other_config"),
+        ROLE role: Option<ControllerRole> = optional("role"),
+        STATUS status: BTreeMap<String, String> = map("status"),
+        TARGET target: String = required("target"),
+        TYPE r#type: Option<ControllerType> = optional("type"),
     }
 }
 
 table! {
     /// A row of `Datapath`.
     Datapath in datapath = "Datapath" {
-        CAPABILITIES capabilities: BTreeMap<String, String> = "capabilities",
-        CT_ZONE_DEFAULT_LIMIT ct_zone_default_limit: Option<i64> = "ct_zone_default_limit",
+        CAPABILITIES capabilities: BTreeMap<String, String> = map("capabilities"),
+        CT_ZONE_DEFAULT_LIMIT ct_zone_default_limit: Option<i64> = optional("ct_zone_default_limit"),
         /// Reference to `CT_Zone`.
-        CT_ZONES ct_zones: BTreeMap<i64, Uuid> = "ct_zones",
-        DATAPATH_VERSION datapath_version: String = "datapath_version",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
+        CT_ZONES ct_zones: BTreeMap<i64, Uuid> = map("ct_zones"),
+        DATAPATH_VERSION datapath_version: String = required("datapath_version"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
     }
 }
 
@@ -163,121 +163,121 @@ table! {
     /// A row of `Flow_Sample_Collector_Set`.
     FlowSampleCollectorSet in flow_sample_collector_set = "Flow_Sample_Collector_Set" {
         /// Reference to `Bridge`.
-        BRIDGE bridge: Uuid = "bridge",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        ID id: i64 = "id",
+        BRIDGE bridge: Uuid = required("bridge"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        ID id: i64 = required("id"),
         /// Reference to `IPFIX`.
-        IPFIX ipfix: Option<Uuid> = "ipfix",
-        LOCAL_GROUP_ID local_group_id: Option<i64> = "local_group_id",
+        IPFIX ipfix: Option<Uuid> = optional("ipfix"),
+        LOCAL_GROUP_ID local_group_id: Option<i64> = optional("local_group_id"),
     }
 }
 
 text_enum! {
     /// Values of `overflow_policy` in `Flow_Table`.
     FlowTableOverflowPolicy {
-        Refuse = "refuse",
         Evict = "evict",
+        Refuse = "refuse",
     }
 }
 
 table! {
     /// A row of `Flow_Table`.
     FlowTable in flow_table = "Flow_Table" {
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        FLOW_LIMIT flow_limit: Option<i64> = "flow_limit",
-        GROUPS groups: Vec<String> = "groups",
-        NAME name: Option<String> = "name",
-        OVERFLOW_POLICY overflow_policy: Option<FlowTableOverflowPolicy> = "overflow_policy",
-        PREFIXES prefixes: Vec<String> = "prefixes",
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        FLOW_LIMIT flow_limit: Option<i64> = optional("flow_limit"),
+        GROUPS groups: Vec<String> = list("groups"),
+        NAME name: Option<String> = optional("name"),
+        OVERFLOW_POLICY overflow_policy: Option<FlowTableOverflowPolicy> = optional("overflow_policy"),
+        PREFIXES prefixes: Vec<String> = list("prefixes"),
     }
 }
 
 table! {
     /// A row of `IPFIX`.
     Ipfix in ipfix = "IPFIX" {
-        CACHE_ACTIVE_TIMEOUT cache_active_timeout: Option<i64> = "cache_active_timeout",
-        CACHE_MAX_FLOWS cache_max_flows: Option<i64> = "cache_max_flows",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        OBS_DOMAIN_ID obs_domain_id: Option<i64> = "obs_domain_id",
-        OBS_POINT_ID obs_point_id: Option<i64> = "obs_point_id",
-        OTHER_CONFIG other_config: BTreeMap<String, String> = "other_config",
-        SAMPLING sampling: Option<i64> = "sampling",
-        STATS_INTERVAL stats_interval: Option<i64> = "stats_interval",
-        TARGETS targets: Vec<String> = "targets",
-        TEMPLATE_INTERVAL template_interval: Option<i64> = "template_interval",
+        CACHE_ACTIVE_TIMEOUT cache_active_timeout: Option<i64> = optional("cache_active_timeout"),
+        CACHE_MAX_FLOWS cache_max_flows: Option<i64> = optional("cache_max_flows"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        OBS_DOMAIN_ID obs_domain_id: Option<i64> = optional("obs_domain_id"),
+        OBS_POINT_ID obs_point_id: Option<i64> = optional("obs_point_id"),
+        OTHER_CONFIG other_config: BTreeMap<String, String> = map("other_config"),
+        SAMPLING sampling: Option<i64> = optional("sampling"),
+        STATS_INTERVAL stats_interval: Option<i64> = optional("stats_interval"),
+        TARGETS targets: Vec<String> = list("targets"),
+        TEMPLATE_INTERVAL template_interval: Option<i64> = optional("template_interval"),
     }
 }
 
 text_enum! {
     /// Values of `admin_state` in `Interface`.
     InterfaceAdminState {
-        Up = "up",
         Down = "down",
+        Up = "up",
     }
 }
 
 text_enum! {
     /// Values of `cfm_remote_opstate` in `Interface`.
     InterfaceCfmRemoteOpstate {
-        Up = "up",
         Down = "down",
+        Up = "up",
     }
 }
 
 text_enum! {
     /// Values of `duplex` in `Interface`.
     InterfaceDuplex {
-        Half = "half",
         Full = "full",
+        Half = "half",
     }
 }
 
 text_enum! {
     /// Values of `link_state` in `Interface`.
     InterfaceLinkState {
-        Up = "up",
         Down = "down",
+        Up = "up",
     }
 }
 
 table! {
     /// A row of `Interface`.
     Interface in interface = "Interface" {
-        ADMIN_STATE admin_state: Option<InterfaceAdminState> = "admin_state",
-        BFD bfd: BTreeMap<String, String> = "bfd",
-        BFD_STATUS bfd_status: BTreeMap<String, String> = "bfd_status",
-        CFM_FAULT cfm_fault: Option<bool> = "cfm_fault",
-        CFM_FAULT_STATUS cfm_fault_status: Vec<String> = "cfm_fault_status",
-        CFM_FLAP_COUNT cfm_flap_count: Option<i64> = "cfm_flap_count",
-        CFM_HEALTH cfm_health: Option<i64> = "cfm_health",
-        CFM_MPID cfm_mpid: Option<i64> = "cfm_mpid",
-        CFM_REMOTE_MPIDS cfm_remote_mpids: Vec<i64> = "cfm_remote_mpids",
-        CFM_REMOTE_OPSTATE cfm_remote_opstate: Option<InterfaceCfmRemoteOpstate> = "cfm_remote_opstate",
-        DUPLEX duplex: Option<InterfaceDuplex> = "duplex",
-        ERROR error: Option<String> = "error",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        IFINDEX ifindex: Option<i64> = "ifindex",
-        INGRESS_POLICING_BURST ingress_policing_burst: i64 = "ingress_policing_burst",
-        INGRESS_POLICING_KPKTS_BURST ingress_policing_kpkts_burst: i64 = "ingress_policing_kpkts_burst",
-        INGRESS_POLICING_KPKTS_RATE ingress_policing_kpkts_rate: i64 = "ingress_policing_kpkts_rate",
-        INGRESS_POLICING_RATE ingress_policing_rate: i64 = "ingress_policing_rate",
-        LACP_CURRENT lacp_current: Option<bool> = "lacp_current",
-        LINK_RESETS link_resets: Option<i64> = "link_resets",
-        LINK_SPEED link_speed: Option<i64> = "link_speed",
-        LINK_STATE link_state: Option<InterfaceLinkState> = "link_state",
-        LLDP lldp: BTreeMap<String, String> = "lldp",
-        MAC mac: Option<String> = "mac",
-        MAC_IN_USE mac_in_use: Option<String> = "mac_in_use",
-        MTU mtu: Option<i64> = "mtu",
-        MTU_REQUEST mtu_request: Option<i64> = "mtu_request",
-        NAME name: String = "name",
-        OFPORT ofport: Option<i64> = "ofport",
-        OFPORT_REQUEST ofport_request: Option<i64> = "ofport_request",
-        OPTIONS options: BTreeMap<String, String> = "options",
-        OTHER_CONFIG other_config: BTreeMap<String, String> = "other_config",
-        STATISTICS statistics: BTreeMap<String, i64> = "statistics",
-        STATUS status: BTreeMap<String, String> = "status",
-        TYPE r#type: String = "type",
+        ADMIN_STATE admin_state: Option<InterfaceAdminState> = optional("admin_state"),
+        BFD bfd: BTreeMap<String, String> = map("bfd"),
+        BFD_STATUS bfd_status: BTreeMap<String, String> = map("bfd_status"),
+        CFM_FAULT cfm_fault: Option<bool> = optional("cfm_fault"),
+        CFM_FAULT_STATUS cfm_fault_status: Vec<String> = list("cfm_fault_status"),
+        CFM_FLAP_COUNT cfm_flap_count: Option<i64> = optional("cfm_flap_count"),
+        CFM_HEALTH cfm_health: Option<i64> = optional("cfm_health"),
+        CFM_MPID cfm_mpid: Option<i64> = optional("cfm_mpid"),
+        CFM_REMOTE_MPIDS cfm_remote_mpids: Vec<i64> = list("cfm_remote_mpids"),
+        CFM_REMOTE_OPSTATE cfm_remote_opstate: Option<InterfaceCfmRemoteOpstate> = optional("cfm_remote_opstate"),
+        DUPLEX duplex: Option<InterfaceDuplex> = optional("duplex"),
+        ERROR error: Option<String> = optional("error"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        IFINDEX ifindex: Option<i64> = optional("ifindex"),
+        INGRESS_POLICING_BURST ingress_policing_burst: i64 = required("ingress_policing_burst"),
+        INGRESS_POLICING_KPKTS_BURST ingress_policing_kpkts_burst: i64 = required("ingress_policing_kpkts_burst"),
+        INGRESS_POLICING_KPKTS_RATE ingress_policing_kpkts_rate: i64 = required("ingress_policing_kpkts_rate"),
+        INGRESS_POLICING_RATE ingress_policing_rate: i64 = required("ingress_policing_rate"),
+        LACP_CURRENT lacp_current: Option<bool> = optional("lacp_current"),
+        LINK_RESETS link_resets: Option<i64> = optional("link_resets"),
+        LINK_SPEED link_speed: Option<i64> = optional("link_speed"),
+        LINK_STATE link_state: Option<InterfaceLinkState> = optional("link_state"),
+        LLDP lldp: BTreeMap<String, String> = map("lldp"),
+        MAC mac: Option<String> = optional("mac"),
+        MAC_IN_USE mac_in_use: Option<String> = optional("mac_in_use"),
+        MTU mtu: Option<i64> = optional("mtu"),
+        MTU_REQUEST mtu_request: Option<i64> = optional("mtu_request"),
+        NAME name: String = required("name"),
+        OFPORT ofport: Option<i64> = optional("ofport"),
+        OFPORT_REQUEST ofport_request: Option<i64> = optional("ofport_request"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
+        OTHER_CONFIG other_config: BTreeMap<String, String> = map("other_config"),
+        STATISTICS statistics: BTreeMap<String, i64> = map("statistics"),
+        STATUS status: BTreeMap<String, String> = map("status"),
+        TYPE r#type: String = required("type"),
     }
 }
 
@@ -292,46 +292,46 @@ text_enum! {
 table! {
     /// A row of `Manager`.
     Manager in manager = "Manager" {
-        CONNECTION_MODE connection_mode: Option<ManagerConnectionMode> = "connection_mode",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        INACTIVITY_PROBE inactivity_probe: Option<i64> = "inactivity_probe",
-        IS_CONNECTED is_connected: bool = "is_connected",
-        MAX_BACKOFF max_backoff: Option<i64> = "max_backoff",
-        OTHER_CONFIG other_config: BTreeMap<String, String> = "other_config",
-        STATUS status: BTreeMap<String, String> = "status",
-        TARGET target: String = "target",
+        CONNECTION_MODE connection_mode: Option<ManagerConnectionMode> = optional("connection_mode"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        INACTIVITY_PROBE inactivity_probe: Option<i64> = optional("inactivity_probe"),
+        IS_CONNECTED is_connected: bool = required("is_connected"),
+        MAX_BACKOFF max_backoff: Option<i64> = optional("max_backoff"),
+        OTHER_CONFIG other_config: BTreeMap<String, String> = map("other_config"),
+        STATUS status: BTreeMap<String, String> = map("status"),
+        TARGET target: String = required("target"),
     }
 }
 
 table! {
     /// A row of `Mirror`.
     Mirror in mirror = "Mirror" {
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        FILTER filter: Option<String> = "filter",
-        NAME name: String = "name",
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        FILTER filter: Option<String> = optional("filter"),
+        NAME name: String = required("name"),
         /// Weak reference to `Port`.
-        OUTPUT_PORT output_port: Option<Uuid> = "output_port",
-        OUTPUT_VLAN output_vlan: Option<i64> = "output_vlan",
-        SELECT_ALL select_all: bool = "select_all",
+        OUTPUT_PORT output_port: Option<Uuid> = optional("output_port"),
+        OUTPUT_VLAN output_vlan: Option<i64> = optional("output_vlan"),
+        SELECT_ALL select_all: bool = required("select_all"),
         /// Weak reference to `Port`.
-        SELECT_DST_PORT select_dst_port: Vec<Uuid> = "select_dst_port",
+        SELECT_DST_PORT select_dst_port: Vec<Uuid> = list("select_dst_port"),
         /// Weak reference to `Port`.
-        SELECT_SRC_PORT select_src_port: Vec<Uuid> = "select_src_port",
-        SELECT_VLAN select_vlan: Vec<i64> = "select_vlan",
-        SNAPLEN snaplen: Option<i64> = "snaplen",
-        STATISTICS statistics: BTreeMap<String, i64> = "statistics",
+        SELECT_SRC_PORT select_src_port: Vec<Uuid> = list("select_src_port"),
+        SELECT_VLAN select_vlan: Vec<i64> = list("select_vlan"),
+        SNAPLEN snaplen: Option<i64> = optional("snaplen"),
+        STATISTICS statistics: BTreeMap<String, i64> = map("statistics"),
     }
 }
 
 table! {
     /// A row of `NetFlow`.
     NetFlow in netflow = "NetFlow" {
-        ACTIVE_TIMEOUT active_timeout: i64 = "active_timeout",
-        ADD_ID_TO_INTERFACE add_id_to_interface: bool = "add_id_to_interface",
-        ENGINE_ID engine_id: Option<i64> = "engine_id",
-        ENGINE_TYPE engine_type: Option<i64> = "engine_type",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        TARGETS targets: Vec<String> = "targets",
+        ACTIVE_TIMEOUT active_timeout: i64 = required("active_timeout"),
+        ADD_ID_TO_INTERFACE add_id_to_interface: bool = required("add_id_to_interface"),
+        ENGINE_ID engine_id: Option<i64> = optional("engine_id"),
+        ENGINE_TYPE engine_type: Option<i64> = optional("engine_type"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        TARGETS targets: Vec<String> = list("targets"),
     }
 }
 
@@ -339,35 +339,35 @@ table! {
     /// A row of `Open_vSwitch`.
     OpenVSwitch in open_vswitch = "Open_vSwitch" {
         /// Reference to `Bridge`.
-        BRIDGES bridges: Vec<Uuid> = "bridges",
-        CUR_CFG cur_cfg: i64 = "cur_cfg",
-        DATAPATH_TYPES datapath_types: Vec<String> = "datapath_types",
+        BRIDGES bridges: Vec<Uuid> = list("bridges"),
+        CUR_CFG cur_cfg: i64 = required("cur_cfg"),
+        DATAPATH_TYPES datapath_types: Vec<String> = list("datapath_types"),
         /// Reference to `Datapath`.
-        DATAPATHS datapaths: BTreeMap<String, Uuid> = "datapaths",
-        DB_VERSION db_version: Option<String> = "db_version",
-        DPDK_INITIALIZED dpdk_initialized: bool = "dpdk_initialized",
-        DPDK_VERSION dpdk_version: Option<String> = "dpdk_version",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        IFACE_TYPES iface_types: Vec<String> = "iface_types",
+        DATAPATHS datapaths: BTreeMap<String, Uuid> = map("datapaths"),
+        DB_VERSION db_version: Option<String> = optional("db_version"),
+        DPDK_INITIALIZED dpdk_initialized: bool = required("dpdk_initialized"),
+        DPDK_VERSION dpdk_version: Option<String> = optional("dpdk_version"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        IFACE_TYPES iface_types: Vec<String> = list("iface_types"),
         /// Reference to `Manager`.
-        MANAGER_OPTIONS manager_options: Vec<Uuid> = "manager_options",
-        NEXT_CFG next_cfg: i64 = "next_cfg",
-        OTHER_CONFIG other_config: BTreeMap<String, String> = "other_config",
-        OVS_VERSION ovs_version: Option<String> = "ovs_version",
+        MANAGER_OPTIONS manager_options: Vec<Uuid> = list("manager_options"),
+        NEXT_CFG next_cfg: i64 = required("next_cfg"),
+        OTHER_CONFIG other_config: BTreeMap<String, String> = map("other_config"),
+        OVS_VERSION ovs_version: Option<String> = optional("ovs_version"),
         /// Reference to `SSL`.
-        SSL ssl: Option<Uuid> = "ssl",
-        STATISTICS statistics: BTreeMap<String, String> = "statistics",
-        SYSTEM_TYPE system_type: Option<String> = "system_type",
-        SYSTEM_VERSION system_version: Option<String> = "system_version",
+        SSL ssl: Option<Uuid> = optional("ssl"),
+        STATISTICS statistics: BTreeMap<String, String> = map("statistics"),
+        SYSTEM_TYPE system_type: Option<String> = optional("system_type"),
+        SYSTEM_VERSION system_version: Option<String> = optional("system_version"),
     }
 }
 
 text_enum! {
     /// Values of `bond_mode` in `Port`.
     PortBondMode {
-        BalanceTcp = "balance-tcp",
-        BalanceSlb = "balance-slb",
         ActiveBackup = "active-backup",
+        BalanceSlb = "balance-slb",
+        BalanceTcp = "balance-tcp",
     }
 }
 
@@ -375,91 +375,91 @@ text_enum! {
     /// Values of `lacp` in `Port`.
     PortLacp {
         Active = "active",
-        Passive = "passive",
         Off = "off",
+        Passive = "passive",
     }
 }
 
 text_enum! {
     /// Values of `vlan_mode` in `Port`.
     PortVlanMode {
-        Trunk = "trunk",
         Access = "access",
+        Dot1qTunnel = "dot1q-tunnel",
         NativeTagged = "native-tagged",
         NativeUntagged = "native-untagged",
-        Dot1qTunnel = "dot1q-tunnel",
+        Trunk = "trunk",
     }
 }
 
 table! {
     /// A row of `Port`.
     Port in port = "Port" {
-        BOND_ACTIVE_SLAVE bond_active_slave: Option<String> = "bond_active_slave",
-        BOND_DOWNDELAY bond_downdelay: i64 = "bond_downdelay",
-        BOND_FAKE_IFACE bond_fake_iface: bool = "bond_fake_iface",
-        BOND_MODE bond_mode: Option<PortBondMode> = "bond_mode",
-        BOND_UPDELAY bond_updelay: i64 = "bond_updelay",
-        CVLANS cvlans: Vec<i64> = "cvlans",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        FAKE_BRIDGE fake_bridge: bool = "fake_bridge",
+        BOND_ACTIVE_SLAVE bond_active_slave: Option<String> = optional("bond_active_slave"),
+        BOND_DOWNDELAY bond_downdelay: i64 = required("bond_downdelay"),
+        BOND_FAKE_IFACE bond_fake_iface: bool = required("bond_fake_iface"),
+        BOND_MODE bond_mode: Option<PortBondMode> = optional("bond_mode"),
+        BOND_UPDELAY bond_updelay: i64 = required("bond_updelay"),
+        CVLANS cvlans: Vec<i64> = list("cvlans"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        FAKE_BRIDGE fake_bridge: bool = required("fake_bridge"),
         /// Reference to `Interface`.
-        INTERFACES interfaces: Vec<Uuid> = "interfaces",
-        LACP lacp: Option<PortLacp> = "lacp",
-        MAC mac: Option<String> = "mac",
-        NAME name: String = "name",
-        OTHER_CONFIG other_config: BTreeMap<String, String> = "other_config",
-        PROTECTED protected: bool = "protected",
+        INTERFACES interfaces: Vec<Uuid> = list("interfaces"),
+        LACP lacp: Option<PortLacp> = optional("lacp"),
+        MAC mac: Option<String> = optional("mac"),
+        NAME name: String = required("name"),
+        OTHER_CONFIG other_config: BTreeMap<String, String> = map("other_config"),
+        PROTECTED protected: bool = required("protected"),
         /// Reference to `QoS`.
-        QOS qos: Option<Uuid> = "qos",
-        RSTP_STATISTICS rstp_statistics: BTreeMap<String, i64> = "rstp_statistics",
-        RSTP_STATUS rstp_status: BTreeMap<String, String> = "rstp_status",
-        STATISTICS statistics: BTreeMap<String, i64> = "statistics",
-        STATUS status: BTreeMap<String, String> = "status",
-        TAG tag: Option<i64> = "tag",
-        TRUNKS trunks: Vec<i64> = "trunks",
-        VLAN_MODE vlan_mode: Option<PortVlanMode> = "vlan_mode",
+        QOS qos: Option<Uuid> = optional("qos"),
+        RSTP_STATISTICS rstp_statistics: BTreeMap<String, i64> = map("rstp_statistics"),
+        RSTP_STATUS rstp_status: BTreeMap<String, String> = map("rstp_status"),
+        STATISTICS statistics: BTreeMap<String, i64> = map("statistics"),
+        STATUS status: BTreeMap<String, String> = map("status"),
+        TAG tag: Option<i64> = optional("tag"),
+        TRUNKS trunks: Vec<i64> = list("trunks"),
+        VLAN_MODE vlan_mode: Option<PortVlanMode> = optional("vlan_mode"),
     }
 }
 
 table! {
     /// A row of `QoS`.
     QoS in qos = "QoS" {
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        OTHER_CONFIG other_config: BTreeMap<String, String> = "other_config",
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        OTHER_CONFIG other_config: BTreeMap<String, String> = map("other_config"),
         /// Reference to `Queue`.
-        QUEUES queues: BTreeMap<i64, Uuid> = "queues",
-        TYPE r#type: String = "type",
+        QUEUES queues: BTreeMap<i64, Uuid> = map("queues"),
+        TYPE r#type: String = required("type"),
     }
 }
 
 table! {
     /// A row of `Queue`.
     Queue in queue = "Queue" {
-        DSCP dscp: Option<i64> = "dscp",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        OTHER_CONFIG other_config: BTreeMap<String, String> = "other_config",
+        DSCP dscp: Option<i64> = optional("dscp"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        OTHER_CONFIG other_config: BTreeMap<String, String> = map("other_config"),
     }
 }
 
 table! {
     /// A row of `SSL`.
     Ssl in ssl = "SSL" {
-        BOOTSTRAP_CA_CERT bootstrap_ca_cert: bool = "bootstrap_ca_cert",
-        CA_CERT ca_cert: String = "ca_cert",
-        CERTIFICATE certificate: String = "certificate",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        PRIVATE_KEY private_key: String = "private_key",
+        BOOTSTRAP_CA_CERT bootstrap_ca_cert: bool = required("bootstrap_ca_cert"),
+        CA_CERT ca_cert: String = required("ca_cert"),
+        CERTIFICATE certificate: String = required("certificate"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        PRIVATE_KEY private_key: String = required("private_key"),
     }
 }
 
 table! {
     /// A row of `sFlow`.
     SFlow in sflow = "sFlow" {
-        AGENT agent: Option<String> = "agent",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        HEADER header: Option<i64> = "header",
-        POLLING polling: Option<i64> = "polling",
-        SAMPLING sampling: Option<i64> = "sampling",
-        TARGETS targets: Vec<String> = "targets",
+        AGENT agent: Option<String> = optional("agent"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        HEADER header: Option<i64> = optional("header"),
+        POLLING polling: Option<i64> = optional("polling"),
+        SAMPLING sampling: Option<i64> = optional("sampling"),
+        TARGETS targets: Vec<String> = list("targets"),
     }
 }

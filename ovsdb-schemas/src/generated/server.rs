@@ -25,13 +25,13 @@ text_enum! {
 table! {
     /// A row of `Database`.
     Database in database = "Database" {
-        CID cid: Option<Uuid> = "cid",
-        CONNECTED connected: bool = "connected",
-        INDEX index: Option<i64> = "index",
-        LEADER leader: bool = "leader",
-        MODEL model: DatabaseModel = "model",
-        NAME name: String = "name",
-        SCHEMA schema: Option<String> = "schema",
-        SID sid: Option<Uuid> = "sid",
+        CID cid: Option<Uuid> = optional("cid"),
+        CONNECTED connected: bool = required("connected"),
+        INDEX index: Option<i64> = optional("index"),
+        LEADER leader: bool = required("leader"),
+        MODEL model: DatabaseModel = required("model"),
+        NAME name: String = required("name"),
+        SCHEMA schema: Option<String> = optional("schema"),
+        SID sid: Option<Uuid> = optional("sid"),
     }
 }

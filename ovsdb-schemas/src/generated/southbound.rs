@@ -18,16 +18,16 @@ pub const SCHEMA_JSON: &str = include_str!("../../schemas/ovn-sb.ovsschema");
 table! {
     /// A row of `ACL_ID`.
     AclId in acl_id = "ACL_ID" {
-        ID id: i64 = "id",
+        ID id: i64 = required("id"),
     }
 }
 
 table! {
     /// A row of `Address_Set`.
     AddressSet in address_set = "Address_Set" {
-        ADDRESSES addresses: Vec<String> = "addresses",
-        NAME name: String = "name",
-        OPTIONS options: BTreeMap<String, String> = "options",
+        ADDRESSES addresses: Vec<String> = list("addresses"),
+        NAME name: String = required("name"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
     }
 }
 
@@ -35,12 +35,12 @@ table! {
     /// A row of `Advertised_MAC_Binding`.
     AdvertisedMacBinding in advertised_mac_binding = "Advertised_MAC_Binding" {
         /// Reference to `Datapath_Binding`.
-        DATAPATH datapath: Uuid = "datapath",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        IP ip: String = "ip",
+        DATAPATH datapath: Uuid = required("datapath"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        IP ip: String = required("ip"),
         /// Reference to `Port_Binding`.
-        LOGICAL_PORT logical_port: Uuid = "logical_port",
-        MAC mac: String = "mac",
+        LOGICAL_PORT logical_port: Uuid = required("logical_port"),
+        MAC mac: String = required("mac"),
     }
 }
 
@@ -48,40 +48,40 @@ table! {
     /// A row of `Advertised_Route`.
     AdvertisedRoute in advertised_route = "Advertised_Route" {
         /// Reference to `Datapath_Binding`.
-        DATAPATH datapath: Uuid = "datapath",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        IP_PREFIX ip_prefix: String = "ip_prefix",
+        DATAPATH datapath: Uuid = required("datapath"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        IP_PREFIX ip_prefix: String = required("ip_prefix"),
         /// Reference to `Port_Binding`.
-        LOGICAL_PORT logical_port: Uuid = "logical_port",
+        LOGICAL_PORT logical_port: Uuid = required("logical_port"),
         /// Reference to `Port_Binding`.
-        TRACKED_PORT tracked_port: Option<Uuid> = "tracked_port",
+        TRACKED_PORT tracked_port: Option<Uuid> = optional("tracked_port"),
     }
 }
 
 text_enum! {
     /// Values of `status` in `BFD`.
     BfdStatus {
+        AdminDown = "admin_down",
         Down = "down",
         Init = "init",
         Up = "up",
-        AdminDown = "admin_down",
     }
 }
 
 table! {
     /// A row of `BFD`.
     Bfd in bfd = "BFD" {
-        CHASSIS_NAME chassis_name: String = "chassis_name",
-        DETECT_MULT detect_mult: i64 = "detect_mult",
-        DISC disc: i64 = "disc",
-        DST_IP dst_ip: String = "dst_ip",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        LOGICAL_PORT logical_port: String = "logical_port",
-        MIN_RX min_rx: i64 = "min_rx",
-        MIN_TX min_tx: i64 = "min_tx",
-        OPTIONS options: BTreeMap<String, String> = "options",
-        SRC_PORT src_port: i64 = "src_port",
-        STATUS status: BfdStatus = "status",
+        CHASSIS_NAME chassis_name: String = required("chassis_name"),
+        DETECT_MULT detect_mult: i64 = required("detect_mult"),
+        DISC disc: i64 = required("disc"),
+        DST_IP dst_ip: String = required("dst_ip"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        LOGICAL_PORT logical_port: String = required("logical_port"),
+        MIN_RX min_rx: i64 = required("min_rx"),
+        MIN_TX min_tx: i64 = required("min_tx"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
+        SRC_PORT src_port: i64 = required("src_port"),
+        STATUS status: BfdStatus = required("status"),
     }
 }
 
@@ -89,14 +89,14 @@ table! {
     /// A row of `Chassis`.
     Chassis in chassis = "Chassis" {
         /// Reference to `Encap`.
-        ENCAPS encaps: Vec<Uuid> = "encaps",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        HOSTNAME hostname: String = "hostname",
-        NAME name: String = "name",
-        NB_CFG nb_cfg: i64 = "nb_cfg",
-        OTHER_CONFIG other_config: BTreeMap<String, String> = "other_config",
-        TRANSPORT_ZONES transport_zones: Vec<String> = "transport_zones",
-        VTEP_LOGICAL_SWITCHES vtep_logical_switches: Vec<String> = "vtep_logical_switches",
+        ENCAPS encaps: Vec<Uuid> = list("encaps"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        HOSTNAME hostname: String = required("hostname"),
+        NAME name: String = required("name"),
+        NB_CFG nb_cfg: i64 = required("nb_cfg"),
+        OTHER_CONFIG other_config: BTreeMap<String, String> = map("other_config"),
+        TRANSPORT_ZONES transport_zones: Vec<String> = list("transport_zones"),
+        VTEP_LOGICAL_SWITCHES vtep_logical_switches: Vec<String> = list("vtep_logical_switches"),
     }
 }
 
@@ -104,34 +104,34 @@ table! {
     /// A row of `Chassis_Private`.
     ChassisPrivate in chassis_private = "Chassis_Private" {
         /// Weak reference to `Chassis`.
-        CHASSIS chassis: Option<Uuid> = "chassis",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        NAME name: String = "name",
-        NB_CFG nb_cfg: i64 = "nb_cfg",
-        NB_CFG_TIMESTAMP nb_cfg_timestamp: i64 = "nb_cfg_timestamp",
+        CHASSIS chassis: Option<Uuid> = optional("chassis"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        NAME name: String = required("name"),
+        NB_CFG nb_cfg: i64 = required("nb_cfg"),
+        NB_CFG_TIMESTAMP nb_cfg_timestamp: i64 = required("nb_cfg_timestamp"),
     }
 }
 
 table! {
     /// A row of `Chassis_Template_Var`.
     ChassisTemplateVar in chassis_template_var = "Chassis_Template_Var" {
-        CHASSIS chassis: String = "chassis",
-        VARIABLES variables: BTreeMap<String, String> = "variables",
+        CHASSIS chassis: String = required("chassis"),
+        VARIABLES variables: BTreeMap<String, String> = map("variables"),
     }
 }
 
 table! {
     /// A row of `Connection`.
     Connection in connection = "Connection" {
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        INACTIVITY_PROBE inactivity_probe: Option<i64> = "inactivity_probe",
-        IS_CONNECTED is_connected: bool = "is_connected",
-        MAX_BACKOFF max_backoff: Option<i64> = "max_backoff",
-        OTHER_CONFIG other_config: BTreeMap<String, String> = "other_config",
-        READ_ONLY read_only: bool = "read_only",
-        ROLE role: String = "role",
-        STATUS status: BTreeMap<String, String> = "status",
-        TARGET target: String = "target",
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        INACTIVITY_PROBE inactivity_probe: Option<i64> = optional("inactivity_probe"),
+        IS_CONNECTED is_connected: bool = required("is_connected"),
+        MAX_BACKOFF max_backoff: Option<i64> = optional("max_backoff"),
+        OTHER_CONFIG other_config: BTreeMap<String, String> = map("other_config"),
+        READ_ONLY read_only: bool = required("read_only"),
+        ROLE role: String = required("role"),
+        STATUS status: BTreeMap<String, String> = map("status"),
+        TARGET target: String = required("target"),
     }
 }
 
@@ -146,10 +146,10 @@ table! {
     /// A row of `Controller_Event`.
     ControllerEvent in controller_event = "Controller_Event" {
         /// Weak reference to `Chassis`.
-        CHASSIS chassis: Option<Uuid> = "chassis",
-        EVENT_INFO event_info: BTreeMap<String, String> = "event_info",
-        EVENT_TYPE event_type: ControllerEventEventType = "event_type",
-        SEQ_NUM seq_num: i64 = "seq_num",
+        CHASSIS chassis: Option<Uuid> = optional("chassis"),
+        EVENT_INFO event_info: BTreeMap<String, String> = map("event_info"),
+        EVENT_TYPE event_type: ControllerEventEventType = required("event_type"),
+        SEQ_NUM seq_num: i64 = required("seq_num"),
     }
 }
 
@@ -157,42 +157,42 @@ text_enum! {
     /// Values of `type` in `DHCP_Options`.
     DhcpOptionsType {
         Bool = "bool",
-        Uint8 = "uint8",
-        Uint16 = "uint16",
-        Uint32 = "uint32",
+        Domains = "domains",
+        HostId = "host_id",
         Ipv4 = "ipv4",
         StaticRoutes = "static_routes",
         Str = "str",
-        HostId = "host_id",
-        Domains = "domains",
+        Uint16 = "uint16",
+        Uint32 = "uint32",
+        Uint8 = "uint8",
     }
 }
 
 table! {
     /// A row of `DHCP_Options`.
     DhcpOptions in dhcp_options = "DHCP_Options" {
-        CODE code: i64 = "code",
-        NAME name: String = "name",
-        TYPE r#type: DhcpOptionsType = "type",
+        CODE code: i64 = required("code"),
+        NAME name: String = required("name"),
+        TYPE r#type: DhcpOptionsType = required("type"),
     }
 }
 
 text_enum! {
     /// Values of `type` in `DHCPv6_Options`.
     Dhcpv6OptionsType {
-        Ipv6 = "ipv6",
-        Str = "str",
-        Mac = "mac",
         Domain = "domain",
+        Ipv6 = "ipv6",
+        Mac = "mac",
+        Str = "str",
     }
 }
 
 table! {
     /// A row of `DHCPv6_Options`.
     Dhcpv6Options in dhcpv6_options = "DHCPv6_Options" {
-        CODE code: i64 = "code",
-        NAME name: String = "name",
-        TYPE r#type: Dhcpv6OptionsType = "type",
+        CODE code: i64 = required("code"),
+        NAME name: String = required("name"),
+        TYPE r#type: Dhcpv6OptionsType = required("type"),
     }
 }
 
@@ -200,29 +200,29 @@ table! {
     /// A row of `DNS`.
     Dns in dns = "DNS" {
         /// Reference to `Datapath_Binding`.
-        DATAPATHS datapaths: Vec<Uuid> = "datapaths",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        OPTIONS options: BTreeMap<String, String> = "options",
-        RECORDS records: BTreeMap<String, String> = "records",
+        DATAPATHS datapaths: Vec<Uuid> = list("datapaths"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
+        RECORDS records: BTreeMap<String, String> = map("records"),
     }
 }
 
 text_enum! {
     /// Values of `type` in `Datapath_Binding`.
     DatapathBindingType {
-        LogicalSwitch = "logical-switch",
         LogicalRouter = "logical-router",
+        LogicalSwitch = "logical-switch",
     }
 }
 
 table! {
     /// A row of `Datapath_Binding`.
     DatapathBinding in datapath_binding = "Datapath_Binding" {
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        LOAD_BALANCERS load_balancers: Vec<Uuid> = "load_balancers",
-        NB_UUID nb_uuid: Option<Uuid> = "nb_uuid",
-        TUNNEL_KEY tunnel_key: i64 = "tunnel_key",
-        TYPE r#type: Option<DatapathBindingType> = "type",
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        LOAD_BALANCERS load_balancers: Vec<Uuid> = list("load_balancers"),
+        NB_UUID nb_uuid: Option<Uuid> = optional("nb_uuid"),
+        TUNNEL_KEY tunnel_key: i64 = required("tunnel_key"),
+        TYPE r#type: Option<DatapathBindingType> = optional("type"),
     }
 }
 
@@ -230,12 +230,12 @@ table! {
     /// A row of `ECMP_Nexthop`.
     EcmpNexthop in ecmp_nexthop = "ECMP_Nexthop" {
         /// Reference to `Datapath_Binding`.
-        DATAPATH datapath: Uuid = "datapath",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        MAC mac: String = "mac",
-        NEXTHOP nexthop: String = "nexthop",
+        DATAPATH datapath: Uuid = required("datapath"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        MAC mac: String = required("mac"),
+        NEXTHOP nexthop: String = required("nexthop"),
         /// Reference to `Port_Binding`.
-        PORT port: Uuid = "port",
+        PORT port: Uuid = required("port"),
     }
 }
 
@@ -250,20 +250,20 @@ text_enum! {
 table! {
     /// A row of `Encap`.
     Encap in encap = "Encap" {
-        CHASSIS_NAME chassis_name: String = "chassis_name",
-        IP ip: String = "ip",
-        OPTIONS options: BTreeMap<String, String> = "options",
-        TYPE r#type: EncapType = "type",
+        CHASSIS_NAME chassis_name: String = required("chassis_name"),
+        IP ip: String = required("ip"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
+        TYPE r#type: EncapType = required("type"),
     }
 }
 
 table! {
     /// A row of `FDB`.
     Fdb in fdb = "FDB" {
-        DP_KEY dp_key: i64 = "dp_key",
-        MAC mac: String = "mac",
-        PORT_KEY port_key: i64 = "port_key",
-        TIMESTAMP timestamp: i64 = "timestamp",
+        DP_KEY dp_key: i64 = required("dp_key"),
+        MAC mac: String = required("mac"),
+        PORT_KEY port_key: i64 = required("port_key"),
+        TIMESTAMP timestamp: i64 = required("timestamp"),
     }
 }
 
@@ -271,11 +271,11 @@ table! {
     /// A row of `Gateway_Chassis`.
     GatewayChassis in gateway_chassis = "Gateway_Chassis" {
         /// Weak reference to `Chassis`.
-        CHASSIS chassis: Option<Uuid> = "chassis",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        NAME name: String = "name",
-        OPTIONS options: BTreeMap<String, String> = "options",
-        PRIORITY priority: i64 = "priority",
+        CHASSIS chassis: Option<Uuid> = optional("chassis"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        NAME name: String = required("name"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
+        PRIORITY priority: i64 = required("priority"),
     }
 }
 
@@ -283,36 +283,36 @@ table! {
     /// A row of `HA_Chassis`.
     HaChassis in ha_chassis = "HA_Chassis" {
         /// Weak reference to `Chassis`.
-        CHASSIS chassis: Option<Uuid> = "chassis",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        PRIORITY priority: i64 = "priority",
+        CHASSIS chassis: Option<Uuid> = optional("chassis"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        PRIORITY priority: i64 = required("priority"),
     }
 }
 
 table! {
     /// A row of `HA_Chassis_Group`.
     HaChassisGroup in ha_chassis_group = "HA_Chassis_Group" {
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
         /// Reference to `HA_Chassis`.
-        HA_CHASSIS ha_chassis: Vec<Uuid> = "ha_chassis",
-        NAME name: String = "name",
+        HA_CHASSIS ha_chassis: Vec<Uuid> = list("ha_chassis"),
+        NAME name: String = required("name"),
         /// Weak reference to `Chassis`.
-        REF_CHASSIS ref_chassis: Vec<Uuid> = "ref_chassis",
+        REF_CHASSIS ref_chassis: Vec<Uuid> = list("ref_chassis"),
     }
 }
 
 table! {
     /// A row of `IGMP_Group`.
     IgmpGroup in igmp_group = "IGMP_Group" {
-        ADDRESS address: String = "address",
+        ADDRESS address: String = required("address"),
         /// Weak reference to `Chassis`.
-        CHASSIS chassis: Option<Uuid> = "chassis",
-        CHASSIS_NAME chassis_name: String = "chassis_name",
+        CHASSIS chassis: Option<Uuid> = optional("chassis"),
+        CHASSIS_NAME chassis_name: String = required("chassis_name"),
         /// Weak reference to `Datapath_Binding`.
-        DATAPATH datapath: Option<Uuid> = "datapath",
+        DATAPATH datapath: Option<Uuid> = optional("datapath"),
         /// Weak reference to `Port_Binding`.
-        PORTS ports: Vec<Uuid> = "ports",
-        PROTOCOL protocol: String = "protocol",
+        PORTS ports: Vec<Uuid> = list("ports"),
+        PROTOCOL protocol: String = required("protocol"),
     }
 }
 
@@ -320,17 +320,17 @@ table! {
     /// A row of `IP_Multicast`.
     IpMulticast in ip_multicast = "IP_Multicast" {
         /// Weak reference to `Datapath_Binding`.
-        DATAPATH datapath: Uuid = "datapath",
-        ENABLED enabled: Option<bool> = "enabled",
-        ETH_SRC eth_src: String = "eth_src",
-        IDLE_TIMEOUT idle_timeout: Option<i64> = "idle_timeout",
-        IP4_SRC ip4_src: String = "ip4_src",
-        IP6_SRC ip6_src: String = "ip6_src",
-        QUERIER querier: Option<bool> = "querier",
-        QUERY_INTERVAL query_interval: Option<i64> = "query_interval",
-        QUERY_MAX_RESP query_max_resp: Option<i64> = "query_max_resp",
-        SEQ_NO seq_no: i64 = "seq_no",
-        TABLE_SIZE table_size: Option<i64> = "table_size",
+        DATAPATH datapath: Uuid = required("datapath"),
+        ENABLED enabled: Option<bool> = optional("enabled"),
+        ETH_SRC eth_src: String = required("eth_src"),
+        IDLE_TIMEOUT idle_timeout: Option<i64> = optional("idle_timeout"),
+        IP4_SRC ip4_src: String = required("ip4_src"),
+        IP6_SRC ip6_src: String = required("ip6_src"),
+        QUERIER querier: Option<bool> = optional("querier"),
+        QUERY_INTERVAL query_interval: Option<i64> = optional("query_interval"),
+        QUERY_MAX_RESP query_max_resp: Option<i64> = optional("query_max_resp"),
+        SEQ_NO seq_no: i64 = required("seq_no"),
+        TABLE_SIZE table_size: Option<i64> = optional("table_size"),
     }
 }
 
@@ -338,21 +338,21 @@ table! {
     /// A row of `Learned_Route`.
     LearnedRoute in learned_route = "Learned_Route" {
         /// Reference to `Datapath_Binding`.
-        DATAPATH datapath: Uuid = "datapath",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        IP_PREFIX ip_prefix: String = "ip_prefix",
+        DATAPATH datapath: Uuid = required("datapath"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        IP_PREFIX ip_prefix: String = required("ip_prefix"),
         /// Reference to `Port_Binding`.
-        LOGICAL_PORT logical_port: Uuid = "logical_port",
-        NEXTHOP nexthop: String = "nexthop",
+        LOGICAL_PORT logical_port: Uuid = required("logical_port"),
+        NEXTHOP nexthop: String = required("nexthop"),
     }
 }
 
 text_enum! {
     /// Values of `protocol` in `Load_Balancer`.
     LoadBalancerProtocol {
+        Sctp = "sctp",
         Tcp = "tcp",
         Udp = "udp",
-        Sctp = "sctp",
     }
 }
 
@@ -360,18 +360,18 @@ table! {
     /// A row of `Load_Balancer`.
     LoadBalancer in load_balancer = "Load_Balancer" {
         /// Reference to `Logical_DP_Group`.
-        DATAPATH_GROUP datapath_group: Option<Uuid> = "datapath_group",
+        DATAPATH_GROUP datapath_group: Option<Uuid> = optional("datapath_group"),
         /// Reference to `Datapath_Binding`.
-        DATAPATHS datapaths: Vec<Uuid> = "datapaths",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
+        DATAPATHS datapaths: Vec<Uuid> = list("datapaths"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
         /// Reference to `Logical_DP_Group`.
-        LR_DATAPATH_GROUP lr_datapath_group: Option<Uuid> = "lr_datapath_group",
+        LR_DATAPATH_GROUP lr_datapath_group: Option<Uuid> = optional("lr_datapath_group"),
         /// Reference to `Logical_DP_Group`.
-        LS_DATAPATH_GROUP ls_datapath_group: Option<Uuid> = "ls_datapath_group",
-        NAME name: String = "name",
-        OPTIONS options: BTreeMap<String, String> = "options",
-        PROTOCOL protocol: Option<LoadBalancerProtocol> = "protocol",
-        VIPS vips: BTreeMap<String, String> = "vips",
+        LS_DATAPATH_GROUP ls_datapath_group: Option<Uuid> = optional("ls_datapath_group"),
+        NAME name: String = required("name"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
+        PROTOCOL protocol: Option<LoadBalancerProtocol> = optional("protocol"),
+        VIPS vips: BTreeMap<String, String> = map("vips"),
     }
 }
 
@@ -379,34 +379,34 @@ table! {
     /// A row of `Logical_DP_Group`.
     LogicalDpGroup in logical_dp_group = "Logical_DP_Group" {
         /// Weak reference to `Datapath_Binding`.
-        DATAPATHS datapaths: Vec<Uuid> = "datapaths",
+        DATAPATHS datapaths: Vec<Uuid> = list("datapaths"),
     }
 }
 
 text_enum! {
     /// Values of `pipeline` in `Logical_Flow`.
     LogicalFlowPipeline {
-        Ingress = "ingress",
         Egress = "egress",
+        Ingress = "ingress",
     }
 }
 
 table! {
     /// A row of `Logical_Flow`.
     LogicalFlow in logical_flow = "Logical_Flow" {
-        ACTIONS actions: String = "actions",
-        CONTROLLER_METER controller_meter: Option<String> = "controller_meter",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        FLOW_DESC flow_desc: Option<String> = "flow_desc",
+        ACTIONS actions: String = required("actions"),
+        CONTROLLER_METER controller_meter: Option<String> = optional("controller_meter"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        FLOW_DESC flow_desc: Option<String> = optional("flow_desc"),
         /// Reference to `Datapath_Binding`.
-        LOGICAL_DATAPATH logical_datapath: Option<Uuid> = "logical_datapath",
+        LOGICAL_DATAPATH logical_datapath: Option<Uuid> = optional("logical_datapath"),
         /// Reference to `Logical_DP_Group`.
-        LOGICAL_DP_GROUP logical_dp_group: Option<Uuid> = "logical_dp_group",
-        MATCH r#match: String = "match",
-        PIPELINE pipeline: LogicalFlowPipeline = "pipeline",
-        PRIORITY priority: i64 = "priority",
-        TABLE_ID table_id: i64 = "table_id",
-        TAGS tags: BTreeMap<String, String> = "tags",
+        LOGICAL_DP_GROUP logical_dp_group: Option<Uuid> = optional("logical_dp_group"),
+        MATCH r#match: String = required("match"),
+        PIPELINE pipeline: LogicalFlowPipeline = required("pipeline"),
+        PRIORITY priority: i64 = required("priority"),
+        TABLE_ID table_id: i64 = required("table_id"),
+        TAGS tags: BTreeMap<String, String> = map("tags"),
     }
 }
 
@@ -414,11 +414,11 @@ table! {
     /// A row of `MAC_Binding`.
     MacBinding in mac_binding = "MAC_Binding" {
         /// Reference to `Datapath_Binding`.
-        DATAPATH datapath: Uuid = "datapath",
-        IP ip: String = "ip",
-        LOGICAL_PORT logical_port: String = "logical_port",
-        MAC mac: String = "mac",
-        TIMESTAMP timestamp: i64 = "timestamp",
+        DATAPATH datapath: Uuid = required("datapath"),
+        IP ip: String = required("ip"),
+        LOGICAL_PORT logical_port: String = required("logical_port"),
+        MAC mac: String = required("mac"),
+        TIMESTAMP timestamp: i64 = required("timestamp"),
     }
 }
 
@@ -434,9 +434,9 @@ table! {
     /// A row of `Meter`.
     Meter in meter = "Meter" {
         /// Reference to `Meter_Band`.
-        BANDS bands: Vec<Uuid> = "bands",
-        NAME name: String = "name",
-        UNIT unit: MeterUnit = "unit",
+        BANDS bands: Vec<Uuid> = list("bands"),
+        NAME name: String = required("name"),
+        UNIT unit: MeterUnit = required("unit"),
     }
 }
 
@@ -450,26 +450,26 @@ text_enum! {
 table! {
     /// A row of `Meter_Band`.
     MeterBand in meter_band = "Meter_Band" {
-        ACTION action: MeterBandAction = "action",
-        BURST_SIZE burst_size: i64 = "burst_size",
-        RATE rate: i64 = "rate",
+        ACTION action: MeterBandAction = required("action"),
+        BURST_SIZE burst_size: i64 = required("burst_size"),
+        RATE rate: i64 = required("rate"),
     }
 }
 
 text_enum! {
     /// Values of `filter` in `Mirror`.
     MirrorFilter {
+        Both = "both",
         FromLport = "from-lport",
         ToLport = "to-lport",
-        Both = "both",
     }
 }
 
 text_enum! {
     /// Values of `type` in `Mirror`.
     MirrorType {
-        Gre = "gre",
         Erspan = "erspan",
+        Gre = "gre",
         Local = "local",
         Lport = "lport",
     }
@@ -478,12 +478,12 @@ text_enum! {
 table! {
     /// A row of `Mirror`.
     Mirror in mirror = "Mirror" {
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        FILTER filter: MirrorFilter = "filter",
-        INDEX index: i64 = "index",
-        NAME name: String = "name",
-        SINK sink: String = "sink",
-        TYPE r#type: MirrorType = "type",
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        FILTER filter: MirrorFilter = required("filter"),
+        INDEX index: i64 = required("index"),
+        NAME name: String = required("name"),
+        SINK sink: String = required("sink"),
+        TYPE r#type: MirrorType = required("type"),
     }
 }
 
@@ -491,11 +491,11 @@ table! {
     /// A row of `Multicast_Group`.
     MulticastGroup in multicast_group = "Multicast_Group" {
         /// Reference to `Datapath_Binding`.
-        DATAPATH datapath: Uuid = "datapath",
-        NAME name: String = "name",
+        DATAPATH datapath: Uuid = required("datapath"),
+        NAME name: String = required("name"),
         /// Weak reference to `Port_Binding`.
-        PORTS ports: Vec<Uuid> = "ports",
-        TUNNEL_KEY tunnel_key: i64 = "tunnel_key",
+        PORTS ports: Vec<Uuid> = list("ports"),
+        TUNNEL_KEY tunnel_key: i64 = required("tunnel_key"),
     }
 }
 
@@ -503,65 +503,65 @@ table! {
     /// A row of `Port_Binding`.
     PortBinding in port_binding = "Port_Binding" {
         /// Weak reference to `Chassis`.
-        ADDITIONAL_CHASSIS additional_chassis: Vec<Uuid> = "additional_chassis",
+        ADDITIONAL_CHASSIS additional_chassis: Vec<Uuid> = list("additional_chassis"),
         /// Weak reference to `Encap`.
-        ADDITIONAL_ENCAP additional_encap: Vec<Uuid> = "additional_encap",
+        ADDITIONAL_ENCAP additional_encap: Vec<Uuid> = list("additional_encap"),
         /// Weak reference to `Chassis`.
-        CHASSIS chassis: Option<Uuid> = "chassis",
+        CHASSIS chassis: Option<Uuid> = optional("chassis"),
         /// Reference to `Datapath_Binding`.
-        DATAPATH datapath: Uuid = "datapath",
+        DATAPATH datapath: Uuid = required("datapath"),
         /// Weak reference to `Encap`.
-        ENCAP encap: Option<Uuid> = "encap",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
+        ENCAP encap: Option<Uuid> = optional("encap"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
         /// Reference to `Gateway_Chassis`.
-        GATEWAY_CHASSIS gateway_chassis: Vec<Uuid> = "gateway_chassis",
+        GATEWAY_CHASSIS gateway_chassis: Vec<Uuid> = list("gateway_chassis"),
         /// Reference to `HA_Chassis_Group`.
-        HA_CHASSIS_GROUP ha_chassis_group: Option<Uuid> = "ha_chassis_group",
-        LOGICAL_PORT logical_port: String = "logical_port",
-        MAC mac: Vec<String> = "mac",
-        MIRROR_PORT mirror_port: Option<String> = "mirror_port",
+        HA_CHASSIS_GROUP ha_chassis_group: Option<Uuid> = optional("ha_chassis_group"),
+        LOGICAL_PORT logical_port: String = required("logical_port"),
+        MAC mac: Vec<String> = list("mac"),
+        MIRROR_PORT mirror_port: Option<String> = optional("mirror_port"),
         /// Weak reference to `Mirror`.
-        MIRROR_RULES mirror_rules: Vec<Uuid> = "mirror_rules",
-        NAT_ADDRESSES nat_addresses: Vec<String> = "nat_addresses",
-        OPTIONS options: BTreeMap<String, String> = "options",
-        PARENT_PORT parent_port: Option<String> = "parent_port",
-        PORT_SECURITY port_security: Vec<String> = "port_security",
+        MIRROR_RULES mirror_rules: Vec<Uuid> = list("mirror_rules"),
+        NAT_ADDRESSES nat_addresses: Vec<String> = list("nat_addresses"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
+        PARENT_PORT parent_port: Option<String> = optional("parent_port"),
+        PORT_SECURITY port_security: Vec<String> = list("port_security"),
         /// Weak reference to `Chassis`.
-        REQUESTED_ADDITIONAL_CHASSIS requested_additional_chassis: Vec<Uuid> = "requested_additional_chassis",
+        REQUESTED_ADDITIONAL_CHASSIS requested_additional_chassis: Vec<Uuid> = list("requested_additional_chassis"),
         /// Weak reference to `Chassis`.
-        REQUESTED_CHASSIS requested_chassis: Option<Uuid> = "requested_chassis",
-        TAG tag: Option<i64> = "tag",
-        TUNNEL_KEY tunnel_key: i64 = "tunnel_key",
-        TYPE r#type: String = "type",
-        UP up: Option<bool> = "up",
-        VIRTUAL_PARENT virtual_parent: Option<String> = "virtual_parent",
+        REQUESTED_CHASSIS requested_chassis: Option<Uuid> = optional("requested_chassis"),
+        TAG tag: Option<i64> = optional("tag"),
+        TUNNEL_KEY tunnel_key: i64 = required("tunnel_key"),
+        TYPE r#type: String = required("type"),
+        UP up: Option<bool> = optional("up"),
+        VIRTUAL_PARENT virtual_parent: Option<String> = optional("virtual_parent"),
     }
 }
 
 table! {
     /// A row of `Port_Group`.
     PortGroup in port_group = "Port_Group" {
-        NAME name: String = "name",
-        PORTS ports: Vec<String> = "ports",
+        NAME name: String = required("name"),
+        PORTS ports: Vec<String> = list("ports"),
     }
 }
 
 table! {
     /// A row of `RBAC_Permission`.
     RbacPermission in rbac_permission = "RBAC_Permission" {
-        AUTHORIZATION authorization: Vec<String> = "authorization",
-        INSERT_DELETE insert_delete: bool = "insert_delete",
-        TABLE_COLUMN table: String = "table",
-        UPDATE update: Vec<String> = "update",
+        AUTHORIZATION authorization: Vec<String> = list("authorization"),
+        INSERT_DELETE insert_delete: bool = required("insert_delete"),
+        TABLE_COLUMN table: String = required("table"),
+        UPDATE update: Vec<String> = list("update"),
     }
 }
 
 table! {
     /// A row of `RBAC_Role`.
     RbacRole in rbac_role = "RBAC_Role" {
-        NAME name: String = "name",
+        NAME name: String = required("name"),
         /// Weak reference to `RBAC_Permission`.
-        PERMISSIONS permissions: BTreeMap<String, Uuid> = "permissions",
+        PERMISSIONS permissions: BTreeMap<String, Uuid> = map("permissions"),
     }
 }
 
@@ -569,46 +569,46 @@ table! {
     /// A row of `SB_Global`.
     SbGlobal in sb_global = "SB_Global" {
         /// Reference to `Connection`.
-        CONNECTIONS connections: Vec<Uuid> = "connections",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        IPSEC ipsec: bool = "ipsec",
-        NB_CFG nb_cfg: i64 = "nb_cfg",
-        NB_CFG_TIMESTAMP nb_cfg_timestamp: i64 = "nb_cfg_timestamp",
-        OPTIONS options: BTreeMap<String, String> = "options",
+        CONNECTIONS connections: Vec<Uuid> = list("connections"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        IPSEC ipsec: bool = required("ipsec"),
+        NB_CFG nb_cfg: i64 = required("nb_cfg"),
+        NB_CFG_TIMESTAMP nb_cfg_timestamp: i64 = required("nb_cfg_timestamp"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
         /// Reference to `SSL`.
-        SSL ssl: Option<Uuid> = "ssl",
+        SSL ssl: Option<Uuid> = optional("ssl"),
     }
 }
 
 table! {
     /// A row of `SSL`.
     Ssl in ssl = "SSL" {
-        BOOTSTRAP_CA_CERT bootstrap_ca_cert: bool = "bootstrap_ca_cert",
-        CA_CERT ca_cert: String = "ca_cert",
-        CERTIFICATE certificate: String = "certificate",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        PRIVATE_KEY private_key: String = "private_key",
-        SSL_CIPHERS ssl_ciphers: String = "ssl_ciphers",
-        SSL_CIPHERSUITES ssl_ciphersuites: String = "ssl_ciphersuites",
-        SSL_PROTOCOLS ssl_protocols: String = "ssl_protocols",
+        BOOTSTRAP_CA_CERT bootstrap_ca_cert: bool = required("bootstrap_ca_cert"),
+        CA_CERT ca_cert: String = required("ca_cert"),
+        CERTIFICATE certificate: String = required("certificate"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        PRIVATE_KEY private_key: String = required("private_key"),
+        SSL_CIPHERS ssl_ciphers: String = required("ssl_ciphers"),
+        SSL_CIPHERSUITES ssl_ciphersuites: String = required("ssl_ciphersuites"),
+        SSL_PROTOCOLS ssl_protocols: String = required("ssl_protocols"),
     }
 }
 
 text_enum! {
     /// Values of `protocol` in `Service_Monitor`.
     ServiceMonitorProtocol {
+        Icmp = "icmp",
         Tcp = "tcp",
         Udp = "udp",
-        Icmp = "icmp",
     }
 }
 
 text_enum! {
     /// Values of `status` in `Service_Monitor`.
     ServiceMonitorStatus {
-        Online = "online",
-        Offline = "offline",
         Error = "error",
+        Offline = "offline",
+        Online = "online",
     }
 }
 
@@ -616,29 +616,29 @@ text_enum! {
     /// Values of `type` in `Service_Monitor`.
     ServiceMonitorType {
         LoadBalancer = "load-balancer",
-        NetworkFunction = "network-function",
         LogicalSwitchPort = "logical-switch-port",
+        NetworkFunction = "network-function",
     }
 }
 
 table! {
     /// A row of `Service_Monitor`.
     ServiceMonitor in service_monitor = "Service_Monitor" {
-        CHASSIS_NAME chassis_name: String = "chassis_name",
-        EXTERNAL_IDS external_ids: BTreeMap<String, String> = "external_ids",
-        IC_LEARNED ic_learned: bool = "ic_learned",
-        IP ip: String = "ip",
-        LOGICAL_INPUT_PORT logical_input_port: String = "logical_input_port",
-        LOGICAL_PORT logical_port: String = "logical_port",
-        MAC mac: String = "mac",
-        OPTIONS options: BTreeMap<String, String> = "options",
-        PORT port: i64 = "port",
-        PROTOCOL protocol: Option<ServiceMonitorProtocol> = "protocol",
-        REMOTE remote: bool = "remote",
-        SRC_IP src_ip: String = "src_ip",
-        SRC_MAC src_mac: String = "src_mac",
-        STATUS status: Option<ServiceMonitorStatus> = "status",
-        TYPE r#type: Option<ServiceMonitorType> = "type",
+        CHASSIS_NAME chassis_name: String = required("chassis_name"),
+        EXTERNAL_IDS external_ids: BTreeMap<String, String> = map("external_ids"),
+        IC_LEARNED ic_learned: bool = required("ic_learned"),
+        IP ip: String = required("ip"),
+        LOGICAL_INPUT_PORT logical_input_port: String = required("logical_input_port"),
+        LOGICAL_PORT logical_port: String = required("logical_port"),
+        MAC mac: String = required("mac"),
+        OPTIONS options: BTreeMap<String, String> = map("options"),
+        PORT port: i64 = required("port"),
+        PROTOCOL protocol: Option<ServiceMonitorProtocol> = optional("protocol"),
+        REMOTE remote: bool = required("remote"),
+        SRC_IP src_ip: String = required("src_ip"),
+        SRC_MAC src_mac: String = required("src_mac"),
+        STATUS status: Option<ServiceMonitorStatus> = optional("status"),
+        TYPE r#type: Option<ServiceMonitorType> = optional("type"),
     }
 }
 
@@ -646,10 +646,10 @@ table! {
     /// A row of `Static_MAC_Binding`.
     StaticMacBinding in static_mac_binding = "Static_MAC_Binding" {
         /// Reference to `Datapath_Binding`.
-        DATAPATH datapath: Uuid = "datapath",
-        IP ip: String = "ip",
-        LOGICAL_PORT logical_port: String = "logical_port",
-        MAC mac: String = "mac",
-        OVERRIDE_DYNAMIC_MAC override_dynamic_mac: bool = "override_dynamic_mac",
+        DATAPATH datapath: Uuid = required("datapath"),
+        IP ip: String = required("ip"),
+        LOGICAL_PORT logical_port: String = required("logical_port"),
+        MAC mac: String = required("mac"),
+        OVERRIDE_DYNAMIC_MAC override_dynamic_mac: bool = required("override_dynamic_mac"),
     }
 }
