@@ -1,0 +1,49 @@
+//! Notifications that the kernel's network configuration changed.
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::SockProtocol;
+
+use super::NetlinkError;
+use super::socket::Socket;
+
+/// What to be told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watch {
+    /// Links, addresses and routes.
+    Routes,
+    /// nftables' ruleset.
+    Nftables,
+}
+
+/// `NFNLGRP_NFTABLES` is group 7; `bind` takes a mask.
+const NFTABLES_GROUP: u32 = 1 << (7 - 1);
+
+/// Calls `changed` for each batch of notifications, for ever; returns only on an error.
+///
+/// Blocks: give it a thread of its own. That notifications were lost counts as a change.
+pub fn wait(what: Watch, mut changed: impl FnMut() -> bool) -> Result<(), NetlinkError> {
+    let (protocol, groups) = match what {
+        Watch::Routes => (
+            SockProtocol::NetlinkRoute,
+            (libc::RTMGRP_LINK
+                | libc::RTMGRP_IPV4_IFADDR
+                | libc::RTMGRP_IPV6_IFADDR
+                | libc::RTMGRP_IPV4_ROUTE
+                | libc::RTMGRP_IPV6_ROUTE)
+                .cast_unsigned(),
+        ),
+        Watch::Nftables => (SockProtocol::NetlinkNetFilter, NFTABLES_GROUP),
+    };
+    let mut socket = Socket::listen(protocol, groups)?;
+    loop {
+        match socket.receive() {
+            Ok(_) => {}
+            Err(error) if error.errno() == Some(Errno::ENOBUFS) => {}
+            Err(error) => return Err(error),
+        }
+        if !changed() {
+            return Ok(());
+        }
+    }
+}
