@@ -90,8 +90,9 @@ impl Row {
     pub fn required<T: FromAtom>(&self, column: &str) -> Result<T, DecodeError> {
         match self.optional(column)? {
             Some(value) => Ok(value),
-            None => T::from_atom(&T::KIND.default_atom())
-                .ok_or_else(|| self.mismatch(column, format!("one {}", T::KIND))),
+            None => {
+                T::from_atom(&T::KIND.default_atom()).ok_or_else(|| self.mismatch(column, format!("one {}", T::KIND)))
+            }
         }
     }
 
@@ -111,7 +112,11 @@ impl Row {
     /// A set column into any collection.
     pub fn collect<T: FromAtom, C: FromIterator<T>>(&self, column: &str) -> Result<C, DecodeError> {
         let datum = self.get(column);
-        let atoms = if datum.is_map() { None } else { datum.atoms().iter().map(T::from_atom).collect() };
+        let atoms = if datum.is_map() {
+            None
+        } else {
+            datum.atoms().iter().map(T::from_atom).collect()
+        };
         atoms.ok_or_else(|| self.mismatch(column, format!("a set of {}", T::KIND)))
     }
 
@@ -129,7 +134,11 @@ impl Row {
     pub fn map<K: FromAtom + Ord, V: FromAtom>(&self, column: &str) -> Result<BTreeMap<K, V>, DecodeError> {
         let datum = self.get(column);
         let pair = |(key, value): &(Atom, Atom)| Some((K::from_atom(key)?, V::from_atom(value)?));
-        let pairs = if datum.len() == datum.pairs().len() { datum.pairs().iter().map(pair).collect() } else { None };
+        let pairs = if datum.len() == datum.pairs().len() {
+            datum.pairs().iter().map(pair).collect()
+        } else {
+            None
+        };
         pairs.ok_or_else(|| self.mismatch(column, format!("a map of {} to {}", K::KIND, V::KIND)))
     }
 

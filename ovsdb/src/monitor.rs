@@ -43,7 +43,12 @@ pub enum MonitorError {
 impl TableMonitor {
     /// All columns of all rows, no index.
     pub fn new(table: impl Into<String>) -> Self {
-        Self { table: table.into(), columns: None, conditions: Vec::new(), indexes: Vec::new() }
+        Self {
+            table: table.into(),
+            columns: None,
+            conditions: Vec::new(),
+            indexes: Vec::new(),
+        }
     }
 
     /// Only these columns.
@@ -73,8 +78,17 @@ impl TableMonitor {
 
     /// The columns to ask the server for, sorted.
     pub(crate) fn columns_in<'a>(&self, schema: &'a TableSchema) -> Vec<&'a str> {
-        let wanted = |column: &str| self.columns.as_ref().is_none_or(|wanted| wanted.iter().any(|w| w == column));
-        schema.columns.keys().map(String::as_str).filter(|column| wanted(column)).collect()
+        let wanted = |column: &str| {
+            self.columns
+                .as_ref()
+                .is_none_or(|wanted| wanted.iter().any(|w| w == column))
+        };
+        schema
+            .columns
+            .keys()
+            .map(String::as_str)
+            .filter(|column| wanted(column))
+            .collect()
     }
 }
 
@@ -109,9 +123,18 @@ impl<'a> MonitorRequests<'a> {
     ) -> Result<Self, MonitorError> {
         let mut tables = BTreeMap::new();
         for monitor in monitors {
-            let Some(table) = schema.tables.get(&monitor.table) else { continue };
-            let conditions = if conditional { conditions(schema, monitor)? } else { Vec::new() };
-            let request = Request { columns: monitor.columns_in(table), conditions };
+            let Some(table) = schema.tables.get(&monitor.table) else {
+                continue;
+            };
+            let conditions = if conditional {
+                conditions(schema, monitor)?
+            } else {
+                Vec::new()
+            };
+            let request = Request {
+                columns: monitor.columns_in(table),
+                conditions,
+            };
             if tables.insert(monitor.table.as_str(), [request]).is_some() {
                 return Err(MonitorError::Duplicate(monitor.table.clone()));
             }
@@ -155,7 +178,11 @@ impl Serialize for ConditionUpdates<'_> {
 impl Serialize for ConditionUpdate<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // An empty list would select nothing here; `true` selects everything.
-        if self.0.is_empty() { BTreeMap::from([("where", [true])]).serialize(serializer) } else { BTreeMap::from([("where", &self.0)]).serialize(serializer) }
+        if self.0.is_empty() {
+            BTreeMap::from([("where", [true])]).serialize(serializer)
+        } else {
+            BTreeMap::from([("where", &self.0)]).serialize(serializer)
+        }
     }
 }
 
@@ -164,7 +191,10 @@ fn conditions<'a>(
     monitor: &'a TableMonitor,
 ) -> Result<Vec<TypedCondition<'a>>, MonitorError> {
     let typed = |condition: &'a Condition| match schema.column_type(&monitor.table, &condition.column) {
-        Some(column) => Ok(TypedCondition { condition, column: Some(column) }),
+        Some(column) => Ok(TypedCondition {
+            condition,
+            column: Some(column),
+        }),
         None => Err(MonitorError::UnknownConditionColumn {
             table: monitor.table.clone(),
             column: condition.column.clone(),

@@ -35,7 +35,11 @@ impl Datum {
         };
         let count = new.len();
         if (count as u64) < column.min || column.max.is_some_and(|max| count as u64 > max) {
-            return Err(DiffError::Bounds { count, min: column.min, max: column.max });
+            return Err(DiffError::Bounds {
+                count,
+                min: column.min,
+                max: column.max,
+            });
         }
         Ok(new)
     }
@@ -49,7 +53,10 @@ impl Datum {
             return toggle_atoms(self.atoms(), new.atoms());
         }
         let gone = self.pairs().iter().filter(|(key, _)| !new.contains(key));
-        let changed = new.pairs().iter().filter(|(key, value)| self.value_of(key) != Some(value));
+        let changed = new
+            .pairs()
+            .iter()
+            .filter(|(key, value)| self.value_of(key) != Some(value));
         Self::map(gone.chain(changed).map(|(key, value)| (key, value)))
     }
 }
@@ -67,11 +74,16 @@ fn toggle_atoms(old: &[Atom], diff: &[Atom]) -> Datum {
 
 fn toggle_pairs(old: &[(Atom, Atom)], diff: &[(Atom, Atom)]) -> Datum {
     let mut new = Vec::with_capacity(old.len() + diff.len());
-    merge(old, diff, |a, b| a.0.cmp(&b.0), |a, b| match (a, b) {
-        (Some(pair), None) | (None, Some(pair)) => new.push(pair.clone()),
-        (Some(old), Some(diff)) if old.1 != diff.1 => new.push(diff.clone()),
-        _ => {}
-    });
+    merge(
+        old,
+        diff,
+        |a, b| a.0.cmp(&b.0),
+        |a, b| match (a, b) {
+            (Some(pair), None) | (None, Some(pair)) => new.push(pair.clone()),
+            (Some(old), Some(diff)) if old.1 != diff.1 => new.push(diff.clone()),
+            _ => {}
+        },
+    );
     Datum::from_sorted_pairs(new)
 }
 

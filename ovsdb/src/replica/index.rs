@@ -30,7 +30,10 @@ impl IndexSpec {
 
     /// An index over the values under one key of a map column.
     pub fn map_key(column: impl Into<String>, key: impl Into<String>) -> Self {
-        Self::MapKey { column: column.into(), key: key.into() }
+        Self::MapKey {
+            column: column.into(),
+            key: key.into(),
+        }
     }
 
     /// What [`TableReplica::find`](super::TableReplica::find) calls the index: `name`, or
@@ -41,7 +44,8 @@ impl IndexSpec {
 
     /// The inverse of [`name`](Self::name): names of columns have no colons.
     pub(super) fn from_name(name: &str) -> Self {
-        name.split_once(':').map_or_else(|| Self::column(name), |(column, key)| Self::map_key(column, key))
+        name.split_once(':')
+            .map_or_else(|| Self::column(name), |(column, key)| Self::map_key(column, key))
     }
 }
 
@@ -69,7 +73,12 @@ impl Index {
             IndexSpec::Column(column) => (column, None),
             IndexSpec::MapKey { column, key } => (column, Some(key.clone())),
         };
-        Self { name: spec.name(), position: layout.position(column), map_key, entries: HashMap::new() }
+        Self {
+            name: spec.name(),
+            position: layout.position(column),
+            map_key,
+            entries: HashMap::new(),
+        }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -86,7 +95,10 @@ impl Index {
 
     /// The values under which the index holds a row.
     pub(super) fn keys<'r>(&self, row: &'r Row) -> impl Iterator<Item = &'r Atom> {
-        self.position.map(|position| self.keys_of(row.at(position))).into_iter().flatten()
+        self.position
+            .map(|position| self.keys_of(row.at(position)))
+            .into_iter()
+            .flatten()
     }
 
     fn keys_of<'r>(&self, datum: &'r Datum) -> impl Iterator<Item = &'r Atom> + use<'r> {
@@ -103,14 +115,22 @@ impl Index {
         if old == new {
             return;
         }
-        for key in old.into_iter().flat_map(|datum| self.keys_of(datum)).collect::<Vec<_>>() {
+        for key in old
+            .into_iter()
+            .flat_map(|datum| self.keys_of(datum))
+            .collect::<Vec<_>>()
+        {
             if let Some(ids) = self.entries.get_mut(key)
                 && ids.remove(uuid)
             {
                 self.entries.remove(key);
             }
         }
-        for key in new.into_iter().flat_map(|datum| self.keys_of(datum)).collect::<Vec<_>>() {
+        for key in new
+            .into_iter()
+            .flat_map(|datum| self.keys_of(datum))
+            .collect::<Vec<_>>()
+        {
             match self.entries.entry(key.clone()) {
                 hash_map::Entry::Vacant(entry) => {
                     entry.insert(Ids::One(uuid));

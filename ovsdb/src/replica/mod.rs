@@ -70,7 +70,10 @@ impl Replica {
                 tables.insert(Arc::from(monitor.table.as_str()), TableReplica::new(table, monitor));
             }
         }
-        Self { tables, interner: Interner::new() }
+        Self {
+            tables,
+            interner: Interner::new(),
+        }
     }
 
     /// A monitored table; `None` also if the server does not have it.
@@ -132,13 +135,17 @@ impl Replica {
         uuid: Uuid,
         columns: impl IntoIterator<Item = (C, Datum)>,
     ) -> bool {
-        let Some(table) = self.tables.get_mut(table) else { return false };
+        let Some(table) = self.tables.get_mut(table) else {
+            return false;
+        };
         table.put(uuid, columns);
         true
     }
 
     /// Removes a row as if the server had said so.
     pub fn remove(&mut self, table: &str, uuid: Uuid) -> bool {
-        self.tables.get_mut(table).is_some_and(|table| table.remove(uuid).is_some())
+        self.tables
+            .get_mut(table)
+            .is_some_and(|table| table.remove(uuid).is_some())
     }
 }

@@ -24,7 +24,10 @@ pub(super) struct Layout {
 impl Layout {
     pub(super) fn new(schema: &TableSchema, monitor: &TableMonitor) -> Self {
         let columns = monitor.columns_in(schema);
-        let types: Box<[_]> = columns.iter().map(|column| schema.columns[*column].r#type.clone()).collect();
+        let types: Box<[_]> = columns
+            .iter()
+            .map(|column| schema.columns[*column].r#type.clone())
+            .collect();
         Self {
             table: Arc::from(monitor.table.as_str()),
             defaults: types.iter().map(ColumnType::default_datum).collect(),
@@ -77,15 +80,23 @@ impl Row {
             };
             with_default.enumerate().filter_map(keep).collect()
         } else {
-            with_default.map(|(datum, default)| datum.unwrap_or_else(|| default.clone())).collect()
+            with_default
+                .map(|(datum, default)| datum.unwrap_or_else(|| default.clone()))
+                .collect()
         };
-        Self { uuid, layout: Arc::clone(layout), present, values }
+        Self {
+            uuid,
+            layout: Arc::clone(layout),
+            present,
+            values,
+        }
     }
 
     /// The same row with some columns replaced.
     pub(super) fn with(&self, entries: Vec<(usize, Datum)>) -> Self {
-        let mut all: Vec<Option<Datum>> =
-            (0..self.layout.columns.len()).map(|position| Some(self.at(position).clone())).collect();
+        let mut all: Vec<Option<Datum>> = (0..self.layout.columns.len())
+            .map(|position| Some(self.at(position).clone()))
+            .collect();
         for (position, datum) in entries {
             all[position] = Some(datum);
         }
@@ -115,18 +126,27 @@ impl Row {
 
     /// What a column holds; empty if the column is not monitored or the server does not have it.
     pub fn get(&self, column: &str) -> &Datum {
-        self.layout.position(column).map_or(&EMPTY, |position| self.at(position))
+        self.layout
+            .position(column)
+            .map_or(&EMPTY, |position| self.at(position))
     }
 
     /// All monitored columns, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Datum)> {
-        self.layout.columns.iter().enumerate().map(|(position, column)| (column, self.at(position)))
+        self.layout
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(position, column)| (column, self.at(position)))
     }
 
     /// The columns that do not hold their default, by name.
     pub fn iter_set(&self) -> impl Iterator<Item = (&Arc<str>, &Datum)> {
         let defaults = &self.layout.defaults;
-        self.iter().zip(defaults).filter(|((_, datum), default)| datum != default).map(|(column, _)| column)
+        self.iter()
+            .zip(defaults)
+            .filter(|((_, datum), default)| datum != default)
+            .map(|(column, _)| column)
     }
 }
 

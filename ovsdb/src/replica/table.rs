@@ -24,7 +24,11 @@ impl TableReplica {
     pub(super) fn new(schema: &TableSchema, monitor: &TableMonitor) -> Self {
         let layout = Arc::new(Layout::new(schema, monitor));
         let indexes = monitor.indexes.iter().map(|spec| Index::new(spec, &layout)).collect();
-        Self { layout, rows: BTreeMap::new(), indexes }
+        Self {
+            layout,
+            rows: BTreeMap::new(),
+            indexes,
+        }
     }
 
     /// The table's name.

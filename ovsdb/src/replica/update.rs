@@ -45,13 +45,22 @@ pub(super) fn decode(
 ) -> Result<Vec<Pending>, serde_json::Error> {
     let mut pending = Vec::new();
     let mut json = serde_json::Deserializer::from_str(text);
-    TablesSeed { tables, interner, format, pending: &mut pending }.deserialize(&mut json)?;
+    TablesSeed {
+        tables,
+        interner,
+        format,
+        pending: &mut pending,
+    }
+    .deserialize(&mut json)?;
     json.end()?;
     Ok(pending)
 }
 
 pub(super) fn resolve(tables: &Tables, pending: Vec<Pending>) -> Result<Vec<Resolved>, ReplicaError> {
-    pending.into_iter().filter_map(|change| resolve_one(tables, change).transpose()).collect()
+    pending
+        .into_iter()
+        .filter_map(|change| resolve_one(tables, change).transpose())
+        .collect()
 }
 
 /// `None` if the change changes nothing.
@@ -165,7 +174,11 @@ impl<'de> Visitor<'de> for RowsSeed<'_> {
                 interner: self.interner,
                 format: self.format,
             })?;
-            self.pending.push(Pending { layout: Arc::clone(self.layout), uuid, change });
+            self.pending.push(Pending {
+                layout: Arc::clone(self.layout),
+                uuid,
+                change,
+            });
         }
         Ok(())
     }
@@ -193,17 +206,34 @@ impl<'de> Visitor<'de> for ChangeSeed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Change, A::Error> {
-        let Self { layout, interner, format } = self;
+        let Self {
+            layout,
+            interner,
+            format,
+        } = self;
         let (mut old, mut new, mut change) = (false, None, None);
         while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
             match (format, &*key) {
                 // Some servers send `"old": null` beside an insertion.
                 (UpdateFormat::Update, "old") => old = map.next_value::<Option<IgnoredAny>>()?.is_some(),
-                (UpdateFormat::Update, "new") => new = map.next_value_seed(Optional(ColumnsSeed { layout, interner: &mut *interner }))?,
-                (UpdateFormat::Update2, "insert" | "initial") => {
-                    change = Some(Change::Insert(map.next_value_seed(ColumnsSeed { layout, interner: &mut *interner })?));
+                (UpdateFormat::Update, "new") => {
+                    new = map.next_value_seed(Optional(ColumnsSeed {
+                        layout,
+                        interner: &mut *interner,
+                    }))?
                 }
-                (UpdateFormat::Update2, "modify") => change = Some(Change::Modify(map.next_value_seed(ColumnsSeed { layout, interner: &mut *interner })?)),
+                (UpdateFormat::Update2, "insert" | "initial") => {
+                    change = Some(Change::Insert(map.next_value_seed(ColumnsSeed {
+                        layout,
+                        interner: &mut *interner,
+                    })?));
+                }
+                (UpdateFormat::Update2, "modify") => {
+                    change = Some(Change::Modify(map.next_value_seed(ColumnsSeed {
+                        layout,
+                        interner: &mut *interner,
+                    })?))
+                }
                 (UpdateFormat::Update2, "delete") => {
                     map.next_value::<IgnoredAny>()?;
                     change = Some(Change::Delete);
@@ -273,7 +303,10 @@ impl<'de> Visitor<'de> for ColumnsSeed<'_> {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            let seed = DatumSeed { column: Some(&self.layout.types[position]), interner: self.interner };
+            let seed = DatumSeed {
+                column: Some(&self.layout.types[position]),
+                interner: self.interner,
+            };
             columns.push((position, map.next_value_seed(seed)?));
         }
         Ok(columns)

@@ -104,7 +104,12 @@ static UUID_COLUMN: ColumnType = ColumnType::scalar(AtomKind::Uuid);
 impl ColumnType {
     /// Exactly one atom without constraints.
     pub const fn scalar(kind: AtomKind) -> Self {
-        Self { key: BaseType::plain(kind), value: None, min: 1, max: Some(1) }
+        Self {
+            key: BaseType::plain(kind),
+            value: None,
+            min: 1,
+            max: Some(1),
+        }
     }
 
     /// Does it hold pairs?

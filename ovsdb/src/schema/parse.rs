@@ -73,18 +73,42 @@ impl DatabaseSchema {
                     column: column.clone(),
                     reason,
                 })?;
-                columns.insert(column, ColumnSchema { r#type, ephemeral: raw.ephemeral, mutable: raw.mutable });
+                columns.insert(
+                    column,
+                    ColumnSchema {
+                        r#type,
+                        ephemeral: raw.ephemeral,
+                        mutable: raw.mutable,
+                    },
+                );
             }
             let is_root = raw.is_root || all_roots;
-            tables.insert(table, TableSchema { columns, is_root, indexes: raw.indexes, max_rows: raw.max_rows });
+            tables.insert(
+                table,
+                TableSchema {
+                    columns,
+                    is_root,
+                    indexes: raw.indexes,
+                    max_rows: raw.max_rows,
+                },
+            );
         }
-        Ok(Self { name: raw.name, version: raw.version, tables })
+        Ok(Self {
+            name: raw.name,
+            version: raw.version,
+            tables,
+        })
     }
 }
 
 fn column_type(json: &Value) -> Result<ColumnType, String> {
     let Value::Object(members) = json else {
-        return Ok(ColumnType { key: base_type(json)?, value: None, min: 1, max: Some(1) });
+        return Ok(ColumnType {
+            key: base_type(json)?,
+            value: None,
+            min: 1,
+            max: Some(1),
+        });
     };
     let min = match members.get("min") {
         None => 1,
@@ -137,9 +161,10 @@ fn base_type(json: &Value) -> Result<BaseType, String> {
 /// Either `["set", [..]]` or a single atom.
 fn enumeration(kind: AtomKind, json: &Value) -> Result<Vec<Atom>, String> {
     let mut atoms = match json.as_array().map(Vec::as_slice) {
-        Some([tag, Value::Array(atoms)]) if tag == "set" => {
-            atoms.iter().map(|json| atom(kind, json)).collect::<Result<Vec<_>, _>>()?
-        }
+        Some([tag, Value::Array(atoms)]) if tag == "set" => atoms
+            .iter()
+            .map(|json| atom(kind, json))
+            .collect::<Result<Vec<_>, _>>()?,
         _ => vec![atom(kind, json)?],
     };
     atoms.sort_unstable();

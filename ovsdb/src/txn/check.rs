@@ -13,9 +13,18 @@ impl Transaction {
         for (index, operation) in self.operations.iter().enumerate() {
             let Some(name) = operation.table() else { continue };
             let Some(table) = schema.tables.get(name) else {
-                return Err(TransactError::UnknownTable { operation: index, table: name.to_owned() });
+                return Err(TransactError::UnknownTable {
+                    operation: index,
+                    table: name.to_owned(),
+                });
             };
-            Checker { index, schema, name, table }.operation(operation)?;
+            Checker {
+                index,
+                schema,
+                name,
+                table,
+            }
+            .operation(operation)?;
         }
         Ok(())
     }
@@ -53,12 +62,19 @@ impl Checker<'_> {
             Operation::Delete { where_, .. } => self.where_(where_),
             Operation::Select { where_, columns, .. } => {
                 self.where_(where_)?;
-                columns.iter().flatten().try_for_each(|column| self.column(column).map(drop))
+                columns
+                    .iter()
+                    .flatten()
+                    .try_for_each(|column| self.column(column).map(drop))
             }
-            Operation::Wait { where_, columns, rows, .. } => {
+            Operation::Wait {
+                where_, columns, rows, ..
+            } => {
                 self.where_(where_)?;
                 columns.iter().try_for_each(|column| self.column(column).map(drop))?;
-                rows.iter().flatten().try_for_each(|(column, datum)| self.write(column, datum))
+                rows.iter()
+                    .flatten()
+                    .try_for_each(|(column, datum)| self.write(column, datum))
             }
             Operation::Assert { .. } | Operation::Comment { .. } | Operation::Commit { .. } | Operation::Abort => {
                 Ok(())
@@ -67,11 +83,13 @@ impl Checker<'_> {
     }
 
     fn column(&self, column: &str) -> Result<&ColumnType, TransactError> {
-        self.schema.column_type(self.name, column).ok_or_else(|| TransactError::UnknownColumn {
-            operation: self.index,
-            table: self.name.to_owned(),
-            column: column.to_owned(),
-        })
+        self.schema
+            .column_type(self.name, column)
+            .ok_or_else(|| TransactError::UnknownColumn {
+                operation: self.index,
+                table: self.name.to_owned(),
+                column: column.to_owned(),
+            })
     }
 
     fn bad(&self, column: &str, reason: String) -> TransactError {
@@ -84,7 +102,9 @@ impl Checker<'_> {
     }
 
     fn where_(&self, where_: &Where) -> Result<(), TransactError> {
-        let Where::Conditions(conditions) = where_ else { return Ok(()) };
+        let Where::Conditions(conditions) = where_ else {
+            return Ok(());
+        };
         for Condition { column, value, .. } in conditions {
             self.kinds(column, self.column(column)?, value)?;
         }
@@ -115,7 +135,10 @@ impl Checker<'_> {
         let keys_only = *mutator == Mutator::Delete && !value.is_map();
         if keys_only || !matches!(mutator, Mutator::Insert | Mutator::Delete) {
             // Keys to delete from a map, or the operand of arithmetic.
-            value.atoms().iter().try_for_each(|atom| self.kind(column, &r#type.key, atom))
+            value
+                .atoms()
+                .iter()
+                .try_for_each(|atom| self.kind(column, &r#type.key, atom))
         } else {
             self.kinds(column, r#type, value)
         }
@@ -125,7 +148,10 @@ impl Checker<'_> {
         if !datum.is_empty() && datum.is_map() != r#type.is_map() {
             return Err(self.bad(column, format!("{datum} where {} is expected", r#type)));
         }
-        datum.atoms().iter().try_for_each(|atom| self.kind(column, &r#type.key, atom))?;
+        datum
+            .atoms()
+            .iter()
+            .try_for_each(|atom| self.kind(column, &r#type.key, atom))?;
         let Some(value_type) = &r#type.value else { return Ok(()) };
         datum.pairs().iter().try_for_each(|(key, value)| {
             self.kind(column, &r#type.key, key)?;

@@ -2,8 +2,8 @@
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-use super::op::{Condition, Identity, Mutation, Mutator, Operation, Until, Where};
 use super::Transaction;
+use super::op::{Condition, Identity, Mutation, Mutator, Operation, Until, Where};
 use crate::schema::{ColumnType, DatabaseSchema};
 use crate::value::{Datum, Shape, TypedDatum};
 
@@ -18,7 +18,10 @@ impl Transaction {
     /// The parameters of `transact`. Without a schema, empty values are written as sets, which servers refuse in map
     /// columns.
     pub fn params<'a>(&'a self, schema: Option<&'a DatabaseSchema>) -> TransactParams<'a> {
-        TransactParams { transaction: self, schema }
+        TransactParams {
+            transaction: self,
+            schema,
+        }
     }
 }
 
@@ -28,7 +31,10 @@ impl Serialize for TransactParams<'_> {
         let mut params = serializer.serialize_seq(Some(operations.len() + 1))?;
         params.serialize_element(&self.transaction.database)?;
         for operation in operations {
-            params.serialize_element(&TypedOperation { operation, schema: self.schema })?;
+            params.serialize_element(&TypedOperation {
+                operation,
+                schema: self.schema,
+            })?;
         }
         params.end()
     }
@@ -42,7 +48,10 @@ struct TypedOperation<'a> {
 impl Serialize for TypedOperation<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut members = serializer.serialize_map(None)?;
-        let types = Types { schema: self.schema, table: self.operation.table().unwrap_or_default() };
+        let types = Types {
+            schema: self.schema,
+            table: self.operation.table().unwrap_or_default(),
+        };
         if let Some(table) = self.operation.table() {
             members.serialize_entry("table", table)?;
         }
@@ -78,15 +87,24 @@ impl Serialize for TypedOperation<'_> {
                     members.serialize_entry("columns", columns)?;
                 }
             }
-            Operation::Wait { where_, columns, until, rows, .. } => {
+            Operation::Wait {
+                where_,
+                columns,
+                until,
+                rows,
+                ..
+            } => {
                 members.serialize_entry("op", "wait")?;
                 members.serialize_entry("timeout", &0)?;
                 members.serialize_entry("where", &TypedWhere { where_, types })?;
                 members.serialize_entry("columns", columns)?;
-                members.serialize_entry("until", match until {
-                    Until::Equal => "==",
-                    Until::NotEqual => "!=",
-                })?;
+                members.serialize_entry(
+                    "until",
+                    match until {
+                        Until::Equal => "==",
+                        Until::NotEqual => "!=",
+                    },
+                )?;
                 let rows: Vec<_> = rows.iter().map(|row| TypedRow { row, types }).collect();
                 members.serialize_entry("rows", &rows)?;
             }
@@ -121,14 +139,20 @@ impl<'a> Types<'a> {
     }
 
     fn datum<'d>(&self, column: &str, datum: &'d Datum) -> TypedDatum<'d> {
-        TypedDatum { datum, shape: Shape::of(self.column(column)) }
+        TypedDatum {
+            datum,
+            shape: Shape::of(self.column(column)),
+        }
     }
 
     fn mutation<'m>(&self, mutation: &'m Mutation) -> (&'m str, &'static str, TypedDatum<'m>) {
         let Mutation { column, mutator, value } = mutation;
         let value = match mutator {
             // Keys to delete from a map are recognized by the tag of a set, so a lone one needs it too.
-            Mutator::Delete => TypedDatum { datum: value, shape: Shape::TaggedSet },
+            Mutator::Delete => TypedDatum {
+                datum: value,
+                shape: Shape::TaggedSet,
+            },
             _ => self.datum(column, value),
         };
         (column, mutator.name(), value)
@@ -142,7 +166,11 @@ struct TypedRow<'a> {
 
 impl Serialize for TypedRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.row.iter().map(|(column, datum)| (column, self.types.datum(column, datum))))
+        serializer.collect_map(
+            self.row
+                .iter()
+                .map(|(column, datum)| (column, self.types.datum(column, datum))),
+        )
     }
 }
 
@@ -156,11 +184,12 @@ impl Serialize for TypedWhere<'_> {
         match self.where_ {
             Where::All => serializer.collect_seq(std::iter::empty::<()>()),
             Where::Uuid(uuid) => [("_uuid", "==", ("uuid", uuid.as_hyphenated()))].serialize(serializer),
-            Where::Conditions(conditions) => serializer.collect_seq(
-                conditions
-                    .iter()
-                    .map(|condition| TypedCondition { condition, column: self.types.column(&condition.column) }),
-            ),
+            Where::Conditions(conditions) => {
+                serializer.collect_seq(conditions.iter().map(|condition| TypedCondition {
+                    condition,
+                    column: self.types.column(&condition.column),
+                }))
+            }
         }
     }
 }
@@ -176,8 +205,15 @@ pub struct TypedCondition<'a> {
 
 impl Serialize for TypedCondition<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Condition { column, function, value } = self.condition;
-        let value = TypedDatum { datum: value, shape: Shape::of(self.column) };
+        let Condition {
+            column,
+            function,
+            value,
+        } = self.condition;
+        let value = TypedDatum {
+            datum: value,
+            shape: Shape::of(self.column),
+        };
         (column, function.name(), value).serialize(serializer)
     }
 }

@@ -26,7 +26,10 @@ pub struct Transaction {
 impl Transaction {
     /// Without operations yet.
     pub fn new(database: impl Into<String>) -> Self {
-        Self { database: database.into(), operations: Vec::new() }
+        Self {
+            database: database.into(),
+            operations: Vec::new(),
+        }
     }
 
     /// The database it is for.
@@ -63,7 +66,11 @@ impl Transaction {
         columns: impl IntoIterator<Item = (impl Into<String>, Datum)>,
     ) -> &mut Self {
         let id = uuid.map_or(Identity::Server, Identity::Own);
-        self.push(Operation::Insert { table: table.to_owned(), id, row: row(columns) })
+        self.push(Operation::Insert {
+            table: table.to_owned(),
+            id,
+            row: row(columns),
+        })
     }
 
     /// Adds a row that other operations of this transaction refer to by [`Atom::NamedUuid`](crate::Atom::NamedUuid).
@@ -74,7 +81,11 @@ impl Transaction {
         columns: impl IntoIterator<Item = (impl Into<String>, Datum)>,
     ) -> &mut Self {
         let id = Identity::Named(name.to_owned());
-        self.push(Operation::Insert { table: table.to_owned(), id, row: row(columns) })
+        self.push(Operation::Insert {
+            table: table.to_owned(),
+            id,
+            row: row(columns),
+        })
     }
 
     /// Overwrites columns.
@@ -84,29 +95,39 @@ impl Transaction {
         where_: Where,
         columns: impl IntoIterator<Item = (impl Into<String>, Datum)>,
     ) -> &mut Self {
-        self.push(Operation::Update { table: table.to_owned(), where_, row: row(columns) })
+        self.push(Operation::Update {
+            table: table.to_owned(),
+            where_,
+            row: row(columns),
+        })
     }
 
     /// Changes parts of columns.
-    pub fn mutate(
-        &mut self,
-        table: &str,
-        where_: Where,
-        mutations: impl IntoIterator<Item = Mutation>,
-    ) -> &mut Self {
+    pub fn mutate(&mut self, table: &str, where_: Where, mutations: impl IntoIterator<Item = Mutation>) -> &mut Self {
         let mutations = mutations.into_iter().collect();
-        self.push(Operation::Mutate { table: table.to_owned(), where_, mutations })
+        self.push(Operation::Mutate {
+            table: table.to_owned(),
+            where_,
+            mutations,
+        })
     }
 
     /// Deletes rows.
     pub fn delete(&mut self, table: &str, where_: Where) -> &mut Self {
-        self.push(Operation::Delete { table: table.to_owned(), where_ })
+        self.push(Operation::Delete {
+            table: table.to_owned(),
+            where_,
+        })
     }
 
     /// Reads rows; without columns, all of them.
     pub fn select(&mut self, table: &str, where_: Where, columns: Option<&[&str]>) -> &mut Self {
         let columns = columns.map(names);
-        self.push(Operation::Select { table: table.to_owned(), where_, columns })
+        self.push(Operation::Select {
+            table: table.to_owned(),
+            where_,
+            columns,
+        })
     }
 
     /// Fails the transaction unless the rows that `where_` selects are (or are not) exactly `rows`, comparing
@@ -119,7 +140,13 @@ impl Transaction {
         until: Until,
         rows: Vec<Vec<(String, Datum)>>,
     ) -> &mut Self {
-        self.push(Operation::Wait { table: table.to_owned(), where_, columns: names(columns), until, rows })
+        self.push(Operation::Wait {
+            table: table.to_owned(),
+            where_,
+            columns: names(columns),
+            until,
+            rows,
+        })
     }
 
     /// Fails the transaction unless this connection holds the lock.
@@ -144,7 +171,10 @@ impl Transaction {
 }
 
 fn row(columns: impl IntoIterator<Item = (impl Into<String>, Datum)>) -> Vec<(String, Datum)> {
-    columns.into_iter().map(|(column, datum)| (column.into(), datum)).collect()
+    columns
+        .into_iter()
+        .map(|(column, datum)| (column.into(), datum))
+        .collect()
 }
 
 fn names(columns: &[&str]) -> Vec<String> {

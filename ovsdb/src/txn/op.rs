@@ -184,7 +184,11 @@ pub struct Condition {
 impl Condition {
     /// Any condition.
     pub fn new(column: impl Into<String>, function: Function, value: Datum) -> Self {
-        Self { column: column.into(), function, value }
+        Self {
+            column: column.into(),
+            function,
+            value,
+        }
     }
 
     /// The column holds exactly this atom.
@@ -255,7 +259,11 @@ pub struct Mutation {
 impl Mutation {
     /// Any mutation.
     pub fn new(column: impl Into<String>, mutator: Mutator, value: Datum) -> Self {
-        Self { column: column.into(), mutator, value }
+        Self {
+            column: column.into(),
+            mutator,
+            value,
+        }
     }
 
     /// Adds the elements that are not there. Pairs whose key is there already are left as they are.

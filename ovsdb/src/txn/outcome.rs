@@ -149,7 +149,12 @@ impl Transaction {
         let malformed = |error: serde_json::Error| TransactError::Malformed(error.to_string());
         let raw: Vec<Option<RawResult<'_>>> = serde_json::from_str(result).map_err(malformed)?;
         for (index, result) in raw.iter().enumerate() {
-            if let Some(RawResult { error: Some(error), details, .. }) = result {
+            if let Some(RawResult {
+                error: Some(error),
+                details,
+                ..
+            }) = result
+            {
                 return Err(self.failure(index, error.clone(), details.clone().unwrap_or_default()));
             }
         }
@@ -163,9 +168,15 @@ impl Transaction {
             let rows = raw.rows.unwrap_or_default().into_iter();
             let rows = rows.map(|row| read_row(row, operation, schema, &mut interner));
             let uuid = raw.uuid.map(|(_, uuid)| uuid);
-            Ok(OpResult { count: raw.count, uuid, rows: rows.collect::<Result<_, _>>().map_err(malformed)? })
+            Ok(OpResult {
+                count: raw.count,
+                uuid,
+                rows: rows.collect::<Result<_, _>>().map_err(malformed)?,
+            })
         });
-        Ok(Outcome { results: results.collect::<Result<_, _>>()? })
+        Ok(Outcome {
+            results: results.collect::<Result<_, _>>()?,
+        })
     }
 
     /// Reads the `error` of a `transact` response: the server did not look at the operations at all.
@@ -178,9 +189,18 @@ impl Transaction {
         }
         let (error, details) = match serde_json::from_str::<Error>(error) {
             Ok(Error { error, details }) => (error, details),
-            Err(_) => (serde_json::from_str(error).unwrap_or_else(|_| error.to_owned()), String::new()),
+            Err(_) => (
+                serde_json::from_str(error).unwrap_or_else(|_| error.to_owned()),
+                String::new(),
+            ),
         };
-        TransactError::Rejected { operation: None, table: None, row: None, error, details }
+        TransactError::Rejected {
+            operation: None,
+            table: None,
+            row: None,
+            error,
+            details,
+        }
     }
 
     fn failure(&self, index: usize, error: String, details: String) -> TransactError {
@@ -211,7 +231,10 @@ fn read_row(
 ) -> Result<BTreeMap<String, Datum>, serde_json::Error> {
     let mut read = |(name, text): (String, &RawValue)| {
         let column = schema.and_then(|schema| schema.column_type(operation.table()?, &name));
-        let seed = DatumSeed { column, interner: &mut *interner };
+        let seed = DatumSeed {
+            column,
+            interner: &mut *interner,
+        };
         let datum = seed.deserialize(&mut serde_json::Deserializer::from_str(text.get()))?;
         Ok((name, datum))
     };

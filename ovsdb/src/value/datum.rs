@@ -87,7 +87,11 @@ impl Datum {
 
     pub(crate) fn from_sorted_pairs(pairs: Vec<(Atom, Atom)>) -> Self {
         debug_assert!(pairs.is_sorted_by(|a, b| a.0 < b.0), "keys must be sorted and distinct");
-        Self(if pairs.is_empty() { Repr::Empty } else { Repr::Map(pairs.into()) })
+        Self(if pairs.is_empty() {
+            Repr::Empty
+        } else {
+            Repr::Map(pairs.into())
+        })
     }
 
     /// The atoms of a set, sorted. A map yields none.

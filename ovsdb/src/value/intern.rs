@@ -28,7 +28,10 @@ impl Default for Interner {
 impl Interner {
     /// An empty cache; it allocates at its first use.
     pub fn new() -> Self {
-        Self { slots: Vec::new(), hasher: RandomState::new() }
+        Self {
+            slots: Vec::new(),
+            hasher: RandomState::new(),
+        }
     }
 
     /// A shared copy of `text`.

@@ -37,7 +37,11 @@ pub enum Shape {
 impl Shape {
     /// For a column of this type; without a type, as for a set column.
     pub fn of(column: Option<&ColumnType>) -> Self {
-        if column.is_some_and(ColumnType::is_map) { Self::Map } else { Self::Set }
+        if column.is_some_and(ColumnType::is_map) {
+            Self::Map
+        } else {
+            Self::Set
+        }
     }
 }
 
@@ -73,7 +77,11 @@ impl Serialize for TypedDatum<'_> {
 impl Serialize for Datum {
     /// Without a type an empty datum is written as a set.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        TypedDatum { datum: self, shape: Shape::Set }.serialize(serializer)
+        TypedDatum {
+            datum: self,
+            shape: Shape::Set,
+        }
+        .serialize(serializer)
     }
 }
 
@@ -104,7 +112,10 @@ impl DatumSeed<'_> {
         self.column.is_none_or(|c| !c.is_map())
     }
     fn lone<'s>(&'s mut self) -> AtomVisitor<'s> {
-        AtomVisitor { kind: self.key_kind(), interner: self.interner }
+        AtomVisitor {
+            kind: self.key_kind(),
+            interner: self.interner,
+        }
     }
 }
 
@@ -142,11 +153,24 @@ impl<'de> Visitor<'de> for DatumSeed<'_> {
         let datum = match next(&mut seq, TagSeed)? {
             Tag::Set if self.accepts_set() => {
                 let kind = self.key_kind();
-                next(&mut seq, AtomsSeed { kind, interner: self.interner })?
+                next(
+                    &mut seq,
+                    AtomsSeed {
+                        kind,
+                        interner: self.interner,
+                    },
+                )?
             }
             Tag::Map if self.accepts_map() => {
                 let (key, value) = (self.key_kind(), self.value_kind());
-                next(&mut seq, PairsSeed { key, value, interner: self.interner })?
+                next(
+                    &mut seq,
+                    PairsSeed {
+                        key,
+                        value,
+                        interner: self.interner,
+                    },
+                )?
             }
             tag @ (Tag::Uuid | Tag::NamedUuid) if self.accepts_set() => {
                 self.lone().reference(tag, &mut seq).map(Datum::from)?
@@ -160,7 +184,8 @@ impl<'de> Visitor<'de> for DatumSeed<'_> {
 
 /// The next element, which must be there.
 fn next<'de, A: SeqAccess<'de>, T: DeserializeSeed<'de>>(seq: &mut A, seed: T) -> Result<T::Value, A::Error> {
-    seq.next_element_seed(seed)?.ok_or_else(|| A::Error::custom("array ends too early"))
+    seq.next_element_seed(seed)?
+        .ok_or_else(|| A::Error::custom("array ends too early"))
 }
 
 fn end<'de, A: SeqAccess<'de>>(seq: &mut A) -> Result<(), A::Error> {
@@ -273,7 +298,9 @@ impl<'de> Visitor<'de> for AtomVisitor<'_> {
             }
         }
         self.require(AtomKind::Real)?;
-        Real::new(value).map(Atom::Real).ok_or_else(|| E::invalid_value(Unexpected::Float(value), &self))
+        Real::new(value)
+            .map(Atom::Real)
+            .ok_or_else(|| E::invalid_value(Unexpected::Float(value), &self))
     }
 
     fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Atom, E> {
@@ -346,9 +373,10 @@ impl<'de> Visitor<'de> for AtomsSeed<'_> {
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Datum, A::Error> {
         let mut atoms = Vec::new();
-        while let Some(atom) =
-            seq.next_element_seed(AtomVisitor { kind: self.kind, interner: self.interner })?
-        {
+        while let Some(atom) = seq.next_element_seed(AtomVisitor {
+            kind: self.kind,
+            interner: self.interner,
+        })? {
             atoms.push(atom);
         }
         Ok(Datum::set(atoms))
@@ -375,9 +403,11 @@ impl<'de> Visitor<'de> for PairsSeed<'_> {
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Datum, A::Error> {
         let mut pairs = Vec::new();
-        while let Some(pair) =
-            seq.next_element_seed(PairSeed { key: self.key, value: self.value, interner: self.interner })?
-        {
+        while let Some(pair) = seq.next_element_seed(PairSeed {
+            key: self.key,
+            value: self.value,
+            interner: self.interner,
+        })? {
             pairs.push(pair);
         }
         Ok(Datum::map(pairs))
@@ -403,8 +433,20 @@ impl<'de> Visitor<'de> for PairSeed<'_> {
         f.write_str("a pair of atoms")
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(Atom, Atom), A::Error> {
-        let key = next(&mut seq, AtomVisitor { kind: self.key, interner: self.interner })?;
-        let value = next(&mut seq, AtomVisitor { kind: self.value, interner: self.interner })?;
+        let key = next(
+            &mut seq,
+            AtomVisitor {
+                kind: self.key,
+                interner: self.interner,
+            },
+        )?;
+        let value = next(
+            &mut seq,
+            AtomVisitor {
+                kind: self.value,
+                interner: self.interner,
+            },
+        )?;
         end(&mut seq)?;
         Ok((key, value))
     }
