@@ -1,1 +1,20 @@
-//! (being written)
+//! What the cross-crate tests share: OVN central without root, the translator as a process, clusters as
+//! folders of manifests, and a stable text form of the Northbound database.
+//!
+//! Reads databases with OVN's own tools, not with our client: what checks the client must not be it.
+//!
+//! Must not: hold tests (they are in `tests/tests/`), need root, or sleep.
+
+mod central;
+mod dump;
+mod manifests;
+mod poll;
+mod programs;
+mod translator;
+
+pub use central::Central;
+pub use dump::{DumpedRow, dump, dump_rows};
+pub use manifests::{Manifests, Pod, node, pod};
+pub use poll::{DEADLINE, eventually, wait_exit};
+pub use programs::{run, translator_binary};
+pub use translator::Translator;
