@@ -1,1 +1,31 @@
-//! (being written)
+//! The compiler: what the Northbound database must hold for the cluster to be as it is.
+//!
+//! ```text
+//! Event -> model -> slices -> addresses -> dirty units -> rows, links and problems -> Delta
+//! ```
+//!
+//! The cluster is cut into [`Unit`]s (a VPC, a node, a pod). Each unit compiles by itself to rows it owns, links into
+//! set columns of rows that others own, and problems. While it compiles it notes which facts it read, and it compiles
+//! again when one of them changes: so an event costs what depends on it, whatever the size of the cluster.
+//!
+//! The result is a pure function of the current objects, the configuration and the [`Claim`]s (addresses handed out
+//! and not yet recorded in the cluster). After any sequence of events it equals a compile from scratch.
+//!
+//! This crate does no I/O and knows neither kube nor an OVSDB session. It never looks at what the Northbound database
+//! holds: comparing is the business of whoever writes it.
+
+mod claim;
+mod compiler;
+mod config;
+mod desired;
+mod identity;
+mod ip;
+mod problem;
+mod unit;
+
+pub use claim::Claim;
+pub use compiler::Compiler;
+pub use config::{Config, ConfigError, Settings};
+pub use desired::{Contributors, Delta, Desired, DesiredRow, Link, LinkId};
+pub use problem::Problem;
+pub use unit::{Unit, UnitParseError};

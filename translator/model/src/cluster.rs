@@ -129,10 +129,7 @@ impl Cluster {
             self.leave(&old);
         }
         if let Some(node) = &pod.node {
-            self.pods_on
-                .entry(node.clone())
-                .or_default()
-                .insert(key.clone());
+            self.pods_on.entry(node.clone()).or_default().insert(key.clone());
         }
         self.pods.insert(key.clone(), Arc::new(pod));
         Some(key.into())
@@ -147,9 +144,7 @@ impl Cluster {
                 self.namespaces.remove(name)?;
             }
             Key::Pod(namespace, name) => {
-                let pod = self
-                    .pods
-                    .remove(&PodKey::new(namespace.clone(), name.clone()))?;
+                let pod = self.pods.remove(&PodKey::new(namespace.clone(), name.clone()))?;
                 self.leave(&pod);
             }
         }
@@ -173,10 +168,7 @@ impl Cluster {
             .map(Object::key)
             .filter(|key| key.kind() == kind)
             .collect();
-        let gone: Vec<Key> = self
-            .keys(kind)
-            .filter(|key| !listed.contains(key))
-            .collect();
+        let gone: Vec<Key> = self.keys(kind).filter(|key| !listed.contains(key)).collect();
         let mut changed: Vec<Key> = gone.into_iter().filter_map(|key| self.remove(key)).collect();
         changed.extend(objects.into_iter().filter_map(|object| self.put(object)));
         changed

@@ -14,6 +14,4 @@ pub mod test_support;
 
 pub use cluster::{Cluster, Event};
 pub use intern::Interner;
-pub use object::{
-    Key, Kind, Labels, Name, Namespace, Node, Object, Phase, Pod, PodKey, Timestamp,
-};
+pub use object::{Key, Kind, Labels, Name, Namespace, Node, Object, Phase, Pod, PodKey, Timestamp};

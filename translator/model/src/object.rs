@@ -271,8 +271,6 @@ impl fmt::Display for Key {
 
 impl fmt::Debug for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map()
-            .entries(self.0.iter().map(|(k, v)| (k, v)))
-            .finish()
+        f.debug_map().entries(self.0.iter().map(|(k, v)| (k, v))).finish()
     }
 }

@@ -1,0 +1,68 @@
+//! [`Claim`]: what was handed out before and is not recorded in the cluster itself.
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use meridian_api::port::{self, PortFacts, PortKind};
+use meridian_model::{Name, PodKey};
+use ovsdb::Datum;
+use ovsdb_schemas::northbound::{logical_router_port, logical_switch_port};
+
+use crate::Unit;
+
+/// Something a former compile handed out. The cluster's own record (`status.podIPs`, `spec.podCIDRs`) goes before it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Claim {
+    /// Addresses of a pod.
+    Pod {
+        /// The pod.
+        pod: PodKey,
+        /// Its UID then: a pod of the same name with another UID has no right to them.
+        uid: Name,
+        /// The addresses.
+        ips: Box<[IpAddr]>,
+    },
+    /// The slice of a node.
+    Slice {
+        /// The node.
+        node: Name,
+        /// Its networks, at most one per family.
+        networks: Box<[IpNetwork]>,
+    },
+}
+
+impl Claim {
+    /// Reads a claim from a Northbound row, if it carries one: logical ports of pods, and the router ports of slices.
+    pub fn from_row<'a>(table: &str, get: impl Fn(&str) -> &'a Datum) -> Option<Self> {
+        match table {
+            logical_switch_port::TABLE => {
+                let ids = get(logical_switch_port::EXTERNAL_IDS);
+                let Unit::Pod(namespace, name) = ids.get_str(port::OWNER)?.parse().ok()? else {
+                    return None;
+                };
+                let facts = PortFacts::from_external_ids(|key| ids.get_str(key)).ok()?;
+                if facts.kind != PortKind::Pod {
+                    return None;
+                }
+                Some(Self::Pod {
+                    pod: PodKey { namespace, name },
+                    uid: facts.uid?.into(),
+                    ips: facts.ips.iter().map(IpNetwork::ip).collect(),
+                })
+            }
+            logical_router_port::TABLE => {
+                let owner = get(logical_router_port::EXTERNAL_IDS).get_str(port::OWNER)?;
+                let Unit::Node(node) = owner.parse().ok()? else {
+                    return None;
+                };
+                let networks = get(logical_router_port::NETWORKS)
+                    .atoms()
+                    .iter()
+                    .map(|atom| atom.as_str()?.parse().ok().map(crate::ip::canonical))
+                    .collect::<Option<_>>()?;
+                Some(Self::Slice { node, networks })
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! [`Config`]: the cluster-wide choices, validated.
+
+use ipnetwork::IpNetwork;
+use meridian_model::Name;
+
+use crate::ip;
+
+/// The choices as a user gives them; [`Config::new`] judges them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Tells clusters apart that share a Northbound database; also prefixes the names of ports then.
+    pub cluster_id: Option<String>,
+    /// The networks pods live in. At least one; one family or both.
+    pub cluster_cidrs: Vec<IpNetwork>,
+    /// The networks of ClusterIPs, which hosts reach through their management ports.
+    pub service_cidrs: Vec<IpNetwork>,
+    /// Prefix length of a node's slice where its `spec.podCIDRs` does not say, IPv4.
+    pub host_slice_v4: u8,
+    /// The same for IPv6.
+    pub host_slice_v6: u8,
+    /// MTU of pods, if all nodes shall use the same; otherwise each derives it from its uplink.
+    pub mtu: Option<u16>,
+}
+
+/// Validated choices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    cluster_id: Option<Name>,
+    cluster_cidrs: Box<[IpNetwork]>,
+    service_cidrs: Box<[IpNetwork]>,
+    host_slice_v4: u8,
+    host_slice_v6: u8,
+    mtu: Option<u16>,
+}
+
+/// Why [`Settings`] make no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Pods need addresses.
+    #[error("no cluster CIDR is given")]
+    NoClusterCidr,
+    /// A network was written as an address in it.
+    #[error("{given} is an address with a prefix length, not a network: did you mean {meant}?")]
+    HostBits {
+        /// As given.
+        given: IpNetwork,
+        /// The network it is in.
+        meant: IpNetwork,
+    },
+    /// Two networks share addresses.
+    #[error("{first} and {second} overlap")]
+    Overlap {
+        /// One.
+        first: IpNetwork,
+        /// The other.
+        second: IpNetwork,
+    },
+    /// No slice of that length can be carved.
+    #[error(
+        "a slice of /{slice} per node does not fit {cidr}: it must be at least /{} and at most /{most}",
+        .cidr.prefix()
+    )]
+    HostSlice {
+        /// The prefix length asked for.
+        slice: u8,
+        /// The cluster CIDR.
+        cidr: IpNetwork,
+        /// The longest prefix with room for a gateway and a management port.
+        most: u8,
+    },
+    /// The id ends up in names and in external_ids.
+    #[error("the cluster id {0:?} must be 1 to 63 characters of a-z, 0-9 and -")]
+    ClusterId(String),
+    /// IPv6 needs 1280 (RFC 8200), and nothing carries more than 65535.
+    #[error("an MTU of {0} is less than 1280, the least that IPv6 and common software can live with")]
+    Mtu(u16),
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            cluster_id: None,
+            cluster_cidrs: Vec::new(),
+            service_cidrs: Vec::new(),
+            host_slice_v4: 24,
+            host_slice_v6: 64,
+            mtu: None,
+        }
+    }
+}
+
+impl Config {
+    /// Judges settings.
+    pub fn new(settings: Settings) -> Result<Self, ConfigError> {
+        let Settings {
+            cluster_id,
+            cluster_cidrs,
+            service_cidrs,
+            host_slice_v4,
+            host_slice_v6,
+            mtu,
+        } = settings;
+        if cluster_cidrs.is_empty() {
+            return Err(ConfigError::NoClusterCidr);
+        }
+        let all: Vec<IpNetwork> = cluster_cidrs.iter().chain(&service_cidrs).copied().collect();
+        for (at, &network) in all.iter().enumerate() {
+            let meant = ip::canonical(network);
+            if meant != network {
+                return Err(ConfigError::HostBits { given: network, meant });
+            }
+            if let Some(&first) = all[..at].iter().find(|&&earlier| ip::overlap(earlier, network)) {
+                return Err(ConfigError::Overlap { first, second: network });
+            }
+        }
+        for &cidr in &cluster_cidrs {
+            let slice = if cidr.is_ipv4() { host_slice_v4 } else { host_slice_v6 };
+            let most = ip::longest_slice(cidr);
+            if slice < cidr.prefix() || slice > most {
+                return Err(ConfigError::HostSlice { slice, cidr, most });
+            }
+        }
+        if let Some(id) = cluster_id.as_deref().filter(|id| !valid_id(id)) {
+            return Err(ConfigError::ClusterId(id.to_owned()));
+        }
+        if let Some(mtu) = mtu.filter(|&mtu| mtu < 1280) {
+            return Err(ConfigError::Mtu(mtu));
+        }
+        Ok(Self {
+            cluster_id: cluster_id.map(Name::from),
+            cluster_cidrs: cluster_cidrs.into(),
+            service_cidrs: service_cidrs.into(),
+            host_slice_v4,
+            host_slice_v6,
+            mtu,
+        })
+    }
+
+    /// What tells this cluster from others on the same Northbound database.
+    pub fn cluster_id(&self) -> Option<&Name> {
+        self.cluster_id.as_ref()
+    }
+
+    /// The networks pods live in.
+    pub fn cluster_cidrs(&self) -> &[IpNetwork] {
+        &self.cluster_cidrs
+    }
+
+    /// The networks of ClusterIPs.
+    pub fn service_cidrs(&self) -> &[IpNetwork] {
+        &self.service_cidrs
+    }
+
+    /// Prefix length of a slice carved from `cidr`.
+    pub fn host_slice(&self, cidr: IpNetwork) -> u8 {
+        if cidr.is_ipv4() {
+            self.host_slice_v4
+        } else {
+            self.host_slice_v6
+        }
+    }
+
+    /// MTU of pods, if fixed for the cluster.
+    pub fn mtu(&self) -> Option<u16> {
+        self.mtu
+    }
+}
+
+fn valid_id(id: &str) -> bool {
+    (1..=63).contains(&id.len())
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(cluster: &[&str], services: &[&str]) -> Settings {
+        let parse = |cidrs: &[&str]| cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect();
+        Settings {
+            cluster_cidrs: parse(cluster),
+            service_cidrs: parse(services),
+            ..Settings::default()
+        }
+    }
+
+    fn refusal(settings: Settings) -> String {
+        Config::new(settings).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn dual_stack_is_accepted() {
+        let config = Config::new(settings(&["10.244.0.0/16", "fd00:10:244::/48"], &["10.96.0.0/16"])).unwrap();
+        assert_eq!(config.host_slice(config.cluster_cidrs()[1]), 64);
+    }
+
+    #[test]
+    fn a_cluster_needs_a_cidr() {
+        assert_eq!(refusal(settings(&[], &[])), "no cluster CIDR is given");
+    }
+
+    #[test]
+    fn host_bits_are_refused_with_the_network_meant() {
+        assert!(refusal(settings(&["10.244.0.5/16"], &[])).ends_with("did you mean 10.244.0.0/16?"));
+    }
+
+    #[test]
+    fn services_must_not_overlap_pods() {
+        assert_eq!(
+            refusal(settings(&["10.244.0.0/16"], &["10.244.8.0/24"])),
+            "10.244.0.0/16 and 10.244.8.0/24 overlap"
+        );
+    }
+
+    #[test]
+    fn a_slice_must_fit_its_cluster_cidr() {
+        let wide = Settings {
+            host_slice_v4: 15,
+            ..settings(&["10.244.0.0/16"], &[])
+        };
+        assert!(refusal(wide).contains("at least /16 and at most /30"));
+        let narrow = Settings {
+            host_slice_v6: 127,
+            ..settings(&["fd00::/48"], &[])
+        };
+        assert!(refusal(narrow).contains("at least /48 and at most /126"));
+    }
+
+    #[test]
+    fn a_cluster_id_is_short_and_plain() {
+        for id in ["", "East", "a/b"] {
+            let settings = Settings {
+                cluster_id: Some(id.into()),
+                ..settings(&["10.244.0.0/16"], &[])
+            };
+            assert!(
+                matches!(Config::new(settings), Err(ConfigError::ClusterId(_))),
+                "{id:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_mtu_below_1280_is_refused() {
+        let settings = Settings {
+            mtu: Some(576),
+            ..settings(&["10.244.0.0/16"], &[])
+        };
+        assert_eq!(Config::new(settings), Err(ConfigError::Mtu(576)));
+    }
+}

@@ -1,0 +1,80 @@
+//! [`Unit`]: the piece of the cluster that compiles by itself and owns rows.
+
+use std::fmt;
+use std::str::FromStr;
+
+use meridian_model::{Name, PodKey};
+
+/// What owns rows. Written as `kind/name` in `external_ids:meridian/owner`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unit {
+    /// A VPC: its router.
+    Vpc(Name),
+    /// A node: its slice of the default VPC, with switch, router port, management port and routes.
+    Node(Name),
+    /// A pod: its logical port. Namespace, then name.
+    Pod(Name, Name),
+}
+
+/// Why a text names no unit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} names no unit: expected vpc/NAME, node/NAME or pod/NAMESPACE/NAME")]
+pub struct UnitParseError {
+    text: String,
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vpc(name) => write!(f, "vpc/{name}"),
+            Self::Node(name) => write!(f, "node/{name}"),
+            Self::Pod(namespace, name) => write!(f, "pod/{namespace}/{name}"),
+        }
+    }
+}
+
+impl FromStr for Unit {
+    type Err = UnitParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut words = text.split('/');
+        let unit = match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("vpc"), Some(name), None, None) if !name.is_empty() => Self::Vpc(name.into()),
+            (Some("node"), Some(name), None, None) if !name.is_empty() => Self::Node(name.into()),
+            (Some("pod"), Some(namespace), Some(name), None) if !namespace.is_empty() && !name.is_empty() => {
+                Self::Pod(namespace.into(), name.into())
+            }
+            _ => return Err(UnitParseError { text: text.to_owned() }),
+        };
+        Ok(unit)
+    }
+}
+
+impl From<PodKey> for Unit {
+    fn from(key: PodKey) -> Self {
+        Self::Pod(key.namespace, key.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_reads_back_what_it_writes() {
+        for unit in [
+            Unit::Vpc("default".into()),
+            Unit::Node("node-a".into()),
+            Unit::Pod("shop".into(), "web-0".into()),
+        ] {
+            assert_eq!(unit.to_string().parse(), Ok(unit));
+        }
+    }
+
+    #[test]
+    fn texts_of_another_shape_name_no_unit() {
+        for text in ["", "pod/web-0", "node/", "pod//web-0", "service/shop/web", "node/a/b"] {
+            assert!(text.parse::<Unit>().is_err(), "{text:?}");
+        }
+    }
+}
