@@ -60,7 +60,7 @@ fn difference(agreed: &str, written: &str) -> String {
         lines.join("\n  ")
     };
     format!(
-        "from line {}\nagreed:\n{}written:\n{}",
+        "from line {}\nagreed:\n  {}\nwritten:\n  {}",
         same + 1,
         excerpt(agreed),
         excerpt(written)
