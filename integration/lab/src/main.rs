@@ -1,2 +1,9 @@
-//! (being written)
-fn main() {}
+//! `meridian-lab`: see the library.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -1,0 +1,3 @@
+//! Real packets: who reaches whom, by ICMP and HTTP, with times.
+
+pub mod http;
