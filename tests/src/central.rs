@@ -41,6 +41,13 @@ impl Central {
         }
     }
 
+    /// Only the databases, Northbound with the newest schema we know; no northd goes with it.
+    pub fn newest_databases() -> Self {
+        let newest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ovsdb-schemas/schemas/ovn-nb.ovsschema");
+        let server = OvsdbServer::start(&[&newest, Path::new(SOUTHBOUND_SCHEMA)]);
+        Self { northd: None, server }
+    }
+
     /// The server of both databases, to kill, restart or wipe.
     pub fn server_mut(&mut self) -> &mut OvsdbServer {
         &mut self.server

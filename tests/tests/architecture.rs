@@ -31,7 +31,7 @@ fn dependencies(package: &str, flags: &[&str]) -> BTreeSet<String> {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
 }
 
 /// Every Rust file somebody wrote, with its text.
@@ -53,6 +53,15 @@ fn hand_written(folder: &Path) -> Vec<(PathBuf, String)> {
         }
     }
     files
+}
+
+/// A file without its unit tests and comments.
+fn production(text: &str) -> String {
+    let (code, _tests) = text.split_once("#[cfg(test)]\nmod ").unwrap_or((text, ""));
+    code.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn assert_none(package: &str, dependencies: &BTreeSet<String>, forbidden: &[&str]) {
@@ -93,6 +102,12 @@ fn the_node_imports_nothing_of_the_translator_and_nothing_of_kubernetes() {
 }
 
 #[test]
+fn the_plugin_without_the_agent_has_no_runtime() {
+    let dependencies = dependencies("meridian-node-cni", &["--no-default-features"]);
+    assert_none("meridian-node-cni", &dependencies, RUNTIMES);
+}
+
+#[test]
 fn what_crosses_a_boundary_depends_on_neither_side() {
     let dependencies = dependencies("meridian-api", &[]);
     assert_none("meridian-api", &dependencies, TRANSLATOR);
@@ -117,15 +132,55 @@ fn the_ovsdb_client_knows_nothing_of_ovn() {
         "meridian/",
     ];
     for (path, text) in hand_written(&root().join("ovsdb/src")) {
-        let code: String = text
-            .split("#[cfg(test)]")
-            .next()
-            .unwrap_or_default()
-            .lines()
-            .filter(|line| !line.trim_start().starts_with("//"))
-            .collect();
+        let code = production(&text);
         for name in foreign {
             assert!(!code.contains(name), "{} names {name}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_compiler_touches_no_clock_no_chance_and_nothing_outside() {
+    let outside = [
+        "std::fs",
+        "std::io",
+        "std::env",
+        "std::process",
+        "std::thread",
+        "std::time",
+        "TcpStream",
+        "UnixStream",
+        "new_v4",
+        "rand::",
+    ];
+    for folder in ["translator/model/src", "translator/compile/src"] {
+        for (path, text) in hand_written(&root().join(folder)) {
+            let code = production(&text);
+            for name in outside {
+                assert!(!code.contains(name), "{} uses {name}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_node_forks_no_ovs_tools() {
+    for (path, text) in hand_written(&root().join("node-cni/src")) {
+        let code = production(&text);
+        for program in ["ovs-vsctl", "ovs-ofctl", "ovn-sbctl", "ovn-nbctl"] {
+            let quoted = format!("\"{program}\"");
+            assert!(!code.contains(&quoted), "{} runs {program}", path.display());
+        }
+    }
+}
+
+#[test]
+fn no_test_sleeps() {
+    let is_test = |path: &Path| path.components().any(|component| component.as_os_str() == "tests");
+    for (path, text) in hand_written(&root()) {
+        // This file is the only one that has to name it.
+        if is_test(&path) && !path.ends_with("architecture.rs") {
+            assert!(!text.contains("sleep("), "{} sleeps", path.display());
         }
     }
 }

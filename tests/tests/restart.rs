@@ -42,6 +42,19 @@ fn restarting_with_nothing_changed_writes_nothing() {
 }
 
 #[test]
+fn the_newest_schema_is_served_as_well() {
+    let (central, manifests) = (Central::newest_databases(), cluster());
+    start(&central, &manifests).terminate();
+    let written = central.transactions();
+
+    start(&central, &manifests).terminate();
+    assert_eq!(central.transactions(), written);
+    manifests.remove(&pod("a", "node-1").build());
+    let _translator = start(&central, &manifests);
+    assert_eq!(port(&central, "default_a"), Err("no such port"));
+}
+
+#[test]
 fn a_pod_more_is_one_transaction() {
     let (central, manifests) = (Central::databases(), cluster());
     let _translator = start(&central, &manifests);
