@@ -29,6 +29,8 @@ pub(super) enum Fault {
     Inconsistent(String),
     #[error("server refused {what}: {error}")]
     Refused { what: &'static str, error: String },
+    #[error("cannot monitor: {0}")]
+    Monitor(#[from] crate::MonitorError),
     #[error("server took no byte for {0:?}")]
     WriteStalled(Duration),
     #[error("server was silent for {0:?} and did not answer a probe")]

@@ -102,6 +102,13 @@ struct Answer<'a, R> {
     error: (),
 }
 
+#[derive(Serialize)]
+struct Refusal<'a> {
+    id: &'a RawValue,
+    result: (),
+    error: &'a str,
+}
+
 /// A request as bytes to send. `params` must serialize to an array.
 pub fn encode_request(id: u64, method: &str, params: &impl Serialize) -> Vec<u8> {
     to_bytes(&Outgoing { id, method, params })
@@ -115,6 +122,11 @@ pub fn encode_notification(method: &str, params: &impl Serialize) -> Vec<u8> {
 /// A successful response as bytes to send.
 pub fn encode_response(id: &RawValue, result: &impl Serialize) -> Vec<u8> {
     to_bytes(&Answer { id, result, error: () })
+}
+
+/// A refusal as bytes to send.
+pub fn encode_error(id: &RawValue, error: &str) -> Vec<u8> {
+    to_bytes(&Refusal { id, result: (), error })
 }
 
 fn to_bytes(message: &impl Serialize) -> Vec<u8> {
