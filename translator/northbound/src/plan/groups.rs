@@ -1,0 +1,171 @@
+//! In which order and in what company changes are written.
+//!
+//! A [`Group`] is what must be written at once: a row with the links that hold it, or that it must not be without for
+//! a moment. Groups are written in an order in which every address is free before it is used again and every parent
+//! is there before its children.
+
+use std::collections::BTreeMap;
+
+use meridian_compile::LinkId;
+use ovsdb_schemas::northbound::logical_switch_port;
+use uuid::Uuid;
+
+use super::{LinkChange, Plan, RowChange};
+use crate::tables;
+
+/// About this many rows per transaction are written fastest: fewer pay more round trips, more make the server's
+/// commit slower than linear.
+pub const BATCH: usize = 200;
+
+/// Rows that make ovn-northd recompute everything go together, up to this many, so that it does so once.
+const DEAR_BATCH: usize = 5_000;
+
+/// In which order groups are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Phase {
+    /// Ports that go: their addresses are free from here on.
+    FreeAddresses,
+    /// Rows that stand by themselves, and everything ovn-northd recomputes for.
+    Structure,
+    /// Ports that change: an address may move from one to another.
+    ChangePorts,
+    /// What hangs on the structure.
+    Fill,
+    /// What nothing hangs on any more.
+    Remove,
+}
+
+/// Changes that are written at once or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    phase: Phase,
+    /// A row, unless the group is links only.
+    pub row: Option<(&'static str, Uuid, RowChange)>,
+    /// Elements of set columns.
+    pub links: Vec<(LinkId, LinkChange)>,
+}
+
+impl Group {
+    /// What tells the group from others, through all attempts to write it.
+    pub fn id(&self) -> (&'static str, Uuid) {
+        match (&self.row, self.links.first()) {
+            (Some((table, uuid, _)), _) => (table, *uuid),
+            (None, Some((link, _))) => (link.table, link.parent),
+            (None, None) => unreachable!("a group has a row or a link"),
+        }
+    }
+
+    fn weight(&self) -> usize {
+        self.links.len().max(1)
+    }
+}
+
+impl Plan {
+    /// The groups in the order in which they are to be written.
+    pub fn groups(self) -> Vec<Group> {
+        let Self {
+            rows,
+            links,
+            missing_columns: _,
+        } = self;
+        let mut with_row: BTreeMap<(&'static str, Uuid), Group> = BTreeMap::new();
+        for ((table, uuid), change) in rows {
+            let phase = phase_of_row(table, &change);
+            let group = Group {
+                phase,
+                row: Some((table, uuid, change)),
+                links: Vec::new(),
+            };
+            with_row.insert((table, uuid), group);
+        }
+        let mut links_only: BTreeMap<(Phase, &'static str, Uuid), Group> = BTreeMap::new();
+        for (link, change) in links {
+            if let Some(group) = row_of_link(&link, change, &mut with_row) {
+                group.links.push((link, change));
+                continue;
+            }
+            let phase = if change == LinkChange::Add {
+                Phase::Fill
+            } else {
+                Phase::Remove
+            };
+            let group = links_only
+                .entry((phase, link.table, link.parent))
+                .or_insert_with(|| Group {
+                    phase,
+                    row: None,
+                    links: Vec::new(),
+                });
+            group.links.push((link, change));
+        }
+        let mut groups: Vec<Group> = with_row.into_values().chain(links_only.into_values()).collect();
+        groups.sort_by_key(|group| group.phase);
+        groups
+    }
+}
+
+/// The group a link must be written with: that of the row it refers to when that appears or goes, or else that of the
+/// row it is on when that appears.
+fn row_of_link<'a>(
+    link: &LinkId,
+    change: LinkChange,
+    groups: &'a mut BTreeMap<(&'static str, Uuid), Group>,
+) -> Option<&'a mut Group> {
+    let column = tables::table(link.table)?
+        .link_columns
+        .iter()
+        .find(|column| column.column == link.column)?;
+    let target = column.target.zip(link.value.as_uuid());
+    let moves = |group: &Group| {
+        matches!(
+            (&group.row, change),
+            (Some((_, _, RowChange::Insert)), LinkChange::Add) | (Some((_, _, RowChange::Delete)), LinkChange::Remove)
+        )
+    };
+    let key = target
+        .filter(|target| groups.get(target).is_some_and(moves))
+        .or_else(|| Some((link.table, link.parent)).filter(|parent| groups.get(parent).is_some_and(moves)))?;
+    groups.get_mut(&key)
+}
+
+fn phase_of_row(name: &str, change: &RowChange) -> Phase {
+    let is_port = name == logical_switch_port::TABLE;
+    let dear = tables::table(name).is_some_and(|table| table.dear || table.is_root);
+    match change {
+        RowChange::Delete if is_port => Phase::FreeAddresses,
+        RowChange::Delete => Phase::Remove,
+        _ if dear => Phase::Structure,
+        RowChange::Update(_) => Phase::ChangePorts,
+        RowChange::Insert => Phase::Fill,
+    }
+}
+
+/// Cuts groups into batches, one transaction each. What fits one transaction becomes one.
+pub(crate) fn batches(groups: Vec<Group>) -> Vec<Vec<Group>> {
+    let total: usize = groups.iter().map(Group::weight).sum();
+    if total <= BATCH {
+        return if groups.is_empty() { Vec::new() } else { vec![groups] };
+    }
+    let mut batches: Vec<Vec<Group>> = Vec::new();
+    let mut weight = 0;
+    for group in groups {
+        let limit = match group.phase {
+            Phase::Structure | Phase::Remove => DEAR_BATCH,
+            Phase::FreeAddresses | Phase::ChangePorts | Phase::Fill => BATCH,
+        };
+        let fits = batches.last().is_some_and(|batch| {
+            batch.last().is_some_and(|last| last.phase == group.phase) && weight + group.weight() <= limit
+        });
+        if fits {
+            weight += group.weight();
+        } else {
+            weight = group.weight();
+            batches.push(Vec::new());
+        }
+        batches
+            .last_mut()
+            .expect("one was just pushed if there was none")
+            .push(group);
+    }
+    batches
+}
