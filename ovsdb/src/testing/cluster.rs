@@ -16,7 +16,7 @@ pub struct Cluster {
     name: String,
     members: Vec<OvsdbServer>,
     /// Holds the database files and the RAFT sockets; dropped after the members.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Cluster {
@@ -45,7 +45,7 @@ impl Cluster {
                     .arg(address(0));
             }
             run(&mut tool);
-            let member = OvsdbServer::builder().file(&name, file(index)).start();
+            let member = OvsdbServer::builder().file(file(index)).start();
             // A member serves its database once it has joined.
             member.client("wait", &[&name, "connected"]);
             members.push(member);
@@ -53,7 +53,7 @@ impl Cluster {
         let cluster = Self {
             name,
             members,
-            _folder: folder,
+            folder,
         };
         cluster.leader();
         cluster
@@ -100,6 +100,6 @@ impl Cluster {
 
     /// The folder with the members' database files.
     pub fn folder(&self) -> PathBuf {
-        self._folder.path().to_owned()
+        self.folder.path().to_owned()
     }
 }

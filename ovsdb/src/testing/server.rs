@@ -16,7 +16,7 @@ use crate::Remote;
 /// A database as the server was given it.
 #[derive(Debug, Clone)]
 struct Database {
-    name: String,
+    /// Empty for a file that exists already.
     schema: PathBuf,
     file: PathBuf,
 }
@@ -25,7 +25,7 @@ struct Database {
 #[derive(Debug, Default)]
 pub struct Builder {
     schemas: Vec<PathBuf>,
-    files: Vec<(String, PathBuf)>,
+    files: Vec<PathBuf>,
     identity: Option<Identity>,
 }
 
@@ -44,10 +44,10 @@ impl Builder {
         self
     }
 
-    /// Serves a database file that exists already, under the database's name.
+    /// Serves a database file that exists already.
     #[must_use]
-    pub(super) fn file(mut self, name: impl Into<String>, file: impl Into<PathBuf>) -> Self {
-        self.files.push((name.into(), file.into()));
+    pub(super) fn file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.files.push(file.into());
         self
     }
 
@@ -57,24 +57,12 @@ impl Builder {
             .prefix("ovsdb-")
             .tempdir()
             .expect("a temporary folder");
-        let mut databases = Vec::new();
-        for (index, schema) in self.schemas.iter().enumerate() {
-            let name = run(Command::new("ovsdb-tool").arg("schema-name").arg(schema))
-                .trim()
-                .to_owned();
+        let fresh = self.schemas.into_iter().enumerate().map(|(index, schema)| {
             let file = folder.path().join(format!("{index}.db"));
-            databases.push(Database {
-                name,
-                schema: schema.clone(),
-                file,
-            });
-        }
-        let existing = self.files.into_iter().map(|(name, file)| Database {
-            name,
-            schema: PathBuf::new(),
-            file,
+            Database { schema, file }
         });
-        databases.extend(existing);
+        let existing = self.files.into_iter().map(|file| Database { schema: PathBuf::new(), file });
+        let databases = fresh.chain(existing).collect();
         let mut server = OvsdbServer {
             folder,
             databases,
