@@ -1,7 +1,7 @@
 //! How a difference of `update2` and `update3` changes a value.
 //!
 //! Sets: a member in the difference toggles. Maps: a pair toggles, and a pair whose key is there with another value
-//! replaces it. Columns of at most one atom: the difference is the new value.
+//! replaces it. Columns of at most one atom or pair: the difference is the new value.
 
 use std::cmp::Ordering;
 

@@ -127,9 +127,9 @@ impl ColumnType {
         self.value.is_none() && self.min == 0 && self.max == Some(1)
     }
 
-    /// Are changes to it sent as differences? The others are sent whole.
+    /// Are changes to it sent as differences? Those of at most one element, maps too, are sent whole.
     pub fn is_composite(&self) -> bool {
-        self.value.is_some() || self.max != Some(1)
+        self.max != Some(1)
     }
 
     /// What it holds when nobody ever wrote it (RFC 7047, section 5.2.1).

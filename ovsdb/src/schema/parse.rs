@@ -185,3 +185,87 @@ fn atom(kind: AtomKind, json: &Value) -> Result<Atom, String> {
     };
     atom.ok_or_else(|| format!("{json} is no {kind}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(json: &str) -> Result<ColumnType, String> {
+        column_type(&serde_json::from_str(json).unwrap())
+    }
+
+    #[test]
+    fn a_type_may_be_a_bare_name() {
+        let string = column(r#""string""#).unwrap();
+        assert!(string.is_scalar() && string.key.kind == AtomKind::String);
+    }
+
+    #[test]
+    fn bounds_default_to_exactly_one() {
+        assert!(column(r#"{"key":"integer"}"#).unwrap().is_scalar());
+        assert!(column(r#"{"key":"integer","min":0}"#).unwrap().is_optional());
+        assert_eq!(
+            column(r#"{"key":"integer","min":0,"max":"unlimited"}"#).unwrap().max,
+            None
+        );
+    }
+
+    #[test]
+    fn constraints_are_kept() {
+        let json =
+            r#"{"key":{"type":"integer","minInteger":1,"maxInteger":9},"value":{"type":"string","minLength":2}}"#;
+        let column = column(json).unwrap();
+        assert_eq!(
+            (column.key.min, column.key.max),
+            (Some(Atom::Integer(1)), Some(Atom::Integer(9)))
+        );
+        assert_eq!(column.value.unwrap().min_length, Some(2));
+    }
+
+    #[test]
+    fn an_enumeration_may_have_one_member() {
+        let one = column(r#"{"key":{"type":"string","enum":"a"}}"#).unwrap();
+        assert_eq!(one.key.r#enum, Some(vec![Atom::from("a")]));
+        let two = column(r#"{"key":{"type":"string","enum":["set",["b","a"]]}}"#).unwrap();
+        assert_eq!(two.key.r#enum, Some(vec![Atom::from("a"), Atom::from("b")]));
+    }
+
+    #[test]
+    fn references_are_strong_unless_they_say_weak() {
+        let reference = |json| column(json).unwrap().key.references.unwrap();
+        assert!(reference(r#"{"key":{"type":"uuid","refTable":"T"}}"#).strong);
+        assert!(!reference(r#"{"key":{"type":"uuid","refTable":"T","refType":"weak"}}"#).strong);
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_its_place() {
+        for json in [
+            r#"{"key":"float"}"#,
+            r#"{"min":0}"#,
+            r#"{"key":"string","min":2}"#,
+            r#"{"key":"string","max":0}"#,
+            "7",
+        ] {
+            assert!(column(json).is_err(), "{json}");
+        }
+        let error =
+            DatabaseSchema::parse(r#"{"name":"D","tables":{"T":{"columns":{"c":{"type":"odd"}}}}}"#).unwrap_err();
+        assert_eq!(error.to_string(), "type of column c of table T: unknown type odd");
+    }
+
+    #[test]
+    fn unknown_members_are_tolerated() {
+        let json = r#"{"name":"D","future":1,"tables":{"T":{"new":[],"columns":{"c":{"type":{"key":"string","soon":{}},"x":0}}}}}"#;
+        assert_eq!(DatabaseSchema::parse(json).unwrap().tables["T"].columns.len(), 1);
+    }
+
+    #[test]
+    fn without_any_root_every_table_is_one() {
+        let parse = |root: &str| {
+            let json = format!(r#"{{"name":"D","tables":{{"A":{{"columns":{{}}{root}}},"B":{{"columns":{{}}}}}}}}"#);
+            DatabaseSchema::parse(&json).unwrap().tables["B"].is_root
+        };
+        assert!(parse(""));
+        assert!(!parse(r#","isRoot":true"#));
+    }
+}

@@ -106,7 +106,7 @@ pub enum TransactError {
 fn rejected(operation: Option<usize>, table: Option<&str>, row: Option<&str>, error: &str, details: &str) -> String {
     let mut text = match operation {
         Some(index) => format!("operation {index}: "),
-        None => "at commit: ".to_owned(),
+        None => "transaction rejected: ".to_owned(),
     };
     if let Some(table) = table {
         text += &format!("table {table}");

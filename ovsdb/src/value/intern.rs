@@ -1,6 +1,7 @@
 //! [`Interner`]: one allocation for strings that repeat.
 
 use std::collections::hash_map::RandomState;
+use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -13,7 +14,6 @@ const MAX_LEN: usize = 128;
 ///
 /// A bounded cache and not a table of every string, so it never has to be cleaned: a string that is in
 /// use in several places keeps its slot, a unique one gives way to the next.
-#[derive(Debug)]
 pub struct Interner {
     slots: Vec<Option<Arc<str>>>,
     hasher: RandomState,
@@ -58,6 +58,13 @@ impl Interner {
             self.slots[at] = Some(Arc::clone(&new));
         }
         new
+    }
+}
+
+impl fmt::Debug for Interner {
+    /// Without the cached strings: they say nothing, and they are many.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Interner").finish_non_exhaustive()
     }
 }
 

@@ -74,15 +74,22 @@ impl fmt::Display for AtomKind {
     }
 }
 
-/// A finite double with a total order. JSON has no other doubles, and minus zero is zero.
+/// A finite double with a total order, of 15 significant digits.
+///
+/// Servers send no more digits than that, so a number with more would read back as another one. Minus zero is zero.
 #[derive(Clone, Copy)]
 pub struct Real(f64);
 
 impl Real {
-    /// `None` for infinities and NaN, which OVSDB cannot hold.
+    /// `None` for what OVSDB cannot hold: infinities, NaN, and what 15 digits round to infinity.
     pub fn new(value: f64) -> Option<Self> {
+        let rounded: f64 = if value.trunc().total_cmp(&value).is_eq() && value.abs() < 1e15 {
+            value
+        } else {
+            format!("{value:.14e}").parse().ok()?
+        };
         // Adding zero turns minus zero into zero, so that equality and hash agree with OVSDB's.
-        value.is_finite().then_some(Self(value + 0.0))
+        rounded.is_finite().then_some(Self(rounded + 0.0))
     }
 
     /// The number itself.
@@ -256,5 +263,26 @@ impl From<Uuid> for Atom {
 impl From<&Atom> for Atom {
     fn from(atom: &Atom) -> Self {
         atom.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reals_keep_the_digits_that_servers_send() {
+        let real = |number| Real::new(number).map(Real::get);
+        assert_eq!(real(0.1 + 0.2), Some(0.3));
+        assert_eq!(real(-0.0).map(f64::is_sign_positive), Some(true));
+        assert_eq!(real(1e15), Some(1e15));
+        assert_eq!(real(5e-324), Some(5e-324));
+        assert_eq!(real(f64::MAX), None);
+        assert_eq!(real(f64::NAN), None);
+    }
+
+    #[test]
+    fn an_atom_takes_three_words() {
+        assert_eq!(size_of::<Atom>(), 24);
     }
 }

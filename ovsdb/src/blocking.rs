@@ -1,1 +1,0 @@
-//! A blocking client over a unix socket.
