@@ -1,0 +1,262 @@
+//! What the plugin does in Open vSwitch's database: find its ports, add one, remove some, watch one come up.
+
+use std::time::Instant;
+
+use ovsdb::blocking::{Client, ClientError};
+use ovsdb::{Atom, Condition, Datum, Mutation, Mutator, Row, TableMonitor, TransactError, Transaction, Where};
+use ovsdb_schemas::open_vswitch::{DATABASE, bridge, interface, open_vswitch, port};
+use uuid::Uuid;
+
+use super::wait;
+use crate::cni::{CniError, Code, Config};
+
+/// Keys of `Interface.external_ids`.
+pub mod key {
+    /// The logical port; ovn-controller binds by it.
+    pub const IFACE_ID: &str = "iface-id";
+    /// Whose logical port; ovn-controller compares it with the port's own.
+    pub const IFACE_ID_VER: &str = "iface-id-ver";
+    /// The pod's MAC address.
+    pub const ATTACHED_MAC: &str = "attached-mac";
+    /// The container id.
+    pub const SANDBOX: &str = "sandbox";
+    /// The pod's addresses.
+    pub const IP: &str = "ip";
+    /// The CNI network that the port belongs to.
+    pub const NETWORK: &str = "meridian/network";
+    /// The pod's namespace.
+    pub const NAMESPACE: &str = "meridian/namespace";
+    /// The pod.
+    pub const POD: &str = "meridian/pod";
+    /// The pod's network namespace.
+    pub const NETNS: &str = "meridian/netns";
+    /// The interface in the pod.
+    pub const IFNAME: &str = "meridian/ifname";
+    /// Set by ovn-controller when the port's flows are in place.
+    pub const OVN_INSTALLED: &str = "ovn-installed";
+}
+
+/// Why the database cannot be used now.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OvsError {
+    #[error("Open vSwitch's database: {0}")]
+    Client(#[from] ClientError),
+    #[error("Open vSwitch's database: {0}")]
+    Transact(#[from] TransactError),
+    #[error("bridge {0} does not exist in Open vSwitch; is meridian-node running?")]
+    NoBridge(String),
+    #[error("ovs-vswitchd does not react to configuration; is it running?")]
+    Unresponsive,
+}
+
+impl OvsError {
+    /// Whether the connection went away, so that another may do better.
+    pub(super) fn is_disconnect(&self) -> bool {
+        match self {
+            Self::Client(error) => matches!(
+                error,
+                ClientError::Connect { .. } | ClientError::Unsent(_) | ClientError::Receive(_) | ClientError::Closed
+            ),
+            Self::Transact(error) => matches!(error, TransactError::Disconnected | TransactError::NotReady(_)),
+            Self::NoBridge(_) | Self::Unresponsive => false,
+        }
+    }
+}
+
+impl From<OvsError> for CniError {
+    fn from(error: OvsError) -> Self {
+        Self::new(Code::TryAgainLater, error.to_string())
+    }
+}
+
+/// A connection, and a replica of the rows asked for.
+#[derive(Debug)]
+pub(super) struct Ovs {
+    client: Client,
+    bridge: String,
+    deadline: Instant,
+}
+
+/// A port to add.
+#[derive(Debug)]
+pub(super) struct NewPort<'a> {
+    /// Chosen by us, so that after an unknown outcome we know our own row.
+    pub(super) interface: Uuid,
+    /// The device.
+    pub(super) device: &'a str,
+    pub(super) external_ids: &'a [(&'static str, String)],
+}
+
+impl Ovs {
+    /// Connects, waiting for a server that is starting, and replicates the interfaces that match any condition.
+    pub(super) fn connect(config: &Config, interfaces: &[Condition], deadline: Instant) -> Result<Self, OvsError> {
+        let socket = &config.ovs_socket;
+        let mut client = wait::until_connected(socket, deadline, || Client::connect(socket, deadline))?;
+        let mut interface_monitor = TableMonitor::new(interface::TABLE).columns([
+            interface::NAME,
+            interface::EXTERNAL_IDS,
+            interface::OFPORT,
+            interface::ERROR,
+        ]);
+        for condition in interfaces {
+            interface_monitor = interface_monitor.condition(condition.clone());
+        }
+        client.monitor(
+            DATABASE,
+            &[
+                TableMonitor::new(open_vswitch::TABLE).columns([open_vswitch::CUR_CFG]),
+                // Not `ports`: it would come whole with every other pod.
+                TableMonitor::new(bridge::TABLE)
+                    .columns([bridge::NAME, bridge::DATAPATH_TYPE])
+                    .condition(Condition::eq(bridge::NAME, config.bridge.as_str())),
+                TableMonitor::new(port::TABLE).columns([port::NAME, port::INTERFACES]),
+                interface_monitor,
+            ],
+        )?;
+        Ok(Self {
+            client,
+            bridge: config.bridge.clone(),
+            deadline,
+        })
+    }
+
+    /// The integration bridge's datapath type, waiting for the bridge.
+    pub(super) fn datapath(&mut self) -> Result<String, OvsError> {
+        loop {
+            let bridges = self.client.replica().table(bridge::TABLE);
+            if let Some((_, row)) = bridges.and_then(|table| table.iter().next()) {
+                let datapath = row.get(bridge::DATAPATH_TYPE).as_str().unwrap_or_default();
+                return Ok(datapath.to_owned());
+            }
+            if !self.client.wait_update(self.deadline)? {
+                return Err(OvsError::NoBridge(self.bridge.clone()));
+            }
+        }
+    }
+
+    /// The replicated interfaces.
+    pub(super) fn interfaces(&self) -> impl Iterator<Item = (Uuid, &Row)> {
+        let table = self.client.replica().table(interface::TABLE);
+        table.into_iter().flat_map(ovsdb::TableReplica::iter)
+    }
+
+    pub(super) fn interface(&self, uuid: Uuid) -> Option<&Row> {
+        self.client.replica().row(interface::TABLE, uuid)
+    }
+
+    /// Waits until something changed; false at the deadline.
+    pub(super) fn wait_update(&mut self) -> Result<bool, OvsError> {
+        Ok(self.client.wait_update(self.deadline)?)
+    }
+
+    /// Adds a port and removes others, in one transaction.
+    pub(super) fn plug(&mut self, new: &NewPort<'_>, remove: &[Uuid]) -> Result<(), OvsError> {
+        let mut transaction = Transaction::new(DATABASE);
+        self.remove_into(&mut transaction, remove);
+        let port_uuid = Uuid::new_v4();
+        let ids = new.external_ids.iter().map(|(key, value)| (*key, value.as_str()));
+        transaction
+            .insert(
+                interface::TABLE,
+                Some(new.interface),
+                [
+                    (interface::NAME, Datum::scalar(new.device)),
+                    (interface::EXTERNAL_IDS, Datum::map(ids)),
+                ],
+            )
+            .insert(
+                port::TABLE,
+                Some(port_uuid),
+                [
+                    (port::NAME, Datum::scalar(new.device)),
+                    (port::INTERFACES, Datum::scalar(new.interface)),
+                    // After a reboot the pod is gone, and ovs-ctl drops such ports before anything binds them.
+                    (port::OTHER_CONFIG, Datum::map([("transient", "true")])),
+                ],
+            )
+            .mutate(
+                bridge::TABLE,
+                Condition::eq(bridge::NAME, self.bridge.as_str()).into(),
+                [Mutation::insert(bridge::PORTS, Datum::scalar(port_uuid))],
+            )
+            .comment(&format!("meridian-cni: add {}", new.device));
+        let mutate = transaction.len() - 2;
+        let outcome = self.client.transact(&transaction)?;
+        // No such bridge: the new rows, referred to by nothing, are gone again.
+        match outcome.results.get(mutate).and_then(|result| result.count) {
+            Some(1) => Ok(()),
+            _ => Err(OvsError::NoBridge(self.bridge.clone())),
+        }
+    }
+
+    /// Removes the ports of interfaces; their rows go with them. None is no error.
+    pub(super) fn unplug(&mut self, interfaces: &[Uuid]) -> Result<(), OvsError> {
+        if interfaces.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = Transaction::new(DATABASE);
+        self.remove_into(&mut transaction, interfaces);
+        transaction.comment("meridian-cni: remove ports");
+        self.client.transact(&transaction)?;
+        Ok(())
+    }
+
+    /// Waits until ovs-vswitchd has acted on everything that is in the database now.
+    pub(super) fn settle(&mut self) -> Result<(), OvsError> {
+        let mut transaction = Transaction::new(DATABASE);
+        transaction
+            .mutate(
+                open_vswitch::TABLE,
+                Where::All,
+                [Mutation::new(open_vswitch::NEXT_CFG, Mutator::Add, Datum::scalar(1))],
+            )
+            .select(open_vswitch::TABLE, Where::All, Some(&[open_vswitch::NEXT_CFG]));
+        let outcome = self.client.transact(&transaction)?;
+        let wanted = outcome.results.get(1).and_then(|result| {
+            let datum = result.rows.first()?.get(open_vswitch::NEXT_CFG)?;
+            datum.atoms().first()?.as_integer()
+        });
+        loop {
+            let reached = self.client.replica().table(open_vswitch::TABLE).and_then(|table| {
+                let (_, row) = table.iter().next()?;
+                row.get(open_vswitch::CUR_CFG).atoms().first()?.as_integer()
+            });
+            if reached >= wanted {
+                return Ok(());
+            }
+            if !self.wait_update()? {
+                return Err(OvsError::Unresponsive);
+            }
+        }
+    }
+
+    /// Ports are removed wherever they are: somebody may have put one on another bridge.
+    fn remove_into(&self, transaction: &mut Transaction, interfaces: &[Uuid]) {
+        let ports = self.client.replica().table(port::TABLE);
+        for (port, row) in ports.into_iter().flat_map(ovsdb::TableReplica::iter) {
+            let members = row.get(port::INTERFACES);
+            if interfaces.iter().any(|uuid| members.contains(&Atom::Uuid(*uuid))) {
+                transaction.mutate(
+                    bridge::TABLE,
+                    Condition::includes(bridge::PORTS, Datum::scalar(port)).into(),
+                    [Mutation::delete(bridge::PORTS, Datum::scalar(port))],
+                );
+            }
+        }
+    }
+}
+
+/// A value of an interface's `external_ids`.
+pub(super) fn id<'a>(row: &'a Row, key: &str) -> Option<&'a str> {
+    row.get(interface::EXTERNAL_IDS).get_str(key)
+}
+
+/// The condition that an interface's `external_ids` hold a pair.
+pub(super) fn has_id(key: &str, value: &str) -> Condition {
+    Condition::includes(interface::EXTERNAL_IDS, Datum::map([(key, value)]))
+}
+
+/// The condition that an interface has a name.
+pub(super) fn has_name(name: &str) -> Condition {
+    Condition::eq(interface::NAME, name)
+}
