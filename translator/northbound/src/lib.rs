@@ -6,12 +6,16 @@
 //!
 //! Must not: touch a row that carries no owner of ours, know where objects come from, or decide what rows mean.
 
+mod observer;
 mod ownership;
 pub mod plan;
 mod scope;
 mod tables;
+pub mod writer;
 
+pub use observer::{Observer, TransactionResult, Unobserved};
 pub use ownership::Ownership;
 pub use plan::{Counts, Plan, Sides, plan};
 pub use scope::{Part, Scope};
 pub use tables::monitors;
+pub use writer::{DeletionBudget, Feed, Input, Status, Writer, read_claims};

@@ -141,7 +141,7 @@ impl<'a> Differ<'a> {
             }
             for (value, _) in desired.links(table.name, parent, column.column) {
                 if present.binary_search(value).is_err() {
-                    self.plan.links.insert(id(value), LinkChange::Add);
+                    self.add_link(column, id(value));
                 }
             }
             for value in present {
@@ -163,13 +163,30 @@ impl<'a> Differ<'a> {
         let is_there = now.is_some_and(|row: &Row| row.get(link.column).contains(&link.value));
         match (desired.has_link(link), is_there) {
             (true, false) if now.is_some() || desired.row(link.table, link.parent).is_some() => {
-                self.plan.links.insert(link.clone(), LinkChange::Add);
+                self.add_link(column, link.clone());
             }
             (false, true) if self.removable(table, column, link.parent, &link.value) => {
                 self.plan.links.insert(link.clone(), LinkChange::Remove);
             }
             _ => {}
         }
+    }
+
+    /// A reference needs its row: one that is missing is inserted along with it, and nothing refers to a row that is
+    /// neither there nor wanted.
+    fn add_link(&mut self, column: &LinkColumn, link: LinkId) {
+        let Sides { desired, replica, .. } = self.sides;
+        if let Some((target, uuid)) = column.target.zip(link.value.as_uuid())
+            && replica.row(target, uuid).is_none()
+        {
+            if desired.row(target, uuid).is_none() {
+                return;
+            }
+            if let Some(table) = tables::table(target) {
+                self.row(table, uuid);
+            }
+        }
+        self.plan.links.insert(link, LinkChange::Add);
     }
 
     /// An element that nobody wants is ours to remove if it refers to a row of ours, or if it is a plain value on a

@@ -18,8 +18,11 @@ use uuid::Uuid;
 use crate::{Ownership, Scope};
 
 pub use groups::{BATCH, Group};
-pub use show::{DescribedLink, DescribedRow, Description};
+pub use show::{Column, DescribedLink, DescribedRow, Description};
 pub use transaction::{Prepared, prepare};
+
+pub(crate) use groups::batches;
+pub(crate) use show::{name_of, owner_of};
 
 /// What is to be done with a row.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,92 @@
+//! Beginning a term as leader.
+
+use std::collections::HashSet;
+
+use meridian_compile::{Claim, Compiler};
+use meridian_model::{Event, Kind, Object};
+use ovsdb::{Replica, State};
+use ovsdb_schemas::northbound::{logical_router_port, logical_switch_port};
+
+use super::Writer;
+use crate::ownership::Ownership;
+use crate::scope::Scope;
+
+impl Writer {
+    /// Takes over: reads what the database says was handed out, and compares everything.
+    pub(super) fn take_the_lead(&mut self) {
+        let claims = read_claims(&self.session.replica(), &self.settings.ownership);
+        tracing::info!(claims = claims.len(), lock = self.settings.lock, "leading");
+        if self.compiled {
+            self.begin_anew(claims);
+        } else {
+            self.compiler.claim(claims);
+        }
+        self.attempts.clear();
+        self.scope = Scope::Full;
+        self.leading = true;
+    }
+
+    /// Others may have handed out addresses since we last compiled, and what they wrote counts. What we handed out
+    /// counts where the database says nothing: a wiped one is rebuilt as it was.
+    fn begin_anew(&mut self, claims: Vec<Claim>) {
+        let written: HashSet<_> = claims.iter().map(subject).collect();
+        let ours: Vec<_> = self
+            .compiler
+            .claims()
+            .into_iter()
+            .filter(|c| !written.contains(&subject(c)))
+            .collect();
+        let mut compiler = Compiler::new(self.compiler.config().clone());
+        let cluster = self.compiler.cluster();
+        let nodes = cluster.nodes().map(|node| Object::Node((**node).clone())).collect();
+        let namespaces = cluster
+            .namespaces()
+            .map(|namespace| Object::Namespace((**namespace).clone()))
+            .collect();
+        let pods = cluster.pods().map(|pod| Object::Pod((**pod).clone())).collect();
+        compiler.apply(Event::Replace(Kind::Node, nodes));
+        compiler.apply(Event::Replace(Kind::Namespace, namespaces));
+        compiler.apply(Event::Replace(Kind::Pod, pods));
+        compiler.claim(claims.into_iter().chain(ours));
+        self.compiler = compiler;
+    }
+}
+
+/// Whom a claim is for.
+fn subject(claim: &Claim) -> String {
+    match claim {
+        Claim::Pod { pod, .. } => format!("pod/{pod}"),
+        Claim::Slice { node, .. } => format!("node/{node}"),
+    }
+}
+
+/// What the rows of a database say was handed out.
+pub fn read_claims(replica: &Replica, ownership: &Ownership) -> Vec<Claim> {
+    [logical_switch_port::TABLE, logical_router_port::TABLE]
+        .into_iter()
+        .filter_map(|table| replica.table(table))
+        .flat_map(|table| table.rows().map(move |row| (table.name(), row)))
+        .filter(|(_, row)| ownership.owns(row))
+        .filter_map(|(table, row)| Claim::from_row(table, |column| row.get(column)))
+        .collect()
+}
+
+/// How many rows are ours.
+pub(super) fn count_owned(replica: &Replica, ownership: &Ownership) -> usize {
+    replica
+        .tables()
+        .flat_map(|table| table.rows())
+        .filter(|row| ownership.owns(row))
+        .count()
+}
+
+/// A session's state for people.
+pub(super) fn describe(state: &State) -> String {
+    match state {
+        State::Disconnected { reason } => format!("disconnected: {reason}"),
+        State::Connecting { remote } => format!("connecting to {remote}"),
+        State::Syncing { remote } => format!("reading from {remote}"),
+        State::Ready { remote, .. } => format!("ready at {remote}"),
+        State::Closed => "closed".to_owned(),
+    }
+}

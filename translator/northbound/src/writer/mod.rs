@@ -1,0 +1,429 @@
+//! [`Writer`]: keeps the Northbound database as the compiler wants it.
+//!
+//! ```text
+//!  sources ── Feed ──▶ ┌──────────────────────────────────────────────┐
+//!                      │ compile ▶ plan what changed ▶ write ▶ compare │ ──▶ Status
+//!  Session::subscribe ▶└──────────────────────────────────────────────┘
+//! ```
+//!
+//! It leads while it holds the lock. It asks for the lock once it knows everything, and whenever it gets it, it reads
+//! from the database what former leaders handed out, compiles, and compares everything. From then on only what changes
+//! on either side. Whatever leaves the outcome of a transaction open makes it compare everything again.
+//!
+//! Must not: write without the lock, delete before every source has told all there is, or give up.
+
+mod attempts;
+mod budget;
+mod execute;
+mod input;
+mod lead;
+mod settings;
+mod status;
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use meridian_compile::Compiler;
+use ovsdb::{LockState, Session, State, Subscription};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::plan::{self, Plan, RowChange, Sides};
+use crate::scope::Scope;
+use attempts::Attempts;
+use execute::{Executor, Stop};
+
+pub use attempts::WriteProblem;
+pub use budget::{BudgetError, DeletionBudget};
+pub use input::{Feed, Input, Stopped};
+pub use lead::read_claims;
+pub use settings::Settings;
+pub use status::{Held, LastTransaction, LockStatus, Phase, SourceStatus, Status};
+
+/// This many inputs are taken before compiling. All that came meanwhile is compiled at once, so that batches grow with
+/// the load.
+const INPUTS_AT_ONCE: usize = 4096;
+
+/// A transaction whose outcome is open is usually followed by a new connection, which is noticed at once. Where it is
+/// not, everything is compared again after this pause.
+const RESUME_AFTER: Duration = Duration::from_secs(1);
+
+/// Keeps the Northbound database as the compiler wants it.
+#[derive(Debug)]
+pub struct Writer {
+    session: Session,
+    compiler: Compiler,
+    settings: Settings,
+    inputs: mpsc::Receiver<Input>,
+    sources: Vec<SourceStatus>,
+    changes: Subscription,
+    state: watch::Receiver<State>,
+    lock: watch::Receiver<LockState>,
+    /// Whether this term's claims are taken and everything is being compared.
+    leading: bool,
+    /// The connection the term began on, and whether the lock has moved since: it may have come back meanwhile.
+    epoch: u64,
+    lock_moved: bool,
+    /// When to go on after a transaction whose outcome is open.
+    resume: Option<Instant>,
+    /// Whether the compiler has handed anything out.
+    compiled: bool,
+    scope: Scope,
+    /// What removals are held back, to be looked at again whenever anything is.
+    held_scope: Scope,
+    held: Option<Held>,
+    attempts: Attempts,
+    last_transaction: Option<LastTransaction>,
+    last_confirmed: Option<SystemTime>,
+    /// Whether the last comparison found nothing to write.
+    confirmed: bool,
+    warned_columns: std::collections::BTreeSet<(&'static str, &'static str)>,
+    compile_problems: Arc<[meridian_compile::Problem]>,
+    status: watch::Sender<Status>,
+}
+
+impl Writer {
+    /// A writer on a session that was configured with [`crate::monitors`] and the lock of `settings`.
+    pub fn new(session: Session, compiler: Compiler, settings: Settings) -> (Self, Feed) {
+        let (feed, inputs) = Feed::new();
+        let sources = settings
+            .sources
+            .iter()
+            .map(|&name| SourceStatus {
+                name,
+                synced: false,
+                doubt: None,
+            })
+            .collect();
+        // Whoever does not know the cluster yet must not keep the lock from one who does.
+        session.unlock();
+        let writer = Self {
+            changes: session.subscribe(),
+            state: session.state(),
+            lock: session.lock_state(),
+            session,
+            compiler,
+            settings,
+            inputs,
+            sources,
+            leading: false,
+            epoch: 0,
+            lock_moved: false,
+            resume: None,
+            compiled: false,
+            scope: Scope::default(),
+            held_scope: Scope::default(),
+            held: None,
+            attempts: Attempts::default(),
+            last_transaction: None,
+            last_confirmed: None,
+            confirmed: false,
+            warned_columns: std::collections::BTreeSet::new(),
+            compile_problems: Arc::default(),
+            status: watch::Sender::new(Status::default()),
+        };
+        (writer, feed)
+    }
+
+    /// What the writer tells about itself, to watch.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// Works until `stop`, then gives the lock back.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+        let mut stop = pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                () = self.wake() => {}
+            }
+            tokio::select! {
+                () = &mut stop => break,
+                () = self.step() => {}
+            }
+            self.publish();
+        }
+        self.session.close().await;
+        self.status.send_modify(|status| {
+            status.phase = Phase::Stopped;
+            status.lock = LockStatus::None;
+        });
+    }
+
+    /// Waits until there is something to do, and takes note of it.
+    async fn wake(&mut self) {
+        let due = self
+            .attempts
+            .next_due()
+            .into_iter()
+            .chain(self.resume)
+            .min()
+            .filter(|_| self.leading);
+        let mut inputs = Vec::new();
+        tokio::select! {
+            taken = self.inputs.recv_many(&mut inputs, INPUTS_AT_ONCE), if !self.inputs.is_closed() || !self.inputs.is_empty() => {
+                if taken > 0 {
+                    self.take_inputs(inputs);
+                }
+            }
+            Some(changes) = self.changes.changed() => self.scope.add_changes(&changes),
+            Ok(()) = self.state.changed() => {}
+            Ok(()) = self.lock.changed() => self.lock_moved = true,
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+            else => std::future::pending().await,
+        }
+    }
+
+    /// Does whatever can be done now.
+    async fn step(&mut self) {
+        let mut inputs = Vec::new();
+        while let Ok(input) = self.inputs.try_recv() {
+            inputs.push(input);
+            if inputs.len() == INPUTS_AT_ONCE {
+                break;
+            }
+        }
+        self.take_inputs(inputs);
+        if !self.may_write() {
+            if std::mem::take(&mut self.leading) {
+                tracing::warn!("not the leader any more");
+            }
+            self.confirmed = false;
+            // All of it is compared when the lock comes.
+            self.scope = Scope::default();
+            drop(self.changes.try_take());
+            return;
+        }
+        if !self.leading {
+            self.take_the_lead();
+        }
+        self.compile();
+        self.resume = None;
+        if let Err(stop) = self.write().await {
+            self.confirmed = false;
+            self.scope = Scope::Full;
+            // Until the lock says otherwise: it may be held by another already.
+            self.leading &= stop != Stop::LockLost;
+            self.resume = Some(Instant::now() + RESUME_AFTER);
+        }
+    }
+
+    fn take_inputs(&mut self, inputs: Vec<Input>) {
+        for input in inputs {
+            match input {
+                Input::Event(event) => self.compiler.apply(event),
+                Input::Synced { source, doubt } => self.synced(source, doubt),
+            }
+        }
+    }
+
+    fn synced(&mut self, source: &'static str, doubt: Option<String>) {
+        let Some(known) = self.sources.iter_mut().find(|known| known.name == source) else {
+            return;
+        };
+        let first = !std::mem::replace(&mut known.synced, true);
+        if std::mem::replace(&mut known.doubt, doubt) != known.doubt {
+            self.scope = self.scope_with_held();
+        }
+        if first {
+            tracing::info!(source, "synced");
+            if self.sources.iter().all(|source| source.synced) {
+                self.session.lock();
+            }
+        }
+    }
+
+    fn may_write(&mut self) -> bool {
+        let State::Ready { epoch, .. } = *self.state.borrow_and_update() else {
+            return false;
+        };
+        let moved = std::mem::take(&mut self.lock_moved) || self.lock.has_changed().unwrap_or(true);
+        if moved || epoch != self.epoch {
+            self.leading = false;
+            self.epoch = epoch;
+        }
+        let held = *self.lock.borrow_and_update() == LockState::Held;
+        held && self.sources.iter().all(|source| source.synced)
+    }
+
+    fn compile(&mut self) {
+        let delta = self.compiler.compile();
+        self.compiled = true;
+        for &id in &delta.rows {
+            self.attempts.forgive(id);
+        }
+        if delta.units > 0 {
+            self.compile_problems = self.compiler.problems().cloned().collect();
+        }
+        self.scope.add_delta(delta);
+    }
+
+    /// Writes whatever differs in the scope, and compares again until nothing does.
+    async fn write(&mut self) -> Result<(), Stop> {
+        loop {
+            self.scope.add_changes(&self.changes.try_take());
+            let now = Instant::now();
+            self.attempts.add_due(&mut self.scope, now);
+            if self.scope.is_empty() {
+                return Ok(());
+            }
+            let scope = self.scope_with_held();
+            let plan = plan::plan(self.sides(&self.session.replica()), &scope);
+            self.warn_of_columns(&plan);
+            self.attempts.settle(|id| differs(&plan, id), now);
+            let plan = self.hold_back(plan);
+            let mut groups = plan.groups();
+            groups.retain(|group| !self.attempts.rests(group.id(), now));
+            if groups.is_empty() {
+                self.confirm();
+                return Ok(());
+            }
+            self.confirmed = false;
+            self.publish();
+            let mut written = Scope::default();
+            let mut result = Ok(());
+            for batch in plan::batches(groups) {
+                let mut executor = Executor {
+                    session: &self.session,
+                    compiler: &self.compiler,
+                    settings: &self.settings,
+                    attempts: &mut self.attempts,
+                    written: &mut written,
+                    last: &mut self.last_transaction,
+                };
+                result = executor.write(batch).await;
+                if result.is_err() {
+                    break;
+                }
+            }
+            result?;
+            if written.is_empty() {
+                // Everything that could be written is; the rest is a problem, or waits for one.
+                if !self.attempts.overtakes() {
+                    self.confirm();
+                }
+                return Ok(());
+            }
+            self.scope = written;
+        }
+    }
+
+    fn scope_with_held(&mut self) -> Scope {
+        let mut scope = std::mem::take(&mut self.scope);
+        if let (Scope::Part(part), Scope::Part(held)) = (&mut scope, &self.held_scope) {
+            part.rows.extend(held.rows.iter().copied());
+            part.links.extend(held.links.iter().cloned());
+        }
+        scope
+    }
+
+    /// Leaves deletions out of a plan while it is not safe to make them.
+    fn hold_back(&mut self, plan: Plan) -> Plan {
+        self.held_scope = Scope::default();
+        let deletions = plan.counts().deletes;
+        let reason = if deletions == 0 {
+            None
+        } else {
+            self.reason_to_hold(deletions)
+        };
+        let Some(reason) = reason else {
+            if self.held.take().is_some() {
+                tracing::info!("deletions are no longer held back");
+            }
+            return plan;
+        };
+        for (&(table, uuid), _) in plan.rows.iter().filter(|(_, change)| **change == RowChange::Delete) {
+            self.held_scope.add_row(table, uuid);
+        }
+        for (link, _) in plan
+            .links
+            .iter()
+            .filter(|(_, change)| **change == plan::LinkChange::Remove)
+        {
+            self.held_scope.add_link(link.clone());
+        }
+        let held = Held { deletions, reason };
+        if self.held.as_ref() != Some(&held) {
+            tracing::error!(deletions, reason = held.reason, "deletions are held back");
+        }
+        self.held = Some(held);
+        plan.without_removals()
+    }
+
+    fn reason_to_hold(&self, deletions: usize) -> Option<String> {
+        if let Some(doubt) = self.sources.iter().find_map(|source| source.doubt.as_ref()) {
+            return Some(doubt.clone());
+        }
+        let owned = lead::count_owned(&self.session.replica(), &self.settings.ownership);
+        let allowed = self.settings.budget.allows(owned);
+        (deletions > allowed).then(|| {
+            format!(
+                "{deletions} of {owned} rows are to go, and the deletion budget allows {allowed} at once ({}); \
+                 if that is meant, start with a larger --deletion-budget",
+                self.settings.budget
+            )
+        })
+    }
+
+    fn warn_of_columns(&mut self, plan: &Plan) {
+        for &(table, column) in &plan.missing_columns {
+            if self.warned_columns.insert((table, column)) {
+                tracing::warn!(table, column, "the server's schema has no such column; doing without");
+            }
+        }
+    }
+
+    fn confirm(&mut self) {
+        self.confirmed = true;
+        if let Some(last) = &mut self.last_transaction {
+            last.error = None;
+        }
+        self.last_confirmed = Some(SystemTime::now());
+    }
+
+    fn sides<'s>(&'s self, replica: &'s ovsdb::Replica) -> Sides<'s> {
+        Sides {
+            desired: self.compiler.desired(),
+            replica,
+            ownership: &self.settings.ownership,
+        }
+    }
+
+    fn publish(&self) {
+        let ready = self.state.borrow().is_ready();
+        let synced = self.sources.iter().all(|source| source.synced);
+        let lock = match *self.lock.borrow() {
+            LockState::NotRequested => LockStatus::None,
+            LockState::Waiting => LockStatus::Waiting,
+            LockState::Held => LockStatus::Held,
+            LockState::Stolen => LockStatus::Stolen,
+        };
+        let phase = match lock {
+            _ if !ready => Phase::Connecting,
+            _ if !synced => Phase::Syncing,
+            LockStatus::Waiting | LockStatus::Stolen => Phase::Standby,
+            LockStatus::None | LockStatus::Held if self.confirmed => Phase::Confirmed,
+            LockStatus::None | LockStatus::Held => Phase::Writing,
+        };
+        self.status.send_replace(Status {
+            phase,
+            session: lead::describe(&self.state.borrow()),
+            lock,
+            sources: self.sources.clone(),
+            desired: self.compiler.desired().len(),
+            dirty: self.scope.len(),
+            last_transaction: self.last_transaction.clone(),
+            last_confirmed: self.last_confirmed,
+            held: self.held.clone(),
+            problems: self.attempts.problems().into(),
+            compile_problems: self.compile_problems.clone(),
+        });
+    }
+}
+
+fn differs(plan: &Plan, (table, uuid): (&'static str, uuid::Uuid)) -> bool {
+    plan.rows.contains_key(&(table, uuid)) || plan.links.keys().any(|link| link.table == table && link.parent == uuid)
+}
