@@ -18,7 +18,9 @@ use super::{
     task::{self, Core},
     wishes::Wishes,
 };
-use crate::{Condition, DatabaseSchema, Replica, TransactError, Transaction};
+use crate::{
+    Condition, DatabaseSchema, MonitorError, Replica, TableMonitor, TransactError, Transaction, monitor::ConditionUpdates,
+};
 
 /// Transactions waiting for the task; more wait in their callers.
 const QUEUE: usize = 64;
@@ -57,6 +59,9 @@ pub enum ConditionError {
     /// The table is not among the session's monitors.
     #[error("table {0} is not monitored")]
     NotMonitored(String),
+    /// The server cannot evaluate it.
+    #[error(transparent)]
+    Monitor(#[from] MonitorError),
     /// The session was closed meanwhile.
     #[error("session is closed")]
     Closed,
@@ -196,6 +201,12 @@ impl Session {
     pub async fn set_condition(&self, table: &str, conditions: Vec<Condition>) -> Result<(), ConditionError> {
         if !self.config.monitors.iter().any(|monitor| monitor.table == table) {
             return Err(ConditionError::NotMonitored(table.to_owned()));
+        }
+        if let Some(schema) = self.schema() {
+            // A condition that cannot be sent would keep the session from synchronizing, for ever.
+            let mut monitor = TableMonitor::new(table);
+            monitor.conditions.clone_from(&conditions);
+            ConditionUpdates::new(&schema, &[monitor])?;
         }
         let limit = self.config.timing.transact_timeout;
         let deadline = Instant::now() + limit;

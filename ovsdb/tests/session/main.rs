@@ -1,0 +1,12 @@
+//! The session against real servers, and against peers that misbehave as no real server does.
+#![cfg(all(feature = "session", feature = "testing"))]
+
+mod basics;
+mod cluster;
+mod faults;
+mod locks;
+mod peers;
+mod scale;
+mod schemas;
+mod support;
+mod tls;
