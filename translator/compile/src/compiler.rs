@@ -1,57 +1,123 @@
 //! [`Compiler`]: events in, changed rows out.
 
-use meridian_model::{Cluster, Event};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 
-use crate::{Claim, Config, Delta, Desired, Problem};
+use meridian_model::{Cluster, Event, Interner, Key, Name, PodKey};
+
+use crate::addresses::Addresses;
+use crate::context::{Context, World};
+use crate::engine::{Compiled, Engine};
+use crate::fact::Fact;
+use crate::names::{DEFAULT_VPC, Names};
+use crate::slices::{Slices, Standing};
+use crate::{Claim, Config, Delta, Desired, Problem, Unit, node, pod, vpc};
 
 /// Keeps the desired state of a cluster up to date.
+///
+/// [`Self::claim`] what the database holds, [`Self::apply`] everything there is, then [`Self::compile`]; from then on
+/// apply and compile as things happen.
 #[derive(Debug)]
 pub struct Compiler {
     config: Config,
+    names: Names,
     cluster: Cluster,
-    desired: Desired,
-    problems: std::collections::BTreeSet<Problem>,
+    slices: Slices,
+    addresses: Addresses,
+    engine: Engine,
+    texts: RefCell<Interner>,
+    nodes: BTreeSet<Name>,
+    pods: BTreeSet<PodKey>,
+    claimed: bool,
 }
 
 impl Compiler {
     /// A compiler that has seen nothing yet.
     pub fn new(config: Config) -> Self {
+        let mut engine = Engine::default();
+        engine.mark(Unit::Vpc(DEFAULT_VPC.into()));
         Self {
+            names: Names::new(config.cluster_id()),
+            slices: Slices::new(&config),
             config,
             cluster: Cluster::default(),
-            desired: Desired::default(),
-            problems: std::collections::BTreeSet::new(),
+            addresses: Addresses::default(),
+            engine,
+            texts: RefCell::default(),
+            nodes: BTreeSet::new(),
+            pods: BTreeSet::new(),
+            claimed: false,
         }
     }
 
     /// Takes note of an event. Nothing is compiled yet: several events may share a [`Self::compile`].
     pub fn apply(&mut self, event: Event) {
-        self.cluster.apply(event);
+        for key in self.cluster.apply(event) {
+            self.engine.touch(&Fact::Object(key.clone()));
+            match key {
+                Key::Node(name) => {
+                    self.nodes.insert(name);
+                }
+                Key::Pod(namespace, name) => {
+                    self.pods.insert(PodKey { namespace, name });
+                }
+                Key::Namespace(_) => {}
+            }
+        }
     }
 
-    /// Takes note of what a former compile handed out.
+    /// Takes note of what a former compile handed out, before the first compile. What nobody has a right to any more
+    /// (the object is gone or another of the same name, the cluster says otherwise) is ignored.
     pub fn claim(&mut self, claims: impl IntoIterator<Item = Claim>) {
-        let _ = claims.into_iter().count();
+        for claim in claims {
+            match claim {
+                Claim::Pod { pod, uid, ips } => self.addresses.claim(pod, uid, ips),
+                Claim::Slice { node, networks } => self.slices.claim(node, networks),
+            }
+        }
+        self.claimed = true;
     }
 
     /// Brings the desired state up to date and returns what is to be compared with the database again.
     pub fn compile(&mut self) -> Delta {
-        Delta::default()
+        self.settle_slices();
+        self.settle_addresses();
+        let Self {
+            config,
+            names,
+            cluster,
+            slices,
+            addresses,
+            engine,
+            texts,
+            ..
+        } = self;
+        let world = World {
+            config,
+            names,
+            cluster,
+            slices,
+            addresses,
+            texts,
+        };
+        engine.run(|unit| compile(world, unit))
     }
 
     /// The desired state as of the last [`Self::compile`].
     pub fn desired(&self) -> &Desired {
-        &self.desired
+        self.engine.desired()
     }
 
     /// What could not be compiled, sorted by object.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        self.problems.iter()
+        self.engine.problems().iter()
     }
 
-    /// Everything handed out at present, as [`Self::claim`] takes it.
+    /// Everything handed out at present, sorted, as [`Self::claim`] takes it.
     pub fn claims(&self) -> Vec<Claim> {
-        Vec::new()
+        let mut claims: Vec<Claim> = self.slices.claims().chain(self.addresses.claims()).collect();
+        claims.sort_unstable();
+        claims
     }
 
     /// The objects as of the last event.
@@ -63,4 +129,54 @@ impl Compiler {
     pub fn config(&self) -> &Config {
         &self.config
     }
+
+    fn settle_slices(&mut self) {
+        let mut changed = BTreeSet::new();
+        for name in std::mem::take(&mut self.nodes) {
+            let node = self.cluster.node(&name).map(|node| &**node);
+            if self.slices.stage(&name, node, &self.config) {
+                changed.insert(name);
+            }
+        }
+        if self.claimed {
+            self.slices.forget_absent();
+        }
+        changed.extend(self.slices.settle());
+        for name in changed {
+            let networks = match self.slices.standing(&name) {
+                Some(Standing::Slice(networks)) => Some(networks),
+                _ => None,
+            };
+            if self.addresses.set_slice(&name, networks) {
+                self.pods.extend(self.cluster.pods_on(&name).cloned());
+            }
+            self.engine.touch(&Fact::Slice(name));
+        }
+    }
+
+    fn settle_addresses(&mut self) {
+        for key in std::mem::take(&mut self.pods) {
+            self.addresses.stage(&key, self.cluster.pod(&key).map(|pod| &**pod));
+        }
+        if std::mem::take(&mut self.claimed) {
+            self.addresses.forget_absent(&self.cluster);
+        }
+        let settlement = self.addresses.settle();
+        for pod in settlement.pods {
+            self.engine.touch(&Fact::Fare(pod));
+        }
+        for node in settlement.nodes {
+            self.engine.touch(&Fact::Shortage(node));
+        }
+    }
+}
+
+fn compile(world: World<'_>, unit: &Unit) -> Compiled {
+    let mut ctx = Context::new(world, unit);
+    match unit {
+        Unit::Vpc(name) => vpc::compile(&mut ctx, name),
+        Unit::Node(name) => node::compile(&mut ctx, name),
+        Unit::Pod(namespace, name) => pod::compile(&mut ctx, &PodKey::new(namespace.clone(), name.clone())),
+    }
+    ctx.finish()
 }

@@ -14,14 +14,26 @@
 //! This crate does no I/O and knows neither kube nor an OVSDB session. It never looks at what the Northbound database
 //! holds: comparing is the business of whoever writes it.
 
+mod addresses;
+mod arbiter;
 mod claim;
 mod compiler;
 mod config;
+mod context;
 mod desired;
+mod engine;
+mod fact;
 mod identity;
 mod ip;
+mod names;
+mod node;
+mod pod;
+mod pool;
+mod port;
 mod problem;
+mod slices;
 mod unit;
+mod vpc;
 
 pub use claim::Claim;
 pub use compiler::Compiler;

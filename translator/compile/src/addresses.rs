@@ -1,0 +1,335 @@
+//! Which addresses each pod has, within its node's slice.
+//!
+//! `status.podIPs` is the record; a pod without is given addresses, and keeps them. Slices never overlap, so each is
+//! settled by itself and no two pods of the cluster can hold one address.
+//!
+//! Makes no rows; the pod's unit does.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use meridian_model::{Cluster, Name, Pod, PodKey};
+
+use crate::Claim;
+use crate::arbiter::{Arbiter, Bid, Item, Outcome, Space};
+use crate::pool::Pool;
+use crate::slices::list;
+
+/// How a pod fares in its node's slice.
+pub(crate) type Fare<'a> = Outcome<'a, PodKey, IpAddr>;
+
+#[derive(Debug, Default)]
+pub(crate) struct Addresses {
+    slices: HashMap<Name, Slice>,
+    /// Where each pod with a bid, and that pod's UID.
+    homes: HashMap<PodKey, Home>,
+    /// Claims of pods that have no slice to make a bid in.
+    claims: HashMap<PodKey, PodClaim>,
+    /// Nodes with staged bids.
+    staged: BTreeSet<Name>,
+}
+
+#[derive(Debug)]
+struct Slice {
+    arbiter: Arbiter<PodKey, Pools>,
+    /// The pools that are exhausted, by index.
+    full: Vec<bool>,
+}
+
+#[derive(Debug)]
+struct Home {
+    node: Name,
+    uid: Name,
+}
+
+#[derive(Debug)]
+struct PodClaim {
+    uid: Name,
+    ips: Box<[IpAddr]>,
+}
+
+/// What a settlement changed.
+#[derive(Debug, Default)]
+pub(crate) struct Settlement {
+    /// Pods that may fare differently.
+    pub(crate) pods: BTreeSet<PodKey>,
+    /// Nodes whose slice became exhausted or is no longer.
+    pub(crate) nodes: Vec<Name>,
+}
+
+impl Addresses {
+    pub(crate) fn claim(&mut self, pod: PodKey, uid: Name, ips: Box<[IpAddr]>) {
+        self.claims.insert(pod, PodClaim { uid, ips });
+    }
+
+    /// Notes a node's slice, or that it has none. True if it is different from before: then the node's pods have to be
+    /// staged again.
+    pub(crate) fn set_slice(&mut self, node: &Name, networks: Option<&[IpNetwork]>) -> bool {
+        let known = self.slices.get(node).map(|slice| slice.arbiter.space());
+        if known.map(Pools::networks).as_deref() == networks {
+            return false;
+        }
+        if let Some(old) = self.slices.remove(node) {
+            // What its pods hold they shall hold in the new slice, or when the node comes back.
+            for (pod, held) in old.arbiter.holdings() {
+                let Some(home) = self.homes.remove(pod) else { continue };
+                if !held.is_empty() {
+                    self.claims.insert(
+                        pod.clone(),
+                        PodClaim {
+                            uid: home.uid,
+                            ips: held.into(),
+                        },
+                    );
+                }
+            }
+            self.staged.remove(node);
+        }
+        if let Some(networks) = networks {
+            let pools = Pools(networks.iter().copied().map(Pool::new).collect());
+            let full = pools.full();
+            self.slices.insert(
+                node.clone(),
+                Slice {
+                    arbiter: Arbiter::new(pools),
+                    full,
+                },
+            );
+        }
+        true
+    }
+
+    /// Notes what a pod is like now; takes effect with [`Self::settle`].
+    pub(crate) fn stage(&mut self, key: &PodKey, pod: Option<&Pod>) {
+        let pod = pod.filter(|pod| wants_port(pod));
+        let node = pod.and_then(|pod| pod.node.as_ref());
+        let stays = |home: &Home| Some(&home.node) == node && pod.is_some_and(|pod| pod.uid == home.uid);
+        let held = match self.homes.get(key) {
+            Some(home) if stays(home) => Some(Box::from(self.slices[&home.node].arbiter.held(key))),
+            Some(_) => {
+                self.leave(key);
+                None
+            }
+            None => None,
+        };
+        let (Some(pod), Some(node)) = (pod, node) else {
+            self.claims.remove(key);
+            return;
+        };
+        let Some(slice) = self.slices.get_mut(node) else {
+            if self.claims.get(key).is_some_and(|claim| claim.uid != pod.uid) {
+                self.claims.remove(key);
+            }
+            return;
+        };
+        let claim = self
+            .claims
+            .remove(key)
+            .filter(|claim| claim.uid == pod.uid)
+            .map(|claim| claim.ips);
+        if let Ok(record) = recorded(pod, slice.arbiter.space()) {
+            let claim = claim.or(held).unwrap_or_default();
+            slice.arbiter.stage(
+                key.clone(),
+                Some(Bid {
+                    created: pod.created,
+                    record,
+                    claim,
+                }),
+            );
+            self.homes.insert(
+                key.clone(),
+                Home {
+                    node: node.clone(),
+                    uid: pod.uid.clone(),
+                },
+            );
+            self.staged.insert(node.clone());
+        } else {
+            self.leave(key);
+        }
+    }
+
+    /// Settles what is staged.
+    pub(crate) fn settle(&mut self) -> Settlement {
+        let mut settlement = Settlement::default();
+        for node in std::mem::take(&mut self.staged) {
+            let Some(slice) = self.slices.get_mut(&node) else {
+                continue;
+            };
+            settlement.pods.extend(slice.arbiter.settle());
+            let full = slice.arbiter.space().full();
+            if slice.full != full {
+                slice.full = full;
+                settlement.nodes.push(node);
+            }
+        }
+        settlement
+    }
+
+    /// Claims of pods that do not exist are void once everything was seen.
+    pub(crate) fn forget_absent(&mut self, cluster: &Cluster) {
+        self.claims
+            .retain(|key, claim| cluster.pod(key).is_some_and(|pod| pod.uid == claim.uid));
+    }
+
+    /// How a pod fares; nothing if it made no bid.
+    pub(crate) fn fare(&self, key: &PodKey) -> Option<Fare<'_>> {
+        let home = self.homes.get(key)?;
+        self.slices.get(&home.node)?.arbiter.outcome(key)
+    }
+
+    /// Why a pod that asks for any address has to wait in this node's slice.
+    pub(crate) fn shortage(&self, node: &Name) -> Option<String> {
+        let Pools(pools) = self.slices.get(node)?.arbiter.space();
+        let short: Vec<String> = pools
+            .iter()
+            .filter(|pool| pool.is_exhausted())
+            .map(shortage_of)
+            .collect();
+        (!short.is_empty()).then(|| short.join(", "))
+    }
+
+    /// Why a pod's `status.podIPs` cannot be right on this node.
+    pub(crate) fn fault(&self, pod: &Pod, node: &Name) -> Option<String> {
+        recorded(pod, self.slices.get(node)?.arbiter.space()).err()
+    }
+
+    pub(crate) fn claims(&self) -> impl Iterator<Item = Claim> {
+        let seated = self.slices.values().flat_map(|slice| slice.arbiter.holdings());
+        let held = seated.filter(|(_, ips)| !ips.is_empty()).filter_map(|(pod, ips)| {
+            let uid = self.homes.get(pod)?.uid.clone();
+            Some(Claim::Pod {
+                pod: pod.clone(),
+                uid,
+                ips: ips.into(),
+            })
+        });
+        let kept = self.claims.iter().map(|(pod, claim)| Claim::Pod {
+            pod: pod.clone(),
+            uid: claim.uid.clone(),
+            ips: claim.ips.clone(),
+        });
+        held.chain(kept)
+    }
+
+    fn leave(&mut self, key: &PodKey) {
+        let Some(home) = self.homes.remove(key) else { return };
+        if let Some(slice) = self.slices.get_mut(&home.node) {
+            slice.arbiter.stage(key.clone(), None);
+            self.staged.insert(home.node);
+        }
+    }
+}
+
+/// Whether a pod has a logical port, once it has a node and addresses.
+pub(crate) fn wants_port(pod: &Pod) -> bool {
+    !pod.host_network && !pod.finished()
+}
+
+/// What a pod's status says, judged by itself.
+fn recorded(pod: &Pod, space: &Pools) -> Result<Box<[IpAddr]>, String> {
+    let Pools(pools) = space;
+    let mut families = [false; 2];
+    for &ip in &pod.ips {
+        let Some(pool) = pools.iter().find(|pool| pool.network().contains(ip)) else {
+            let slice = list(&space.networks());
+            return Err(format!(
+                "{ip} is not in its node's slice {slice}: delete the pod to give it another"
+            ));
+        };
+        if !pool.admits(ip) {
+            return Err(format!(
+                "{ip} is reserved in {}, as its network, gateway, management or broadcast address: delete the pod to \
+                 give it another",
+                pool.network()
+            ));
+        }
+        let seen = &mut families[usize::from(ip.is_ipv6())];
+        if std::mem::replace(seen, true) {
+            return Err(format!(
+                "{ip} is a second address of its family: a pod has one per family"
+            ));
+        }
+    }
+    Ok(pod.ips.clone())
+}
+
+fn shortage_of(pool: &Pool) -> String {
+    match pool.capacity() {
+        0 => format!("{} has no room for pods", pool.network()),
+        all => format!("all {all} pod addresses of {} are in use", pool.network()),
+    }
+}
+
+impl Item for IpAddr {
+    fn overlapping<V>(self, known: &BTreeMap<Self, V>) -> Vec<Self> {
+        if known.contains_key(&self) {
+            vec![self]
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+/// The pools of a slice: one per family.
+#[derive(Debug)]
+struct Pools(Box<[Pool]>);
+
+impl Pools {
+    fn networks(&self) -> Vec<IpNetwork> {
+        self.0.iter().map(Pool::network).collect()
+    }
+
+    fn full(&self) -> Vec<bool> {
+        self.0.iter().map(Pool::is_exhausted).collect()
+    }
+
+    fn of(&mut self, ip: IpAddr) -> &mut Pool {
+        let found = self.0.iter_mut().find(|pool| pool.network().contains(ip));
+        found.expect("only addresses that a pool admits are registered")
+    }
+}
+
+impl Space for Pools {
+    type Item = IpAddr;
+
+    fn admits(&self, held: &[IpAddr], item: IpAddr) -> bool {
+        held.iter().all(|other| other.is_ipv4() != item.is_ipv4()) && self.0.iter().any(|pool| pool.admits(item))
+    }
+
+    fn take(&mut self, item: IpAddr) {
+        self.of(item).take(item);
+    }
+
+    fn give_back(&mut self, item: IpAddr) {
+        self.of(item).give_back(item);
+    }
+
+    fn complete<V>(&mut self, in_use: &BTreeMap<IpAddr, V>, held: &[IpAddr]) -> Option<Vec<IpAddr>> {
+        let lacking = |pool: &&mut Pool| !held.iter().any(|ip| ip.is_ipv4() == pool.network().is_ipv4());
+        self.0
+            .iter_mut()
+            .filter(lacking)
+            .map(|pool| pool.next(|ip| in_use.contains_key(&ip)))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_may_hold_one_address_of_each_family() {
+        let pools = Pools(
+            ["10.0.0.0/24", "fd00::/64"]
+                .map(|net| Pool::new(net.parse().unwrap()))
+                .into(),
+        );
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert!(pools.admits(&[ip("10.0.0.5")], ip("fd00::5")));
+        assert!(!pools.admits(&[ip("10.0.0.5")], ip("10.0.0.6")));
+    }
+}

@@ -1,0 +1,179 @@
+//! [`Context`]: what a unit may read while it compiles, and how it puts a row together.
+//!
+//! Whatever a unit reads goes through here, so that nothing it depends on goes unnoticed.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use meridian_api::port;
+use meridian_model::{Cluster, Interner, Key, Name, Node, Pod, PodKey};
+use ovsdb::{Atom, Datum, Uuid};
+use ovsdb_schemas::northbound;
+
+use crate::addresses::{Addresses, Fare};
+use crate::desired::Output;
+use crate::engine::Compiled;
+use crate::fact::Fact;
+use crate::identity::row_uuid;
+use crate::names::Names;
+use crate::slices::{Slices, Standing};
+use crate::{Config, DesiredRow, Link, Problem, Unit};
+
+/// The column that every table Meridian writes has.
+const EXTERNAL_IDS: &str = northbound::logical_switch_port::EXTERNAL_IDS;
+
+/// Everything that compiling depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct World<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) names: &'a Names,
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) slices: &'a Slices,
+    pub(crate) addresses: &'a Addresses,
+    /// Texts that many rows repeat.
+    pub(crate) texts: &'a RefCell<Interner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Context<'a> {
+    world: World<'a>,
+    unit: &'a Unit,
+    reads: RefCell<BTreeSet<Fact>>,
+    output: Output,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(world: World<'a>, unit: &'a Unit) -> Self {
+        Self {
+            world,
+            unit,
+            reads: RefCell::default(),
+            output: Output::default(),
+        }
+    }
+
+    pub(crate) fn finish(self) -> Compiled {
+        Compiled {
+            output: self.output,
+            reads: self.reads.into_inner(),
+        }
+    }
+
+    pub(crate) fn config(&self) -> &'a Config {
+        self.world.config
+    }
+
+    pub(crate) fn names(&self) -> &'a Names {
+        self.world.names
+    }
+
+    pub(crate) fn node(&self, name: &Name) -> Option<&'a Arc<Node>> {
+        self.note(Fact::Object(Key::Node(name.clone())));
+        self.world.cluster.node(name)
+    }
+
+    pub(crate) fn pod(&self, key: &PodKey) -> Option<&'a Arc<Pod>> {
+        self.note(Fact::Object(key.clone().into()));
+        self.world.cluster.pod(key)
+    }
+
+    /// How a node fares with its slice, if the node exists.
+    pub(crate) fn slice(&self, node: &Name) -> Option<Standing<'a>> {
+        self.note(Fact::Slice(node.clone()));
+        self.world.slices.standing(node)
+    }
+
+    /// How a pod fares with its addresses, if its node has a slice and its status makes sense.
+    pub(crate) fn fare(&self, pod: &PodKey) -> Option<Fare<'a>> {
+        self.note(Fact::Fare(pod.clone()));
+        self.world.addresses.fare(pod)
+    }
+
+    /// Why a pod's status cannot be right in its node's slice.
+    pub(crate) fn address_fault(&self, pod: &Pod, node: &Name) -> Option<String> {
+        self.note(Fact::Slice(node.clone()));
+        self.world.addresses.fault(pod, node)
+    }
+
+    /// Why a node's slice has no addresses for a pod.
+    pub(crate) fn shortage(&self, node: &Name) -> Option<String> {
+        self.note(Fact::Shortage(node.clone()));
+        self.world.addresses.shortage(node)
+    }
+
+    /// The one copy of a text that many rows repeat, such as a node's name or a key of `external_ids`.
+    pub(crate) fn text(&self, text: &str) -> Arc<str> {
+        self.world.texts.borrow_mut().intern(text)
+    }
+
+    /// A map column; its keys, and its values too, are texts that many rows repeat.
+    pub(crate) fn map<'t>(&self, pairs: impl IntoIterator<Item = (&'t str, &'t str)>) -> Datum {
+        Datum::map(pairs.into_iter().map(|(key, value)| (self.text(key), self.text(value))))
+    }
+
+    /// The UUID of a row, whoever owns it.
+    pub(crate) fn uuid(&self, table: &str, key: &str) -> Uuid {
+        row_uuid(self.world.config.cluster_id().map(|id| &**id), table, key)
+    }
+
+    /// Adds a row. Its `external_ids` are what identifies it, and `ids`.
+    pub(crate) fn row(
+        &mut self,
+        table: &'static str,
+        key: Arc<str>,
+        columns: impl IntoIterator<Item = (&'static str, Datum)>,
+        ids: impl IntoIterator<Item = (&'static str, Atom)>,
+    ) -> Uuid {
+        let uuid = self.uuid(table, &key);
+        let identity = [
+            (port::OWNER, Some(Atom::from(self.unit.to_string()))),
+            (port::KEY, Some(Atom::from(&key))),
+            (port::CLUSTER, self.config().cluster_id().map(Atom::from)),
+        ];
+        let ids = identity
+            .into_iter()
+            .filter_map(|(id, value)| Some((id, value?)))
+            .chain(ids);
+        let ids = Datum::map(ids.map(|(id, value)| (self.text(id), value)));
+        let mut columns: Vec<_> = columns.into_iter().chain([(EXTERNAL_IDS, ids)]).collect();
+        columns.sort_unstable_by_key(|&(column, _)| column);
+        let owner = self.unit.clone();
+        self.output.rows.push(DesiredRow {
+            table,
+            uuid,
+            owner,
+            key,
+            columns: columns.into(),
+        });
+        uuid
+    }
+
+    /// Contributes an element to a set column of a row.
+    pub(crate) fn link(&mut self, table: &'static str, parent: Uuid, column: &'static str, value: impl Into<Atom>) {
+        self.output.links.push(Link {
+            table,
+            parent,
+            column,
+            value: value.into(),
+            owner: self.unit.clone(),
+        });
+    }
+
+    /// Reports what keeps the unit from compiling as asked.
+    pub(crate) fn problem(&mut self, object: Key, field: impl Into<Name>, message: impl Into<Name>) {
+        let problem = Problem {
+            object,
+            field: field.into(),
+            message: message.into(),
+            unit: self.unit.clone(),
+        };
+        self.output.problems.push(problem);
+    }
+
+    fn note(&self, fact: Fact) {
+        if fact.home().as_ref() != Some(self.unit) {
+            self.reads.borrow_mut().insert(fact);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! [`Fact`]: what a unit may read while it compiles, and by which it is found again when that changes.
+
+use meridian_model::{Key, Name, PodKey};
+
+use crate::Unit;
+
+/// Something a unit can depend on. A new kind of joint knowledge is a new variant, touched where it changes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Fact {
+    /// An object, or that it does not exist.
+    Object(Key),
+    /// How a node fares with its slice.
+    Slice(Name),
+    /// How a pod fares with its addresses.
+    Fare(PodKey),
+    /// Which families a node's slice has no address left of.
+    Shortage(Name),
+}
+
+impl Fact {
+    /// The unit of the object that the fact is about: it compiles again in any case, so there is no need to remember
+    /// for each of thousands of pods that it reads itself.
+    pub(crate) fn home(&self) -> Option<Unit> {
+        match self {
+            Self::Object(Key::Node(name)) | Self::Slice(name) => Some(Unit::Node(name.clone())),
+            Self::Object(Key::Pod(namespace, name)) => Some(Unit::Pod(namespace.clone(), name.clone())),
+            Self::Fare(pod) => Some(pod.clone().into()),
+            Self::Object(Key::Namespace(_)) | Self::Shortage(_) => None,
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Names of rows. They are what a person sees in `ovn-nbctl show`, and OVN wants those of ports unique in a database.
+
+use std::fmt;
+use std::sync::Arc;
+
+use meridian_model::{Name, PodKey};
+
+/// The VPC that every cluster starts with.
+pub(crate) const DEFAULT_VPC: &str = "default";
+
+/// The names in one cluster.
+#[derive(Debug)]
+pub(crate) struct Names {
+    /// Where clusters share a database, each prefixes its names with its id.
+    prefix: String,
+}
+
+impl Names {
+    pub(crate) fn new(cluster: Option<&Name>) -> Self {
+        Self {
+            prefix: cluster.map(|id| format!("{id}_")).unwrap_or_default(),
+        }
+    }
+
+    /// A VPC's router.
+    pub(crate) fn router(&self, vpc: &str) -> Arc<str> {
+        self.name(format_args!("vpc-{vpc}"))
+    }
+
+    /// The switch of a VPC on a node.
+    pub(crate) fn switch(&self, vpc: &str, node: &str) -> Arc<str> {
+        self.name(format_args!("vpc-{vpc}-{node}"))
+    }
+
+    /// The router's port in that switch's network.
+    pub(crate) fn router_port(&self, vpc: &str, node: &str) -> Arc<str> {
+        self.switch(vpc, node)
+    }
+
+    /// The switch's port towards the router.
+    pub(crate) fn uplink(&self, vpc: &str, node: &str) -> Arc<str> {
+        self.name(format_args!("vpc-{vpc}-{node}-router"))
+    }
+
+    /// The port of the node itself in the VPC.
+    pub(crate) fn management(&self, vpc: &str, node: &str) -> Arc<str> {
+        self.name(format_args!("mgmt-{vpc}-{node}"))
+    }
+
+    /// The route for what leaves a node's slice, per family.
+    pub(crate) fn egress_route(&self, vpc: &str, node: &str, ipv4: bool) -> Arc<str> {
+        let family = if ipv4 { "v4" } else { "v6" };
+        self.name(format_args!("vpc-{vpc}-{node}-egress-{family}"))
+    }
+
+    /// A pod's port, also the `iface-id` of its interface. No Kubernetes name contains an underscore.
+    pub(crate) fn pod(&self, pod: &PodKey) -> Arc<str> {
+        self.name(format_args!("{}_{}", pod.namespace, pod.name))
+    }
+
+    fn name(&self, rest: fmt::Arguments<'_>) -> Arc<str> {
+        format!("{}{rest}", self.prefix).into()
+    }
+}

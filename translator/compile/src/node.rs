@@ -1,0 +1,182 @@
+//! A node: its slice of the default VPC.
+//!
+//! ```text
+//! [ Logical_Router vpc-default ] -ports-> [ Logical_Router_Port ] <-router-port- [ LSP vpc-default-N-router ]
+//!        |                                                                                   ^
+//!        +-static_routes-> [ src-ip route via management ]       [ Logical_Switch vpc-default-N ] -ports-+
+//!                                                                                            v
+//!                                                                            [ LSP mgmt-default-N ], pods
+//! ```
+//!
+//! What leaves the cluster goes by a `src-ip` route per slice to the host, through the management port. OVN prefers the
+//! longer prefix whatever its kind: slices of different lengths must not be mixed within a family, or a pod of the
+//! longer one reaches those of the shorter through its host.
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use meridian_api::port::{PortFacts, PortKind, Route};
+use meridian_model::{Key, Name};
+use ovsdb::{Datum, Uuid};
+use ovsdb_schemas::northbound::{
+    logical_router, logical_router_port, logical_router_static_route, logical_switch, logical_switch_port,
+};
+
+use crate::context::Context;
+use crate::names::DEFAULT_VPC;
+use crate::slices::{Standing, list};
+use crate::{ip, port};
+
+pub(crate) fn compile(ctx: &mut Context<'_>, name: &Name) {
+    match ctx.slice(name) {
+        Some(Standing::Slice(networks)) => slice(ctx, name, networks),
+        Some(standing) => report(ctx, name, &standing),
+        None => {}
+    }
+}
+
+fn slice(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork]) {
+    let names = ctx.names();
+    let switch_name = names.switch(DEFAULT_VPC, node);
+    // No `subnet`: OVN's own address management stays off, addresses are ours to give.
+    let columns = [
+        (logical_switch::NAME, Datum::scalar(&switch_name)),
+        (logical_switch::OTHER_CONFIG, Datum::empty()),
+    ];
+    let switch = ctx.row(logical_switch::TABLE, switch_name, columns, []);
+    let router = ctx.uuid(logical_router::TABLE, &names.router(DEFAULT_VPC));
+
+    router_port(ctx, node, networks, router);
+    uplink(ctx, node, switch);
+    management(ctx, node, networks, switch);
+    for &network in networks {
+        egress_route(ctx, node, network, router);
+    }
+}
+
+fn router_port(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork], router: Uuid) {
+    let name = ctx.names().router_port(DEFAULT_VPC, node);
+    let gateways = networks.iter().map(|&network| ip::gateway(network));
+    let columns = [
+        (logical_router_port::NAME, Datum::scalar(&name)),
+        (logical_router_port::MAC, Datum::scalar(ip::mac(gateways))),
+        (
+            logical_router_port::NETWORKS,
+            Datum::set(networks.iter().map(|&n| interface(n, ip::gateway(n)).to_string())),
+        ),
+    ];
+    let port = ctx.row(logical_router_port::TABLE, name, columns, []);
+    ctx.link(logical_router::TABLE, router, logical_router::PORTS, port);
+}
+
+fn uplink(ctx: &mut Context<'_>, node: &str, switch: Uuid) {
+    let names = ctx.names();
+    let columns = [
+        (logical_switch_port::TYPE, Datum::scalar("router")),
+        (logical_switch_port::ADDRESSES, Datum::scalar("router")),
+        (logical_switch_port::PORT_SECURITY, Datum::empty()),
+        (
+            logical_switch_port::OPTIONS,
+            ctx.map([("router-port", &*names.router_port(DEFAULT_VPC, node))]),
+        ),
+    ];
+    port::add(ctx, names.uplink(DEFAULT_VPC, node), switch, columns, None);
+}
+
+fn management(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork], switch: Uuid) {
+    let config = ctx.config();
+    // The host reaches every pod and ClusterIP of a family through the slice's gateway.
+    let destinations = config.cluster_cidrs().iter().chain(config.service_cidrs());
+    let routes = destinations.filter_map(|&destination| {
+        let own = networks
+            .iter()
+            .find(|network| network.is_ipv4() == destination.is_ipv4())?;
+        Some(Route {
+            destination,
+            via: ip::gateway(*own),
+        })
+    });
+    let facts = PortFacts {
+        kind: PortKind::Management,
+        mac: ip::mac(networks.iter().map(|&network| ip::management(network))),
+        ips: networks
+            .iter()
+            .map(|&network| interface(network, ip::management(network)))
+            .collect(),
+        // The host has a default route of its own.
+        gateways: Vec::new(),
+        routes: routes.collect(),
+        mtu: config.mtu(),
+        uid: None,
+    };
+    let name = ctx.names().management(DEFAULT_VPC, node);
+    // No port security: through this port come whatever sources the host forwards.
+    let columns = [
+        (logical_switch_port::TYPE, Datum::scalar("")),
+        (logical_switch_port::ADDRESSES, Datum::scalar(port::addresses(&facts))),
+        (logical_switch_port::PORT_SECURITY, Datum::empty()),
+        (logical_switch_port::OPTIONS, ctx.map([(port::REQUESTED_CHASSIS, node)])),
+    ];
+    port::add(ctx, name, switch, columns, Some(&facts));
+}
+
+fn egress_route(ctx: &mut Context<'_>, node: &str, network: IpNetwork, router: Uuid) {
+    let key = ctx.names().egress_route(DEFAULT_VPC, node, network.is_ipv4());
+    let columns = [
+        (logical_router_static_route::POLICY, Datum::scalar("src-ip")),
+        (
+            logical_router_static_route::IP_PREFIX,
+            Datum::scalar(network.to_string()),
+        ),
+        (
+            logical_router_static_route::NEXTHOP,
+            Datum::scalar(ip::management(network).to_string()),
+        ),
+    ];
+    let route = ctx.row(logical_router_static_route::TABLE, key, columns, []);
+    ctx.link(logical_router::TABLE, router, logical_router::STATIC_ROUTES, route);
+}
+
+/// An address with the prefix length of its network.
+pub(crate) fn interface(network: IpNetwork, address: IpAddr) -> IpNetwork {
+    IpNetwork::new(address, network.prefix()).expect("the network's own prefix length is valid")
+}
+
+fn report(ctx: &mut Context<'_>, name: &Name, standing: &Standing<'_>) {
+    let node = Key::Node(name.clone());
+    match standing {
+        Standing::Slice(_) => {}
+        Standing::Unusable(faults) => {
+            for fault in *faults {
+                ctx.problem(node.clone(), format!("spec.podCIDRs[{}]", fault.index), &*fault.message);
+            }
+        }
+        Standing::Lost { cidr, theirs, to } => {
+            let object = ctx.node(name);
+            let is_cidr = |text: &Name| text.parse().is_ok_and(|network| ip::canonical(network) == *cidr);
+            let index = object
+                .and_then(|node| node.pod_cidrs.iter().position(is_cidr))
+                .unwrap_or_default();
+            let message = format!(
+                "{cidr} of node {name} overlaps {theirs} of node {to}, which is older and keeps it: give {name} another \
+                 podCIDR, or remove node {to}"
+            );
+            ctx.problem(node, format!("spec.podCIDRs[{index}]"), message);
+        }
+        Standing::Waiting => {
+            let config = ctx.config();
+            let cidrs = config.cluster_cidrs();
+            let slices: Vec<String> = cidrs
+                .iter()
+                .map(|&cidr| format!("/{} of {cidr}", config.host_slice(cidr)))
+                .collect();
+            let message = format!(
+                "the node has no podCIDR, and the cluster CIDRs ({}) have no free slice left for it ({}): add a cluster \
+                 CIDR, set spec.podCIDRs, or remove nodes",
+                list(cidrs),
+                slices.join(", ")
+            );
+            ctx.problem(node, "spec.podCIDRs", message);
+        }
+    }
+}

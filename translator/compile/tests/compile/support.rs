@@ -1,0 +1,134 @@
+//! A compiler with few words: `Lab::of("10.0.0.0/16").with(Node::test("a"))`.
+
+use std::fmt::Write as _;
+
+use meridian_api::port::PortFacts;
+use meridian_compile::{Claim, Compiler, Config, Delta, DesiredRow, Settings};
+use meridian_model::{Event, Key, Object};
+
+pub(crate) const LSP: &str = "Logical_Switch_Port";
+
+pub(crate) fn config(cluster_cidrs: &[&str], host_slice_v4: u8, host_slice_v6: u8) -> Config {
+    let cluster_cidrs = cluster_cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect();
+    Config::new(Settings {
+        cluster_cidrs,
+        host_slice_v4,
+        host_slice_v6,
+        ..Settings::default()
+    })
+    .unwrap()
+}
+
+/// A compiler that compiles after every step.
+pub(crate) struct Lab(pub(crate) Compiler);
+
+impl Lab {
+    /// IPv4, dual stack with two CIDRs; slices of /24 and /64.
+    pub(crate) fn of(cluster_cidrs: &[&str]) -> Self {
+        Self::new(config(cluster_cidrs, 24, 64))
+    }
+
+    pub(crate) fn new(config: Config) -> Self {
+        let mut compiler = Compiler::new(config);
+        compiler.compile();
+        Self(compiler)
+    }
+
+    pub(crate) fn with(mut self, object: impl Into<Object>) -> Self {
+        self.apply(object);
+        self
+    }
+
+    pub(crate) fn apply(&mut self, object: impl Into<Object>) -> Delta {
+        self.0.apply(Event::apply(object));
+        self.0.compile()
+    }
+
+    pub(crate) fn delete(&mut self, key: Key) -> Delta {
+        self.0.apply(Event::Delete(key));
+        self.0.compile()
+    }
+
+    /// A compiler that starts anew with the same objects, and the claims the present one has.
+    pub(crate) fn restarted(&self) -> Self {
+        self.restarted_with(self.0.claims())
+    }
+
+    pub(crate) fn restarted_with(&self, claims: Vec<Claim>) -> Self {
+        let mut compiler = Compiler::new(self.0.config().clone());
+        compiler.claim(claims);
+        for node in self.0.cluster().nodes() {
+            compiler.apply(Event::apply((**node).clone()));
+        }
+        for pod in self.0.cluster().pods() {
+            compiler.apply(Event::apply((**pod).clone()));
+        }
+        compiler.compile();
+        Self(compiler)
+    }
+
+    pub(crate) fn row(&self, table: &str, key: &str) -> Option<&DesiredRow> {
+        self.0.desired().rows(table).find(|row| &*row.key == key)
+    }
+
+    /// The addresses of a port, as its facts tell them.
+    pub(crate) fn ips(&self, port: &str) -> Vec<String> {
+        self.facts(port)
+            .map_or_else(Vec::new, |facts| facts.ips.iter().map(ToString::to_string).collect())
+    }
+
+    pub(crate) fn facts(&self, port: &str) -> Option<PortFacts> {
+        let ids = self.row(LSP, port)?.get("external_ids")?;
+        Some(PortFacts::from_external_ids(|key| ids.get_str(key)).unwrap())
+    }
+
+    /// The networks of a node's router port.
+    pub(crate) fn slice(&self, node: &str) -> Vec<String> {
+        self.row("Logical_Router_Port", &format!("vpc-default-{node}"))
+            .map_or_else(Vec::new, |row| {
+                row.get("networks")
+                    .unwrap()
+                    .atoms()
+                    .iter()
+                    .map(|atom| atom.as_str().unwrap().to_owned())
+                    .collect()
+            })
+    }
+
+    pub(crate) fn problems(&self) -> Vec<String> {
+        self.0.problems().map(ToString::to_string).collect()
+    }
+
+    /// All rows and links as text, UUIDs replaced by the keys of the rows.
+    pub(crate) fn dump(&self) -> String {
+        let desired = self.0.desired();
+        let keys: std::collections::HashMap<String, String> = desired
+            .tables()
+            .flat_map(|table| desired.rows(table))
+            .map(|row| (row.uuid.to_string(), format!("<{} {}>", row.table, row.key)))
+            .collect();
+        let mut text = String::new();
+        for table in desired.tables() {
+            for row in desired.sorted_rows(table) {
+                writeln!(text, "{table} {} of {}", row.key, row.owner).unwrap();
+                for (column, datum) in &row.columns {
+                    writeln!(text, "  {column}: {datum}").unwrap();
+                }
+            }
+        }
+        let mut links: Vec<String> = Vec::new();
+        for (table, parent, column) in desired.link_columns() {
+            for (atom, units) in desired.links(table, parent, column) {
+                let units: Vec<String> = units.iter().map(ToString::to_string).collect();
+                links.push(format!(
+                    "{}.{column} += {atom} of {}\n",
+                    keys[&parent.to_string()],
+                    units.join(", ")
+                ));
+            }
+        }
+        links.sort();
+        text.extend(links);
+        keys.iter().fold(text, |text, (uuid, key)| text.replace(uuid, key))
+    }
+}
