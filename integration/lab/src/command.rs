@@ -38,12 +38,16 @@ impl Cmd {
         self.args([arg])
     }
 
+    /// Nothing of our own environment.
+    #[must_use]
+    pub fn env_clear(mut self) -> Self {
+        self.command.env_clear();
+        self
+    }
+
     /// Variables beside the inherited ones.
     #[must_use]
-    pub fn envs<K: AsRef<OsStr>, V: AsRef<OsStr>>(
-        mut self,
-        vars: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
+    pub fn envs<K: AsRef<OsStr>, V: AsRef<OsStr>>(mut self, vars: impl IntoIterator<Item = (K, V)>) -> Self {
         self.command.envs(vars);
         self
     }
@@ -85,11 +89,7 @@ impl Cmd {
             input,
         } = self;
         command
-            .stdin(if input.is_some() {
-                Stdio::piped()
-            } else {
-                Stdio::null()
-            })
+            .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let work = move || {

@@ -297,8 +297,7 @@ fn translator(plan: &Plan, program: &Path) -> Vec<String> {
 
 fn translator_ready(plan: &Plan) -> bool {
     let address = TRANSLATOR_HEALTH.parse().expect("a socket address");
-    netns::within(&plan.central(), || http::get(address, "/readyz"))
-        .is_ok_and(|answer| answer.status == 200)
+    netns::within(&plan.central(), || http::get(address, "/readyz")).is_ok_and(|answer| answer.status == 200)
 }
 
 fn agent(plan: &Plan, host: &Host, run: &Path, program: &Path) -> Vec<String> {

@@ -114,11 +114,7 @@ impl Error {
     /// A file error in the form `map_err` wants.
     pub fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::File {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::File { action, path, source }
     }
 
     /// A socket error in the form `map_err` wants.

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,9 +12,9 @@ use crate::error::{Error, LogTail, Result};
 use crate::journal::Journal;
 use crate::machine::{self, Datapath};
 use crate::plan::{Host, Options, Plan};
-use crate::process::{Daemon, Lock, Processes};
+use crate::process::{Daemon, Lock, MARK, Processes};
 use crate::ui::Ui;
-use crate::{links, netns, wait};
+use crate::{links, netns, parallel, wait};
 
 /// Labs live here, one folder each.
 pub const ROOT: &str = "/run/meridian-lab";
@@ -75,9 +74,7 @@ impl Lab {
             }
         }
         if dir.exists() {
-            ui.step("clear away the remains of an unfinished lab", || {
-                clear(dir, false)
-            })?;
+            ui.step("clear away the remains of an unfinished lab", || clear(dir, false))?;
         }
         let state = State {
             options,
@@ -185,15 +182,13 @@ impl Lab {
         ui.step(&what, || {
             links::fabric(plan, &self.journal)?;
             // `None` is OVN central's host.
-            parallel(hosts.iter().map(Some).chain([None]), |host| match host {
+            parallel::each(hosts.iter().map(Some).chain([None]), |host| match host {
                 Some(host) => links::host(plan, &self.journal, host, self.state.datapath),
                 None => links::central(plan, &self.journal),
             })
         })?;
         ui.step("OVN central: Northbound, Southbound, ovn-northd", || {
-            parallel([Role::Nb, Role::Sb], |role| {
-                self.start(&Component::central(role))
-            })?;
+            parallel::each([Role::Nb, Role::Sb], |role| self.start(&Component::central(role)))?;
             self.start(&Component::central(Role::Northd))
         })?;
         let words = match self.state.datapath {
@@ -202,7 +197,7 @@ impl Lab {
         };
         let what = format!("Open vSwitch and ovn-controller on each host ({words})");
         ui.step(&what, || {
-            parallel(&hosts, |host| {
+            parallel::each(&hosts, |host| {
                 for role in [Role::Ovsdb, Role::Vswitchd, Role::Controller] {
                     self.start(&Component::on(host, role))?;
                 }
@@ -217,9 +212,7 @@ impl Lab {
             self.start(&Component::central(Role::Translator))
         })?;
         self.ui.step("meridian-node on each host", || {
-            parallel(&self.plan.hosts(), |host| {
-                self.start(&Component::on(host, Role::Agent))
-            })
+            parallel::each(&self.plan.hosts(), |host| self.start(&Component::on(host, Role::Agent)))
         })
     }
 
@@ -242,11 +235,7 @@ impl Lab {
         fs::create_dir_all(&run).map_err(Error::file("create", &run))?;
         if let Some((schema, file)) = component.database(&self.plan) {
             if !file.exists() {
-                Cmd::new("ovsdb-tool")
-                    .arg("create")
-                    .arg(&file)
-                    .arg(schema)
-                    .run()?;
+                Cmd::new("ovsdb-tool").arg("create").arg(&file).arg(schema).run()?;
             }
         }
         let log = component.log(&self.plan);
@@ -326,9 +315,20 @@ impl Lab {
         }
         let (bridge, uplink) = (links::PHYSICAL_BRIDGE, links::UPLINK);
         let args = [
-            "--may-exist", "add-br", bridge,
-            "--", "set", "Bridge", bridge, "datapath_type=netdev", "fail_mode=standalone",
-            "--", "--may-exist", "add-port", bridge, uplink,
+            "--may-exist",
+            "add-br",
+            bridge,
+            "--",
+            "set",
+            "Bridge",
+            bridge,
+            "datapath_type=netdev",
+            "fail_mode=standalone",
+            "--",
+            "--may-exist",
+            "add-port",
+            bridge,
+            uplink,
         ];
         self.vsctl(host, &args)?;
         // A restarted ovs-vswitchd finds the bridge in its database: nothing to wait for above.
@@ -348,6 +348,7 @@ impl Lab {
             .arg("--timeout=30")
             .args(args)
             .envs(component.env(&self.plan))
+            .envs([(MARK, &self.plan.dir)])
             .run()
     }
 
@@ -390,7 +391,7 @@ fn clear(dir: &Path, keep_logs: bool) -> Result<()> {
         errors.push(e);
     }
     match Journal::of(dir).namespaces() {
-        Ok(names) => errors.extend(parallel(&names, |name| netns::remove(name)).err()),
+        Ok(names) => errors.extend(parallel::each(&names, |name| netns::remove(name)).err()),
         Err(e) => errors.push(e),
     }
     if errors.is_empty() {
@@ -428,33 +429,11 @@ fn state_path(dir: &Path) -> PathBuf {
 fn read_state(dir: &Path) -> Result<Option<State>> {
     let path = state_path(dir);
     match fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|e| Error::Malformed {
-                path,
-                reason: e.to_string(),
-            }),
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::Malformed {
+            path,
+            reason: e.to_string(),
+        }),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::file("read", &path)(e)),
     }
-}
-
-/// Does the same for every item, side by side, and tells every failure.
-pub(crate) fn parallel<T: Send>(
-    items: impl IntoIterator<Item = T>,
-    work: impl Fn(T) -> Result<()> + Sync,
-) -> Result<()> {
-    let work = &work;
-    thread::scope(|scope| {
-        let threads: Vec<_> = items
-            .into_iter()
-            .map(|item| scope.spawn(move || work(item)))
-            .collect();
-        let results = threads.into_iter().map(|thread| {
-            thread
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        Error::all(results.filter_map(Result::err).collect())
-    })
 }

@@ -25,9 +25,11 @@ pub mod lab;
 mod links;
 pub mod machine;
 pub mod netns;
+mod parallel;
 pub mod plan;
 pub mod probe;
 pub mod process;
+pub mod serve;
 pub mod ui;
 pub mod wait;
 

@@ -18,9 +18,9 @@ use crate::netns;
 use crate::plan::{Host, Plan, WORLD_V4, WORLD_V6};
 
 /// The interface that carries tunnels.
-pub const UPLINK: &str = "eth1";
+pub(crate) const UPLINK: &str = "eth1";
 /// The OVS bridge that holds the uplink with the userspace datapath.
-pub const PHYSICAL_BRIDGE: &str = "br-phys";
+pub(crate) const PHYSICAL_BRIDGE: &str = "br-phys";
 
 /// Parameters of every namespace: addresses are usable at once.
 const COMMON: &[(&str, &str)] = &[
@@ -39,7 +39,7 @@ const ROUTER: &[(&str, &str)] = &[
 ];
 
 /// Makes the switch.
-pub fn fabric(plan: &Plan, journal: &Journal) -> Result<()> {
+pub(crate) fn fabric(plan: &Plan, journal: &Journal) -> Result<()> {
     let name = plan.fabric();
     journal.create_netns(&name)?;
     netns::sysctl(&name, COMMON)?;
@@ -60,7 +60,7 @@ pub fn fabric(plan: &Plan, journal: &Journal) -> Result<()> {
 }
 
 /// Makes the host of OVN central and plugs it in.
-pub fn central(plan: &Plan, journal: &Journal) -> Result<()> {
+pub(crate) fn central(plan: &Plan, journal: &Journal) -> Result<()> {
     let name = plan.central();
     journal.create_netns(&name)?;
     netns::sysctl(&name, COMMON)?;
@@ -69,7 +69,7 @@ pub fn central(plan: &Plan, journal: &Journal) -> Result<()> {
 
 /// Makes a host and plugs both its interfaces in. The tunnel address comes later, with
 /// [`tunnel_address`], when the device it sits on is there.
-pub fn host(plan: &Plan, journal: &Journal, host: &Host, datapath: Datapath) -> Result<()> {
+pub(crate) fn host(plan: &Plan, journal: &Journal, host: &Host, datapath: Datapath) -> Result<()> {
     let name = plan.netns(&host.name);
     journal.create_netns(&name)?;
     netns::sysctl(&name, COMMON)?;
@@ -84,7 +84,7 @@ pub fn host(plan: &Plan, journal: &Journal, host: &Host, datapath: Datapath) -> 
 
 /// Gives the host its tunnel address. With the userspace datapath the device is ovs-vswitchd's,
 /// so this is repeated whenever that restarts.
-pub fn tunnel_address(plan: &Plan, host: &Host, datapath: Datapath) -> Result<()> {
+pub(crate) fn tunnel_address(plan: &Plan, host: &Host, datapath: Datapath) -> Result<()> {
     let device = match datapath {
         Datapath::System => UPLINK,
         Datapath::Netdev => PHYSICAL_BRIDGE,
@@ -103,11 +103,7 @@ fn shield_uplink(netns: &str) -> Result<()> {
         "table netdev lab-uplink {{ chain ingress {{ \
          type filter hook ingress device \"{UPLINK}\" priority 0; policy drop; }}; }}\n"
     );
-    Cmd::new("nft")
-        .args(["-f", "-"])
-        .input(rules)
-        .netns(netns)
-        .run()?;
+    Cmd::new("nft").args(["-f", "-"]).input(rules).netns(netns).run()?;
     Cmd::new("ethtool")
         .args(["-K", UPLINK, "tx", "off"])
         .netns(netns)

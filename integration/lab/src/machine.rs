@@ -38,8 +38,7 @@ impl Datapath {
     /// The kernel's where it has one, with its Geneve.
     pub fn detect() -> Self {
         let has = |module: &str| {
-            Path::new("/sys/module").join(module).exists()
-                || Cmd::new("modprobe").args(["-q", module]).run().is_ok()
+            Path::new("/sys/module").join(module).exists() || Cmd::new("modprobe").args(["-q", module]).run().is_ok()
         };
         if has("openvswitch") && has("geneve") {
             Self::System

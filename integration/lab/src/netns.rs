@@ -24,9 +24,7 @@ pub fn exists(name: &str) -> bool {
 /// Makes a namespace with its loopback up.
 pub fn create(name: &str) -> Result<()> {
     Cmd::new("ip").args(["netns", "add", name]).run()?;
-    Cmd::new("ip")
-        .args(["-n", name, "link", "set", "lo", "up"])
-        .run()?;
+    Cmd::new("ip").args(["-n", name, "link", "set", "lo", "up"]).run()?;
     Ok(())
 }
 

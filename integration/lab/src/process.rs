@@ -160,9 +160,7 @@ impl Processes {
     pub fn forget(&self, name: &str) -> Result<()> {
         let file = self.file(name);
         match fs::remove_file(&file) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::file("remove", &file)(e))
-            }
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", &file)(e)),
             _ => Ok(()),
         }
     }

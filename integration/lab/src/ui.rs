@@ -35,18 +35,23 @@ impl Ui {
         let start = Instant::now();
         let result = work();
         let seconds = start.elapsed().as_secs_f64();
-        let (sign, color) = if result.is_ok() {
-            ("ok", "32")
-        } else {
-            ("failed", "31")
-        };
-        self.line(&format!("{}  {what}  {seconds:.1}s", self.paint(&format!("{sign:>6}"), color)));
+        let (sign, color) = if result.is_ok() { ("ok", "32") } else { ("failed", "31") };
+        self.line(&format!(
+            "{}  {what}  {seconds:.1}s",
+            self.paint(&format!("{sign:>6}"), color)
+        ));
         result
     }
 
     /// Something worth knowing that is no step.
     pub fn note(self, text: &str) {
         self.line(&format!("        {text}"));
+    }
+
+    /// A failure, shown even when progress is not.
+    pub fn error(self, text: &str) {
+        let sign = self.paint("error:", "31");
+        writeln!(std::io::stderr(), "{sign} {text}").ok();
     }
 
     /// Green and red words where the terminal knows them.

@@ -1,66 +1,87 @@
-//! The command line.
+//! The command line: flags to calls of the library, results to the screen.
+
+mod args;
+mod resource;
+mod run;
+mod show;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use anyhow::{Context as _, bail};
+use clap::Parser as _;
 use meridian_lab::binaries::Binaries;
-use meridian_lab::lab::{self, Lab, Upped};
-use meridian_lab::plan::{Families, Options};
+use meridian_lab::lab;
+use meridian_lab::serve::Server;
 use meridian_lab::ui::Ui;
 
-#[derive(Debug, Parser)]
-struct Args {
-    #[arg(long, global = true, default_value = "default")]
-    name: String,
-    #[arg(long, global = true)]
-    bin_dir: Option<PathBuf>,
-    #[command(subcommand)]
-    command: Command,
-}
+use args::{Cli, Command, Global, Serve};
 
-#[derive(Debug, Subcommand)]
-enum Command {
-    Up {
-        #[arg(long, default_value_t = 3)]
-        hosts: u8,
-        #[arg(long)]
-        bare: bool,
-        #[arg(long)]
-        dual_stack: bool,
-        #[arg(long)]
-        ipv6: bool,
-    },
-    Down,
+/// A unix socket's path holds 107 bytes; the longest below a lab's folder takes 45 of them.
+const LONGEST_DIR: usize = 60;
+
+/// What every command gets.
+#[derive(Debug)]
+struct Context {
+    name: String,
+    dir: PathBuf,
+    binaries: Binaries,
+    json: bool,
+    ui: Ui,
 }
 
 pub(crate) fn main() -> ExitCode {
-    let args = Args::parse();
-    match run(args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            Ui::stderr().note(&format!("error: {e}"));
-            ExitCode::FAILURE
-        }
+    let Cli { global, command } = Cli::parse();
+    if let Command::Serve(server) = command {
+        return finish(serve(server).map(|()| ExitCode::SUCCESS));
     }
+    finish(Context::new(global).and_then(|context| run::run(&context, command)))
 }
 
-fn run(args: Args) -> anyhow::Result<()> {
-    let dir = PathBuf::from(lab::ROOT).join(&args.name);
-    let bin = match args.bin_dir {
-        Some(d) => Binaries::in_dir(d),
-        None => Binaries::beside_us()?,
-    };
-    match args.command {
-        Command::Up { hosts, bare, dual_stack, ipv6 } => {
-            let families = if ipv6 { Families::V6 } else if dual_stack { Families::Dual } else { Families::V4 };
-            let (_lab, how) = Lab::up(
-                &dir,
-                Options { name: args.name, hosts, families, bare },
-                None, bin, Ui::stderr())?;
-            if how == Upped::Built { Ui::stderr().note("up"); } else { Ui::stderr().note(&format!("{how:?}")); }
+fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|e| {
+        Ui::stderr().error(&format!("{e:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+fn serve(args: Serve) -> anyhow::Result<()> {
+    let Serve { pod, node, tcp, udp } = args;
+    Ok(Server { pod, node, tcp, udp }.run()?)
+}
+
+impl Context {
+    fn new(global: Global) -> anyhow::Result<Self> {
+        let Global {
+            name,
+            dir,
+            bin_dir,
+            json,
+            quiet,
+        } = global;
+        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if name.is_empty() || name.len() > 20 || !name.chars().all(legal) {
+            bail!("{name:?} is no name for a lab: up to 20 lower case letters, digits and '-'");
         }
-        Command::Down => { lab::down(&dir, false)?; }
+        let dir = match dir {
+            Some(dir) => std::path::absolute(&dir).with_context(|| format!("{}", dir.display()))?,
+            None => PathBuf::from(lab::ROOT).join(&name),
+        };
+        if dir.as_os_str().len() > LONGEST_DIR {
+            bail!(
+                "{} is too long: unix sockets below it need a folder of at most {LONGEST_DIR} bytes",
+                dir.display()
+            );
+        }
+        Ok(Self {
+            name,
+            dir,
+            binaries: match bin_dir {
+                Some(dir) => Binaries::in_dir(std::path::absolute(dir)?),
+                None => Binaries::beside_us()?,
+            },
+            json,
+            ui: if quiet { Ui::quiet() } else { Ui::stderr() },
+        })
     }
-    Ok(())
 }

@@ -153,9 +153,7 @@ pub fn parse(text: &str) -> Result<Vec<Object>, String> {
     for document in documents {
         match document {
             Value::Null => {}
-            Value::Object(mut list)
-                if list.get("kind").and_then(Value::as_str) == Some("List") =>
-            {
+            Value::Object(mut list) if list.get("kind").and_then(Value::as_str) == Some("List") => {
                 if let Some(Value::Array(items)) = list.remove("items") {
                     objects.extend(items);
                 }

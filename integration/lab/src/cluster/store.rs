@@ -35,9 +35,7 @@ pub struct Store {
 impl Store {
     /// The store of the lab in `dir`.
     pub fn of(dir: &Path) -> Self {
-        Self {
-            dir: dir.to_owned(),
-        }
+        Self { dir: dir.to_owned() }
     }
 
     /// Puts an object as a user writes it: UID, creation time and status are the store's.
@@ -74,6 +72,14 @@ impl Store {
         self.put(object)
     }
 
+    /// Puts an object a controller made; one that is there keeps its identity.
+    pub fn create_or_replace(&self, object: &mut Object) -> Result<()> {
+        match self.get(&object.key())? {
+            None => self.create(object),
+            Some(_) => self.apply(object.clone()).map(drop),
+        }
+    }
+
     /// Writes an object as it is.
     pub fn put(&self, object: &Object) -> Result<()> {
         let path = self.path(&object.key());
@@ -93,9 +99,7 @@ impl Store {
     pub fn remove(&self, key: &Key) -> Result<()> {
         let path = self.path(key);
         match fs::remove_file(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::file("remove", &path)(e))
-            }
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", &path)(e)),
             _ => Ok(()),
         }
     }
@@ -150,9 +154,7 @@ fn read(path: &Path) -> Result<Option<Object>> {
 
 /// The time as Kubernetes writes it (`2024-05-01T12:00:00Z`).
 pub fn now() -> String {
-    let seconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_secs());
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     rfc3339(seconds)
 }
 

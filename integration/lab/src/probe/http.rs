@@ -29,9 +29,7 @@ pub fn get(address: SocketAddr, path: &str) -> Result<Answer> {
     stream.write_all(request.as_bytes()).map_err(io)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).map_err(io)?;
-    parse(&answer).ok_or_else(|| {
-        Error::net(what())(std::io::Error::other("the answer is no HTTP"))
-    })
+    parse(&answer).ok_or_else(|| Error::net(what())(std::io::Error::other("the answer is no HTTP")))
 }
 
 fn parse(answer: &[u8]) -> Option<Answer> {

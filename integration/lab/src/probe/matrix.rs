@@ -1,0 +1,255 @@
+//! Every pod to every pod, every host to its own pods, every pod to its host: what to probe, and
+//! probing it. How it looks on a screen is [`super::table`]'s.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use serde::{Serialize, Serializer};
+
+use super::{http, icmp};
+use crate::error::Result;
+use crate::netns;
+
+/// Probes at once from one place, and places at once: a broken network costs a timeout per
+/// probe, a working one is limited by two cores.
+const PROBES_AT_ONCE: usize = 8;
+const PLACES_AT_ONCE: usize = 16;
+
+/// Somebody who sends or answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Endpoint {
+    /// `namespace/pod`, or a node's name.
+    pub name: String,
+    /// Whether it is a pod; otherwise it is a host.
+    pub pod: bool,
+    /// The host it is on, or is.
+    pub host: String,
+    /// Where it sends from.
+    #[serde(skip)]
+    pub netns: String,
+    /// Where it answers.
+    pub ips: Vec<IpAddr>,
+    /// Ports on which it answers HTTP with its name.
+    pub ports: Vec<u16>,
+}
+
+/// How to probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Echo request.
+    Icmp,
+    /// GET on a port.
+    Http(u16),
+}
+
+/// What came of one probe.
+#[derive(Clone, Debug, Serialize)]
+pub struct Probe {
+    /// Index of the sender.
+    pub from: usize,
+    /// Index of the target.
+    pub to: usize,
+    /// The target's address.
+    pub ip: IpAddr,
+    /// How.
+    pub method: Method,
+    /// The time it took, or why it failed.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// The end of a probe.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Milliseconds to the answer.
+    #[serde(rename = "ms", serialize_with = "milliseconds")]
+    Time(Duration),
+    /// Why there was none.
+    Error(String),
+}
+
+/// The whole result.
+#[derive(Clone, Debug, Serialize)]
+pub struct Matrix {
+    /// Who took part.
+    pub endpoints: Vec<Endpoint>,
+    /// Everything that was tried.
+    pub probes: Vec<Probe>,
+    /// Milliseconds for all of it.
+    #[serde(rename = "ms", serialize_with = "milliseconds")]
+    pub time: Duration,
+}
+
+impl Matrix {
+    /// The probes that failed.
+    pub fn failures(&self) -> impl Iterator<Item = &Probe> {
+        self.probes.iter().filter(|p| matches!(p.outcome, Outcome::Error(_)))
+    }
+
+    /// Times of the probes of one kind, sorted.
+    pub fn times(&self, icmp: bool) -> Vec<Duration> {
+        let mut times: Vec<_> = self
+            .probes
+            .iter()
+            .filter(|p| (p.method == Method::Icmp) == icmp)
+            .filter_map(|p| match p.outcome {
+                Outcome::Time(time) => Some(time),
+                Outcome::Error(_) => None,
+            })
+            .collect();
+        times.sort();
+        times
+    }
+}
+
+/// Who is to reach whom: pods one another, a host and its own pods each other.
+fn related(from: &Endpoint, to: &Endpoint) -> bool {
+    match (from.pod, to.pod) {
+        (true, true) => from != to,
+        (false, false) => false,
+        _ => from.host == to.host,
+    }
+}
+
+/// The probes of one sender.
+fn plan(endpoints: &[Endpoint], from: usize) -> VecDeque<(usize, IpAddr, Method)> {
+    let mut probes = VecDeque::new();
+    for (to, target) in endpoints.iter().enumerate() {
+        if !related(&endpoints[from], target) {
+            continue;
+        }
+        for &ip in &target.ips {
+            probes.push_back((to, ip, Method::Icmp));
+            probes.extend(target.ports.iter().map(|port| (to, ip, Method::Http(*port))));
+        }
+    }
+    probes
+}
+
+/// Sends every probe.
+pub fn run(endpoints: Vec<Endpoint>) -> Matrix {
+    let start = Instant::now();
+    let places = Mutex::new((0..endpoints.len()).collect::<VecDeque<_>>());
+    let probes = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..PLACES_AT_ONCE.min(endpoints.len()) {
+            scope.spawn(|| {
+                while let Some(from) = pop(&places) {
+                    let found = from_place(&endpoints, from);
+                    probes.lock().expect("nobody panics").extend(found);
+                }
+            });
+        }
+    });
+    let mut probes = probes.into_inner().expect("nobody panics");
+    probes.sort_by_key(|p: &Probe| (p.from, p.to, p.ip));
+    Matrix {
+        endpoints,
+        probes,
+        time: start.elapsed(),
+    }
+}
+
+fn from_place(endpoints: &[Endpoint], from: usize) -> Vec<Probe> {
+    let queue = Mutex::new(plan(endpoints, from));
+    let probes = Mutex::new(Vec::new());
+    let entered = netns::within(&endpoints[from].netns, || {
+        // Threads are born in the namespace of the thread that starts them.
+        std::thread::scope(|scope| {
+            for _ in 0..PROBES_AT_ONCE {
+                scope.spawn(|| {
+                    while let Some((to, ip, method)) = pop(&queue) {
+                        let outcome = one(&endpoints[to], ip, method);
+                        probes.lock().expect("nobody panics").push(Probe {
+                            from,
+                            to,
+                            ip,
+                            method,
+                            outcome,
+                        });
+                    }
+                });
+            }
+        });
+        Ok(())
+    });
+    let mut probes = probes.into_inner().expect("nobody panics");
+    if let Err(e) = entered {
+        let missed = queue.into_inner().expect("nobody panics");
+        probes.extend(missed.into_iter().map(|(to, ip, method)| Probe {
+            from,
+            to,
+            ip,
+            method,
+            outcome: Outcome::Error(e.to_string()),
+        }));
+    }
+    probes
+}
+
+fn pop<T>(queue: &Mutex<VecDeque<T>>) -> Option<T> {
+    queue.lock().expect("nobody panics").pop_front()
+}
+
+fn one(target: &Endpoint, ip: IpAddr, method: Method) -> Outcome {
+    let time = match method {
+        Method::Icmp => icmp::ping(ip).map(|reply| reply.time),
+        Method::Http(port) => get(target, SocketAddr::new(ip, port)),
+    };
+    match time {
+        Ok(time) => Outcome::Time(time),
+        Err(e) => Outcome::Error(e.to_string()),
+    }
+}
+
+/// Asks for the name of who answers: the right answer from the wrong pod is a failure.
+fn get(target: &Endpoint, address: SocketAddr) -> Result<Duration> {
+    let start = Instant::now();
+    let answer = http::get(address, "/name")?;
+    let time = start.elapsed();
+    if answer.body.trim() == target.name {
+        return Ok(time);
+    }
+    let said = answer.body.lines().next().unwrap_or_default();
+    Err(crate::error::Error::net(format!("GET http://{address}/name"))(
+        std::io::Error::other(format!("answered by {said:?} ({})", answer.status)),
+    ))
+}
+
+fn milliseconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64((time.as_secs_f64() * 1e6).round() / 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(name: &str, pod: bool, host: &str) -> Endpoint {
+        Endpoint {
+            name: name.into(),
+            pod,
+            host: host.into(),
+            netns: String::new(),
+            ips: vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()],
+            ports: if pod { vec![80] } else { vec![] },
+        }
+    }
+
+    #[test]
+    fn pods_probe_all_pods_and_their_own_host_and_hosts_their_own_pods() {
+        let endpoints = [
+            endpoint("default/a", true, "node-1"),
+            endpoint("default/b", true, "node-2"),
+            endpoint("node-1", false, "node-1"),
+            endpoint("node-2", false, "node-2"),
+        ];
+        // b: two addresses, ICMP and HTTP each; node-1: ICMP on two addresses.
+        assert_eq!(plan(&endpoints, 0).len(), 4 + 2);
+        // node-1: to a alone.
+        assert_eq!(plan(&endpoints, 2).len(), 4);
+    }
+}
