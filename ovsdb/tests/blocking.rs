@@ -1,4 +1,5 @@
 //! The blocking client's monitor, deadlines and echoes.
+#![allow(clippy::unwrap_used, reason = "these are tests, and so are their helpers")]
 #![cfg(all(feature = "blocking", feature = "testing"))]
 
 #[allow(dead_code)]

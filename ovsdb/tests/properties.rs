@@ -1,4 +1,5 @@
 //! Properties of values, differences and replicas, over generated inputs.
+#![allow(clippy::unwrap_used, reason = "these are tests, and so are their helpers")]
 
 mod generate;
 

@@ -1,8 +1,9 @@
 //! The schemas of the databases this client is made for.
+#![allow(clippy::unwrap_used, reason = "these are tests, and so are their helpers")]
 
 use std::path::Path;
 
-use ovsdb::{AtomKind, DatabaseSchema, Datum};
+use ovsdb::{Atom, AtomKind, DatabaseSchema, Datum};
 
 fn installed(path: &str) -> DatabaseSchema {
     let text = std::fs::read_to_string(Path::new(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
@@ -46,8 +47,8 @@ fn the_northbound_schema_is_read_in_every_detail() {
     let tag = &column("Logical_Switch_Port", "tag").key;
     assert_eq!(
         (
-            tag.min.as_ref().and_then(|a| a.as_integer()),
-            tag.max.as_ref().and_then(|a| a.as_integer())
+            tag.min.as_ref().and_then(Atom::as_integer),
+            tag.max.as_ref().and_then(Atom::as_integer)
         ),
         (Some(1), Some(4095))
     );

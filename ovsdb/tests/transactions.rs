@@ -1,4 +1,5 @@
 //! Values and transactions against a real server.
+#![allow(clippy::unwrap_used, reason = "these are tests, and so are their helpers")]
 #![cfg(all(feature = "blocking", feature = "testing"))]
 
 #[allow(dead_code)]
@@ -153,7 +154,9 @@ fn a_constraint_that_fails_when_committing_is_an_error() {
     assert_eq!(word, "constraint violation");
     assert!(details.contains("twin"), "{details}");
     assert!(
-        error.to_string().starts_with("transaction rejected: constraint violation"),
+        error
+            .to_string()
+            .starts_with("transaction rejected: constraint violation"),
         "{error}"
     );
 }

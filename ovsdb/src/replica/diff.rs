@@ -45,6 +45,7 @@ impl Datum {
     }
 
     /// The difference a server would send for a change from this value to `new`.
+    #[must_use]
     pub fn diff(&self, new: &Self, column: &ColumnType) -> Self {
         if !column.is_composite() {
             return new.clone();

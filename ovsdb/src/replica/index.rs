@@ -145,14 +145,14 @@ impl Index {
 #[derive(Debug)]
 enum Ids {
     One(Uuid),
-    Many(Box<BTreeSet<Uuid>>),
+    Many(BTreeSet<Uuid>),
 }
 
 impl Ids {
     fn insert(&mut self, uuid: Uuid) {
         match self {
             Self::One(only) if *only == uuid => {}
-            Self::One(only) => *self = Self::Many(Box::new(BTreeSet::from([*only, uuid]))),
+            Self::One(only) => *self = Self::Many(BTreeSet::from([*only, uuid])),
             Self::Many(uuids) => {
                 uuids.insert(uuid);
             }

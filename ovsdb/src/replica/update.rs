@@ -1,5 +1,6 @@
 //! Updates: decoded from text straight to rows, checked against the replica, and only then made.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -10,10 +11,10 @@ use uuid::Uuid;
 use super::row::{Layout, Row};
 use super::table::TableReplica;
 use super::{ReplicaError, RowId, UpdateFormat};
-use crate::value::{DatumSeed, Interner};
+use crate::value::{Datum, DatumSeed, Interner};
 
 type Tables = BTreeMap<Arc<str>, TableReplica>;
-type Columns = Vec<(usize, crate::value::Datum)>;
+type Columns = Vec<(usize, Datum)>;
 
 /// A change as the server describes it.
 pub(super) struct Pending {
@@ -129,7 +130,7 @@ impl<'de> Visitor<'de> for TablesSeed<'_> {
         f.write_str("an object with tables as members")
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
             // A table nobody asked for cannot come, and would not hurt.
             let Some(table) = self.tables.get(&*name) else {
                 map.next_value::<IgnoredAny>()?;
@@ -167,7 +168,7 @@ impl<'de> Visitor<'de> for RowsSeed<'_> {
         write!(f, "an object with rows of table {} as members", self.layout.table)
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
             let uuid = Uuid::try_parse(&key).map_err(|_| A::Error::custom(format_args!("{key:?} is no UUID")))?;
             let change = map.next_value_seed(ChangeSeed {
                 layout: self.layout,
@@ -191,6 +192,15 @@ struct ChangeSeed<'a> {
     format: UpdateFormat,
 }
 
+impl ChangeSeed<'_> {
+    fn columns(&mut self) -> ColumnsSeed<'_> {
+        ColumnsSeed {
+            layout: self.layout,
+            interner: self.interner,
+        }
+    }
+}
+
 impl<'de> DeserializeSeed<'de> for ChangeSeed<'_> {
     type Value = Change;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Change, D::Error> {
@@ -205,42 +215,24 @@ impl<'de> Visitor<'de> for ChangeSeed<'_> {
         write!(f, "a change to a row of table {}", self.layout.table)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Change, A::Error> {
-        let Self {
-            layout,
-            interner,
-            format,
-        } = self;
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Change, A::Error> {
         let (mut old, mut new, mut change) = (false, None, None);
-        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-            match (format, &*key) {
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            match (self.format, &*key) {
                 // Some servers send `"old": null` beside an insertion.
                 (UpdateFormat::Update, "old") => old = map.next_value::<Option<IgnoredAny>>()?.is_some(),
-                (UpdateFormat::Update, "new") => {
-                    new = map.next_value_seed(Optional(ColumnsSeed {
-                        layout,
-                        interner: &mut *interner,
-                    }))?
-                }
+                (UpdateFormat::Update, "new") => new = map.next_value_seed(Optional(self.columns()))?,
                 (UpdateFormat::Update2, "insert" | "initial") => {
-                    change = Some(Change::Insert(map.next_value_seed(ColumnsSeed {
-                        layout,
-                        interner: &mut *interner,
-                    })?));
+                    change = Some(Change::Insert(map.next_value_seed(self.columns())?));
                 }
                 (UpdateFormat::Update2, "modify") => {
-                    change = Some(Change::Modify(map.next_value_seed(ColumnsSeed {
-                        layout,
-                        interner: &mut *interner,
-                    })?))
+                    change = Some(Change::Modify(map.next_value_seed(self.columns())?));
                 }
                 (UpdateFormat::Update2, "delete") => {
                     map.next_value::<IgnoredAny>()?;
                     change = Some(Change::Delete);
                 }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
+                _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
         let change = match (old, new) {
@@ -298,7 +290,7 @@ impl<'de> Visitor<'de> for ColumnsSeed<'_> {
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Columns, A::Error> {
         let mut columns = Vec::new();
-        while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
             let Some(position) = self.layout.position(&name) else {
                 map.next_value::<IgnoredAny>()?;
                 continue;

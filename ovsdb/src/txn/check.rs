@@ -124,7 +124,7 @@ impl Checker<'_> {
         self.kinds(column, r#type, datum)?;
         let count = datum.len() as u64;
         if count < r#type.min || r#type.max.is_some_and(|max| count > max) {
-            return Err(self.bad(column, format!("{datum} has {count} elements, expected {}", r#type)));
+            return Err(self.bad(column, format!("{datum} has {count} elements, expected {type}")));
         }
         Ok(())
     }
@@ -146,7 +146,7 @@ impl Checker<'_> {
 
     fn kinds(&self, column: &str, r#type: &ColumnType, datum: &Datum) -> Result<(), TransactError> {
         if !datum.is_empty() && datum.is_map() != r#type.is_map() {
-            return Err(self.bad(column, format!("{datum} where {} is expected", r#type)));
+            return Err(self.bad(column, format!("{datum} where {type} is expected")));
         }
         datum
             .atoms()
@@ -163,6 +163,10 @@ impl Checker<'_> {
         let as_real = base.kind == AtomKind::Real && atom.kind() == AtomKind::Integer;
         if atom.kind() != base.kind && !as_real {
             return Err(self.bad(column, format!("{atom} is a {}, expected a {}", atom.kind(), base.kind)));
+        }
+        if atom.as_str().is_some_and(|text| text.contains('\0')) {
+            // The server's parser takes this for an attack and closes the connection.
+            return Err(self.bad(column, format!("{atom} contains a NUL character")));
         }
         if let Some(allowed) = &base.r#enum
             && allowed.binary_search(atom).is_err()

@@ -104,22 +104,18 @@ pub enum TransactError {
 }
 
 fn rejected(operation: Option<usize>, table: Option<&str>, row: Option<&str>, error: &str, details: &str) -> String {
-    let mut text = match operation {
-        Some(index) => format!("operation {index}: "),
-        None => "transaction rejected: ".to_owned(),
+    let place = match (operation, table, row) {
+        (Some(index), Some(table), Some(row)) => format!("operation {index}: table {table}, {row}"),
+        (Some(index), Some(table), None) => format!("operation {index}: table {table}"),
+        (Some(index), None, _) => format!("operation {index}"),
+        (None, ..) => "transaction rejected".to_owned(),
     };
-    if let Some(table) = table {
-        text += &format!("table {table}");
-        if let Some(row) = row {
-            text += &format!(", {row}");
-        }
-        text += ": ";
-    }
-    text += error;
-    if !details.is_empty() {
-        text += &format!(": {details}");
-    }
-    text
+    let details = if details.is_empty() {
+        String::new()
+    } else {
+        format!(": {details}")
+    };
+    format!("{place}: {error}{details}")
 }
 
 impl TransactError {

@@ -111,7 +111,7 @@ impl DatumSeed<'_> {
     fn accepts_set(&self) -> bool {
         self.column.is_none_or(|c| !c.is_map())
     }
-    fn lone<'s>(&'s mut self) -> AtomVisitor<'s> {
+    fn lone(&mut self) -> AtomVisitor<'_> {
         AtomVisitor {
             kind: self.key_kind(),
             interner: self.interner,
