@@ -60,18 +60,16 @@ impl Lab {
     ) -> Result<(Self, Upped)> {
         machine::check()?;
         let lock = Lock::acquire(dir)?;
-        if let Some(state) = read_state(dir)? {
-            if state.complete {
-                if state.options != options {
-                    return Err(Error::State {
-                        what: format!("lab {:?} is up with other options", state.options.name),
-                        next: "meridian-lab down, then up again".into(),
-                    });
-                }
-                let lab = Self::assemble(dir, state, binaries, ui, lock);
-                let repaired = lab.repair()?;
-                return Ok((lab, Upped::Reused(repaired)));
+        if let Some(state) = read_state(dir)?.filter(|state| state.complete) {
+            if state.options != options {
+                return Err(Error::State {
+                    what: format!("lab {:?} is up with other options", state.options.name),
+                    next: "meridian-lab down, then up again".into(),
+                });
             }
+            let lab = Self::assemble(dir, state, binaries, ui, lock);
+            let repaired = lab.repair()?;
+            return Ok((lab, Upped::Reused(repaired)));
         }
         if dir.exists() {
             ui.step("clear away the remains of an unfinished lab", || clear(dir, false))?;
@@ -233,10 +231,10 @@ impl Lab {
     pub fn start(&self, component: &Component) -> Result<()> {
         let run = component.run_dir(&self.plan);
         fs::create_dir_all(&run).map_err(Error::file("create", &run))?;
-        if let Some((schema, file)) = component.database(&self.plan) {
-            if !file.exists() {
-                Cmd::new("ovsdb-tool").arg("create").arg(&file).arg(schema).run()?;
-            }
+        if let Some((schema, file)) = component.database(&self.plan)
+            && !file.exists()
+        {
+            Cmd::new("ovsdb-tool").arg("create").arg(&file).arg(schema).run()?;
         }
         let log = component.log(&self.plan);
         let process = self.processes.start(&Daemon {

@@ -37,12 +37,12 @@ impl Server {
         let listeners: Vec<_> = self
             .tcp
             .iter()
-            .map(|port| listen(*port, |address| TcpListener::bind(address)))
+            .map(|port| listen(*port, TcpListener::bind))
             .collect::<Result<_>>()?;
         let sockets: Vec<_> = self
             .udp
             .iter()
-            .map(|port| listen(*port, |address| UdpSocket::bind(address)))
+            .map(|port| listen(*port, UdpSocket::bind))
             .collect::<Result<_>>()?;
         thread::scope(|scope| {
             for listener in &listeners {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, LogTail, Result};
 
 /// How long one thing may take on a busy machine of two cores.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Polls `ready` until it yields something, or `limit` is over.
 pub fn until<T>(limit: Duration, mut ready: impl FnMut() -> Option<T>) -> Option<T> {

@@ -30,13 +30,11 @@ pub(crate) fn kind(text: &str) -> anyhow::Result<(&'static str, bool)> {
         };
         text == kind || text == plural || short.contains(&text.as_str())
     });
-    match found {
-        Some((kind, _, namespaced)) => Ok((kind, *namespaced)),
-        None => {
-            let kinds: Vec<_> = KINDS.iter().map(|(kind, ..)| kind.to_lowercase()).collect();
-            bail!("the lab knows no kind {text:?}; it knows {}", kinds.join(", "))
-        }
-    }
+    let Some((kind, _, namespaced)) = found else {
+        let kinds: Vec<_> = KINDS.iter().map(|(kind, ..)| kind.to_lowercase()).collect();
+        bail!("the lab knows no kind {text:?}; it knows {}", kinds.join(", "))
+    };
+    Ok((kind, *namespaced))
 }
 
 /// `KIND NAME...` or `KIND/NAME...` as keys.

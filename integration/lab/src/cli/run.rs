@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command as Process, ExitCode};
 
 use anyhow::{Context as _, bail};
-use meridian_lab::cluster::object::Key;
+use meridian_lab::cluster::object::{Key, Object};
 use meridian_lab::cluster::sandbox::Sandbox;
 use meridian_lab::cluster::store::Store;
 use meridian_lab::cluster::{self, kubelet};
@@ -22,7 +22,7 @@ use super::{Context, resource, show};
 
 pub(crate) fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Up(args) => up(context, args),
+        Command::Up(args) => up(context, &args),
         Command::Down { keep_logs } => down(context, keep_logs),
         Command::Status => status(context),
         Command::Apply { filename } => apply(context, &filename),
@@ -65,14 +65,14 @@ fn open(context: &Context) -> anyhow::Result<Lab> {
     Ok(Lab::open(&context.dir, context.binaries.clone(), context.ui)?)
 }
 
-fn up(context: &Context, args: Up) -> anyhow::Result<ExitCode> {
+fn up(context: &Context, args: &Up) -> anyhow::Result<ExitCode> {
     let Up {
         hosts,
         ipv6,
         dual_stack,
         bare,
         datapath,
-    } = args;
+    } = *args;
     let options = Options {
         name: context.name.clone(),
         hosts,
@@ -170,7 +170,7 @@ fn delete(context: &Context, files: &[PathBuf], words: &[String], namespace: &st
     let lab = open(context)?;
     let mut keys = Vec::new();
     for file in files {
-        keys.extend(cluster::read_manifests(file)?.iter().map(|o| o.key()));
+        keys.extend(cluster::read_manifests(file)?.iter().map(Object::key));
     }
     if files.is_empty() {
         keys = resource::keys(words, namespace)?;

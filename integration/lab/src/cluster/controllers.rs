@@ -48,10 +48,10 @@ pub fn reconcile(objects: &[Object]) -> Changes {
 /// What belongs to a controller that is gone goes too.
 fn orphans(objects: &[Object], changes: &mut Changes) {
     for object in objects {
-        if let Some(owner) = object.controller() {
-            if !objects.iter().any(|o| o.uid() == owner) {
-                changes.delete.push(object.key());
-            }
+        if let Some(owner) = object.controller()
+            && !objects.iter().any(|o| o.uid() == owner)
+        {
+            changes.delete.push(object.key());
         }
     }
 }
@@ -231,8 +231,10 @@ mod tests {
             }
             objects.retain(|o| !changes.delete.contains(&o.key()));
             for mut object in changes.create {
-                object.0["metadata"]["uid"] = json!(Uuid::new_v4().to_string());
-                objects.retain(|o| o.key() != object.key());
+                let old = objects.iter().position(|o| o.key() == object.key());
+                let old = old.map(|index| objects.remove(index));
+                let uid = old.map_or_else(|| Uuid::new_v4().to_string(), |o| o.uid().to_owned());
+                object.0["metadata"]["uid"] = json!(uid);
                 objects.push(object);
             }
         }

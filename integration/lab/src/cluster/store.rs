@@ -54,7 +54,7 @@ impl Store {
             object.0["status"] = old.0["status"].clone();
         }
         // A pod stays where the scheduler put it.
-        if object.kind() == "Pod" && object.0["spec"]["nodeName"].is_null() {
+        if object.kind() == "Pod" && object.0["spec"]["nodeName"].is_null() && old.0["spec"]["nodeName"].is_string() {
             object.0["spec"]["nodeName"] = old.0["spec"]["nodeName"].clone();
         }
         if object == old {

@@ -16,7 +16,7 @@ const WAITS: [Duration; 5] = [
     Duration::from_millis(400),
     Duration::from_millis(800),
     Duration::from_millis(1600),
-    Duration::from_millis(2000),
+    Duration::from_secs(2),
 ];
 
 const ECHO_REQUEST_V4: u8 = 8;
