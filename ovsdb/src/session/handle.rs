@@ -19,7 +19,8 @@ use super::{
     wishes::Wishes,
 };
 use crate::{
-    Condition, DatabaseSchema, MonitorError, Replica, TableMonitor, TransactError, Transaction, monitor::ConditionUpdates,
+    Condition, DatabaseSchema, MonitorError, Replica, TableMonitor, TransactError, Transaction,
+    monitor::ConditionUpdates,
 };
 
 /// Transactions waiting for the task; more wait in their callers.

@@ -137,13 +137,17 @@ impl<'a> Link<'a> {
 
     /// Asks for what the owner wants and the server has not been asked for yet.
     fn pursue_wishes(&mut self) -> Result<(), Fault> {
-        let Phase::Ready { method } = self.phase else { return Ok(()) };
+        let Phase::Ready { method } = self.phase else {
+            return Ok(());
+        };
         self.pursue_lock();
         self.pursue_conditions(method)
     }
 
     fn pursue_lock(&mut self) {
-        let Some(name) = self.core.config.lock.clone() else { return };
+        let Some(name) = self.core.config.lock.clone() else {
+            return;
+        };
         let wish = self.core.wishes.borrow().lock;
         if let Some(ask) = self.core.seat.next(wish) {
             self.call(ask.method(), &[name], Expected::Lock(ask));
@@ -151,7 +155,9 @@ impl<'a> Link<'a> {
     }
 
     fn pursue_conditions(&mut self, method: Method) -> Result<(), Fault> {
-        let Some(monitored) = &mut self.monitored else { return Ok(()) };
+        let Some(monitored) = &mut self.monitored else {
+            return Ok(());
+        };
         let (revision, monitors) = {
             let wishes = self.core.wishes.borrow();
             if wishes.revision == monitored.revision || self.calls.expects_condition() {
@@ -159,11 +165,19 @@ impl<'a> Link<'a> {
             }
             (wishes.revision, wishes.monitors(&self.core.config.monitors))
         };
-        let change = if method == Method::Plain { None } else { monitored.change(&monitors)? };
+        let change = if method == Method::Plain {
+            None
+        } else {
+            monitored.change(&monitors)?
+        };
         match change {
             Some(params) => {
                 let id = monitored.id.clone();
-                self.call("monitor_cond_change", &params, Expected::Condition { id, revision, monitors });
+                self.call(
+                    "monitor_cond_change",
+                    &params,
+                    Expected::Condition { id, revision, monitors },
+                );
             }
             None => {
                 monitored.monitors = monitors;
@@ -209,7 +223,10 @@ impl<'a> Link<'a> {
         if let Some((what, deadline)) = unanswered
             && deadline <= now
         {
-            return Err(Fault::Unanswered { what, timeout: timing.request_timeout });
+            return Err(Fault::Unanswered {
+                what,
+                timeout: timing.request_timeout,
+            });
         }
 
         let deadlines = [Some(silence), stalled, unanswered.map(|(_, deadline)| deadline)];

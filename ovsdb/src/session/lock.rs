@@ -33,7 +33,11 @@ pub(super) struct LockSeat {
 
 impl Default for LockSeat {
     fn default() -> Self {
-        Self { state: LockState::NotRequested, open: None, steals: 0 }
+        Self {
+            state: LockState::NotRequested,
+            open: None,
+            steals: 0,
+        }
     }
 }
 
@@ -101,7 +105,10 @@ impl LockSeat {
 mod tests {
     use super::*;
 
-    const WANTED: LockWish = LockWish { wanted: true, steals: 0 };
+    const WANTED: LockWish = LockWish {
+        wanted: true,
+        steals: 0,
+    };
 
     #[test]
     fn a_lock_is_asked_for_once_and_again_after_a_reconnect() {
@@ -113,7 +120,10 @@ mod tests {
         seat.locked();
         assert_eq!(seat.state(), LockState::Held);
         seat.disconnected();
-        assert_eq!((seat.state(), seat.next(WANTED)), (LockState::NotRequested, Some(Ask::Lock)));
+        assert_eq!(
+            (seat.state(), seat.next(WANTED)),
+            (LockState::NotRequested, Some(Ask::Lock))
+        );
     }
 
     #[test]
@@ -121,7 +131,10 @@ mod tests {
         let mut seat = LockSeat::default();
         seat.next(WANTED);
         seat.answered(Ask::Lock, false);
-        let steal = LockWish { wanted: true, steals: 1 };
+        let steal = LockWish {
+            wanted: true,
+            steals: 1,
+        };
         assert_eq!(seat.next(steal), Some(Ask::Unlock));
         seat.answered(Ask::Unlock, false);
         assert_eq!(seat.next(steal), Some(Ask::Steal));
@@ -138,7 +151,10 @@ mod tests {
         let mut seat = LockSeat::default();
         seat.next(WANTED);
         seat.answered(Ask::Lock, true);
-        let steal = LockWish { wanted: true, steals: 3 };
+        let steal = LockWish {
+            wanted: true,
+            steals: 3,
+        };
         assert_eq!(seat.next(steal), None);
         seat.stolen();
         assert_eq!(seat.next(steal), None, "the demand was met when it was made");
@@ -153,6 +169,9 @@ mod tests {
         seat.locked();
         assert_eq!(seat.state(), LockState::Waiting);
         seat.answered(Ask::Unlock, false);
-        assert_eq!((seat.state(), seat.next(LockWish::default())), (LockState::NotRequested, None));
+        assert_eq!(
+            (seat.state(), seat.next(LockWish::default())),
+            (LockState::NotRequested, None)
+        );
     }
 }

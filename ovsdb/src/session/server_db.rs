@@ -36,7 +36,14 @@ struct Columns {
 impl Columns {
     /// All these columns hold at most one value, so that the new one simply replaces the old one.
     fn merge(&mut self, newer: Self) {
-        let Self { name, model, connected, leader, cid, sid } = newer;
+        let Self {
+            name,
+            model,
+            connected,
+            leader,
+            cid,
+            sid,
+        } = newer;
         self.name = name.or(self.name.take());
         self.model = model.or(self.model.take());
         self.connected = connected.or(self.connected);
@@ -80,12 +87,15 @@ impl ServerDb {
 
     /// Whether this server will do.
     pub(super) fn verdict(&self, database: &str, leader_only: bool) -> Result<(), Fault> {
-        let row = self.row(database).ok_or_else(|| Fault::NoDatabase(database.to_owned()))?;
-        // Servers set both columns for databases that are not clustered, too.
-        if row.connected == Some(false) {
+        let row = self
+            .row(database)
+            .ok_or_else(|| Fault::NoDatabase(database.to_owned()))?;
+        // Both are true for databases that are not clustered, too. A column that is absent has its default, false:
+        // `monitor_cond` leaves out defaults.
+        if row.connected != Some(true) {
             return Err(Fault::CutOff);
         }
-        if leader_only && row.leader == Some(false) {
+        if leader_only && row.leader != Some(true) {
             return Err(Fault::NotLeader);
         }
         Ok(())
@@ -98,7 +108,9 @@ impl ServerDb {
 
     /// How the server describes the database, for the log.
     pub(super) fn describe(&self, database: &str) -> String {
-        let Some(row) = self.row(database) else { return "unknown".to_owned() };
+        let Some(row) = self.row(database) else {
+            return "unknown".to_owned();
+        };
         let model = row.model.as_deref().unwrap_or("standalone");
         let role = if row.leader == Some(true) { "leader" } else { "follower" };
         match row.sid.as_ref().and_then(uuid) {
@@ -141,6 +153,13 @@ mod tests {
         assert!(server.verdict("NB", false).is_ok());
         assert_eq!(server.cluster("NB"), Some("c"));
         assert_eq!(server.describe("NB"), "clustered, server s, follower");
+    }
+
+    #[test]
+    fn a_follower_does_not_mention_that_it_is_none() {
+        let follower = server(&[r#"{"Database":{"u":{"initial":{"name":"NB","model":"clustered","connected":true}}}}"#]);
+        assert!(matches!(follower.verdict("NB", true), Err(Fault::NotLeader)));
+        assert!(follower.verdict("NB", false).is_ok());
     }
 
     #[test]

@@ -74,10 +74,16 @@ impl Monitored {
                 let since = self.since(resume)?.unwrap_or(NO_TRANSACTION);
                 raw(&(database, &self.id, request, since))
             }
-            Method::Cond => {
-                raw(&(database, &self.id, MonitorRequests::conditional(&self.schema, &self.monitors)?))
-            }
-            Method::Plain => raw(&(database, &self.id, MonitorRequests::plain(&self.schema, &self.monitors)?)),
+            Method::Cond => raw(&(
+                database,
+                &self.id,
+                MonitorRequests::conditional(&self.schema, &self.monitors)?,
+            )),
+            Method::Plain => raw(&(
+                database,
+                &self.id,
+                MonitorRequests::plain(&self.schema, &self.monitors)?,
+            )),
         };
         Ok(text)
     }
@@ -94,7 +100,9 @@ impl Monitored {
     }
 
     fn request(&self) -> Result<String, Fault> {
-        Ok(raw(&MonitorRequests::conditional(&self.schema, &self.monitors)?).get().to_owned())
+        Ok(raw(&MonitorRequests::conditional(&self.schema, &self.monitors)?)
+            .get()
+            .to_owned())
     }
 
     /// The point reached with a transaction, if the server names transactions.
@@ -102,23 +110,35 @@ impl Monitored {
         if transaction == NO_TRANSACTION {
             return Ok(None);
         }
-        Ok(Some(Resume { transaction: transaction.to_owned(), request: self.request()? }))
+        Ok(Some(Resume {
+            transaction: transaction.to_owned(),
+            request: self.request()?,
+        }))
     }
 
     /// The parameters of `monitor_cond_change` towards other conditions, or `None` if they do not differ.
     pub(super) fn change(&self, monitors: &[TableMonitor]) -> Result<Option<Box<RawValue>>, Fault> {
         let differs = |new: &&TableMonitor| !self.monitors.contains(new);
         let changed: Vec<_> = monitors.iter().filter(differs).cloned().collect();
-        if !changed.iter().any(|monitor| self.schema.tables.contains_key(&monitor.table)) {
+        if !changed
+            .iter()
+            .any(|monitor| self.schema.tables.contains_key(&monitor.table))
+        {
             return Ok(None);
         }
-        Ok(Some(raw(&(&self.id, &self.id, ConditionUpdates::new(&self.schema, &changed)?))))
+        Ok(Some(raw(&(
+            &self.id,
+            &self.id,
+            ConditionUpdates::new(&self.schema, &changed)?,
+        ))))
     }
 
     /// Fills a new replica beside the old one and puts it in its place at once.
     pub(super) fn replace(&self, shared: &Shared, format: UpdateFormat, updates: &str) -> Result<usize, Fault> {
         let mut replica = Replica::new(&self.schema, &self.monitors);
-        replica.apply(format, updates).map_err(|error| Fault::Inconsistent(error.to_string()))?;
+        replica
+            .apply(format, updates)
+            .map_err(|error| Fault::Inconsistent(error.to_string()))?;
         let mut current = shared.write();
         let changed = current.swap(replica);
         shared.subscribers.publish(&changed, true);
@@ -128,14 +148,20 @@ impl Monitored {
     /// The configured tables this server does not have.
     pub(super) fn missing(&self) -> Vec<&str> {
         let missing = |monitor: &&TableMonitor| !self.schema.tables.contains_key(&monitor.table);
-        self.monitors.iter().filter(missing).map(|monitor| monitor.table.as_str()).collect()
+        self.monitors
+            .iter()
+            .filter(missing)
+            .map(|monitor| monitor.table.as_str())
+            .collect()
     }
 }
 
 /// Applies an update to the replica as it is.
 pub(super) fn apply(shared: &Shared, format: UpdateFormat, updates: &str) -> Result<usize, Fault> {
     let mut replica = shared.write();
-    let changed = replica.apply(format, updates).map_err(|error| Fault::Inconsistent(error.to_string()))?;
+    let changed = replica
+        .apply(format, updates)
+        .map_err(|error| Fault::Inconsistent(error.to_string()))?;
     shared.subscribers.publish(&changed, false);
     Ok(changed.len())
 }

@@ -9,16 +9,8 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    LockState, SessionConfig, State,
-    backoff::Backoff,
-    connect::connect,
-    fault::Fault,
-    handle::Shared,
-    link::Link,
-    lock::LockSeat,
-    request::TransactRequest,
-    sync::Resume,
-    wishes::Wishes,
+    LockState, SessionConfig, State, backoff::Backoff, connect::connect, fault::Fault, handle::Shared, link::Link,
+    lock::LockSeat, request::TransactRequest, sync::Resume, wishes::Wishes,
 };
 use crate::Remote;
 
@@ -68,7 +60,8 @@ impl Core {
     /// Tells watchers about the lock, if there is news.
     pub(super) fn publish_lock(&self) {
         let news = self.seat.state();
-        self.lock.send_if_modified(|state| std::mem::replace(state, news) != news);
+        self.lock
+            .send_if_modified(|state| std::mem::replace(state, news) != news);
     }
 
     /// A cluster that is not the one of before knows nothing of the transaction we would resume from.
@@ -103,7 +96,9 @@ async fn live(core: &mut Core) {
     let mut last = String::new();
     loop {
         let Some(remote) = backoff.next() else {
-            core.state.send_replace(State::Disconnected { reason: "no remotes are configured".to_owned() });
+            core.state.send_replace(State::Disconnected {
+                reason: "no remotes are configured".to_owned(),
+            });
             return Core::closed(&mut core.wishes).await;
         };
         core.state.send_replace(State::Connecting { remote: remote.clone() });

@@ -50,11 +50,7 @@ impl Cluster {
             member.client("wait", &[&name, "connected"]);
             members.push(member);
         }
-        let cluster = Self {
-            name,
-            members,
-            folder,
-        };
+        let cluster = Self { name, members, folder };
         cluster.leader();
         cluster
     }

@@ -61,7 +61,10 @@ impl Builder {
             let file = folder.path().join(format!("{index}.db"));
             Database { schema, file }
         });
-        let existing = self.files.into_iter().map(|file| Database { schema: PathBuf::new(), file });
+        let existing = self.files.into_iter().map(|file| Database {
+            schema: PathBuf::new(),
+            file,
+        });
         let databases = fresh.chain(existing).collect();
         let mut server = OvsdbServer {
             folder,
@@ -169,6 +172,13 @@ impl OvsdbServer {
         self.launch();
     }
 
+    /// Makes a transaction in the files of a server that was killed: something its clients could not follow.
+    pub fn transact_offline(&self, transaction: &str) -> String {
+        assert!(self.child.is_none(), "the server runs");
+        let database = self.databases.first().expect("a database");
+        run(Command::new("ovsdb-tool").args(["-vconsole:off", "transact"]).arg(&database.file).arg(transaction))
+    }
+
     /// Replaces the databases by empty ones and starts again, as an operator does who gives up on a database.
     pub fn wipe(&mut self) {
         self.kill();
@@ -234,7 +244,9 @@ impl OvsdbServer {
             .stdout(Stdio::null())
             .stderr(log);
         if let Some(identity) = &self.identity {
-            command.arg(format!("--remote=pssl:{}:127.0.0.1", self.ssl));
+            if self.ssl != 0 {
+                command.arg(format!("--remote=pssl:{}:127.0.0.1", self.ssl));
+            }
             let mut file = |option: &str, path: &Path| {
                 let mut argument = option.to_owned();
                 write!(argument, "={}", path.display()).expect("writing to a string");
@@ -261,6 +273,8 @@ impl OvsdbServer {
             self.tcp = self.logged_port(0);
         }
         if self.identity.is_some() && self.ssl == 0 {
+            // Only now, because the log does not say which port is which.
+            self.appctl(&["ovsdb-server/add-remote", "pssl:0:127.0.0.1"]);
             self.ssl = self.logged_port(1);
         }
     }

@@ -64,7 +64,10 @@ async fn a_refused_transaction_says_why() {
     let mut unknown = transaction();
     unknown.insert(SWITCH, None, [("colour", Datum::scalar("red"))]);
     let error = session.transact(unknown).await.unwrap_err();
-    assert!(matches!(&error, TransactError::UnknownColumn { column, .. } if column == "colour"), "{error}");
+    assert!(
+        matches!(&error, TransactError::UnknownColumn { column, .. } if column == "colour"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -91,7 +94,12 @@ async fn conditions_select_rows_and_can_be_changed() {
     for name in ["a", "b", "c"] {
         add_elsewhere(&server, name);
     }
-    let only = |names: &[&str]| names.iter().map(|name| Condition::eq("name", *name)).collect::<Vec<_>>();
+    let only = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| Condition::eq("name", *name))
+            .collect::<Vec<_>>()
+    };
     let mut config = config([server.unix()]);
     config.monitors[0].conditions = only(&["a"]);
     let session = connected(config).await;
@@ -106,7 +114,10 @@ async fn conditions_select_rows_and_can_be_changed() {
 
     let error = session.set_condition("Logical_Router", Vec::new()).await.unwrap_err();
     assert_eq!(error, ConditionError::NotMonitored("Logical_Router".to_owned()));
-    let error = session.set_condition(SWITCH, vec![Condition::eq("colour", "red")]).await.unwrap_err();
+    let error = session
+        .set_condition(SWITCH, vec![Condition::eq("colour", "red")])
+        .await
+        .unwrap_err();
     assert!(matches!(error, ConditionError::Monitor(_)), "{error}");
 }
 
@@ -117,7 +128,10 @@ async fn conditions_survive_a_lost_connection() {
         add_elsewhere(&server, name);
     }
     let session = connected(config([server.unix()])).await;
-    session.set_condition(SWITCH, vec![Condition::eq("name", "a")]).await.unwrap();
+    session
+        .set_condition(SWITCH, vec![Condition::eq("name", "a")])
+        .await
+        .unwrap();
     server.restart();
     epoch(&session, 2).await;
     assert_eq!(names(&session), set(["a"]));
@@ -136,18 +150,35 @@ async fn a_server_without_conditional_monitors_will_do() {
 
     let mut change = transaction();
     let ids = Datum::map([("k", "v")]);
-    change.update(SWITCH, Where::Uuid(find(&session, "b")), [("external_ids", ids.clone())]);
+    change.update(
+        SWITCH,
+        Where::Uuid(find(&session, "b")),
+        [("external_ids", ids.clone())],
+    );
     session.transact(change).await.unwrap();
-    assert_eq!(session.replica().row(SWITCH, find(&session, "b")).unwrap().get("external_ids"), &ids);
+    assert_eq!(
+        session
+            .replica()
+            .row(SWITCH, find(&session, "b"))
+            .unwrap()
+            .get("external_ids"),
+        &ids
+    );
     // It cannot select; what matters is that nobody waits for ever.
-    session.set_condition(SWITCH, vec![Condition::eq("name", "nobody")]).await.unwrap();
+    session
+        .set_condition(SWITCH, vec![Condition::eq("name", "nobody")])
+        .await
+        .unwrap();
     assert_eq!(names(&session), set(["b"]));
 }
 
 #[tokio::test]
 async fn tables_and_columns_are_monitored_as_asked() {
     let server = northbound();
-    let monitors = [TableMonitor::new("NB_Global"), TableMonitor::new(SWITCH).columns(["name"])];
+    let monitors = [
+        TableMonitor::new("NB_Global"),
+        TableMonitor::new(SWITCH).columns(["name"]),
+    ];
     let session = connected(SessionConfig::new(DATABASE, vec![server.unix()]).with_monitors(monitors)).await;
     let replica = session.replica();
     assert!(replica.table("NB_Global").unwrap().has_column("nb_cfg"));
@@ -168,8 +199,14 @@ async fn a_closed_session_answers_everybody() {
     assert_eq!(*session.state().borrow(), State::Closed);
     assert!(session.ready().await.is_err());
     assert_eq!(within("the end of changes", changes.changed()).await, None);
-    assert!(matches!(session.transact(add("b")).await, Err(TransactError::NotReady(_))));
-    assert_eq!(session.set_condition(SWITCH, Vec::new()).await, Err(ConditionError::Closed));
+    assert!(matches!(
+        session.transact(add("b")).await,
+        Err(TransactError::NotReady(_))
+    ));
+    assert_eq!(
+        session.set_condition(SWITCH, Vec::new()).await,
+        Err(ConditionError::Closed)
+    );
     assert_eq!(names(&session), set(["a"]), "the last snapshot stays");
     // Twice is as good as once.
     within("close", session.close()).await;
@@ -188,7 +225,9 @@ async fn dropping_the_last_handle_ends_the_session() {
     drop(session);
     clone.transact(add("a")).await.unwrap();
     drop(clone);
-    within("closed", state.wait_for(|state| *state == State::Closed)).await.unwrap();
+    within("closed", state.wait_for(|state| *state == State::Closed))
+        .await
+        .unwrap();
     // The server noticed, too.
     lock(&other, LockState::Held).await;
 }
@@ -209,10 +248,18 @@ async fn a_transaction_waits_for_a_connection_until_its_deadline() {
     let remote = server.unix();
     server.kill();
     let mut config = config([remote]);
-    config.timing = Timing { transact_timeout: Duration::from_millis(100), ..config.timing };
+    config.timing = Timing {
+        transact_timeout: Duration::from_millis(100),
+        ..config.timing
+    };
     let session = Session::spawn(config.clone());
-    let error = within("an answer", session.transact(add("too soon"))).await.unwrap_err();
-    assert!(matches!(&error, TransactError::NotReady(reason) if reason.contains("db.sock")), "{error}");
+    let error = within("an answer", session.transact(add("too soon")))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, TransactError::NotReady(reason) if reason.contains("db.sock")),
+        "{error}"
+    );
 
     config.timing.transact_timeout = Timing::default().transact_timeout;
     let session = Session::spawn(config);

@@ -33,12 +33,18 @@ async fn without_the_lock_nothing_is_written() {
         transaction
     };
     holder.transact(guarded("by the holder")).await.unwrap();
-    assert_eq!(other.transact(guarded("by the other")).await.unwrap_err(), TransactError::LockLost);
+    assert_eq!(
+        other.transact(guarded("by the other")).await.unwrap_err(),
+        TransactError::LockLost
+    );
 
     other.steal_lock();
     lock(&other, LockState::Held).await;
     lock(&holder, LockState::Stolen).await;
-    assert_eq!(holder.transact(guarded("too late")).await.unwrap_err(), TransactError::LockLost);
+    assert_eq!(
+        holder.transact(guarded("too late")).await.unwrap_err(),
+        TransactError::LockLost
+    );
     other.transact(guarded("by the thief")).await.unwrap();
     assert_eq!(names(&other), set(["by the holder", "by the thief"]));
 

@@ -15,11 +15,17 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum Expected {
     ChangeAware,
-    Server { conditional: bool },
+    Server {
+        conditional: bool,
+    },
     Schema,
     Monitor(Method),
     /// New conditions, of this revision, for the monitor of this name.
-    Condition { id: String, revision: u64, monitors: Vec<TableMonitor> },
+    Condition {
+        id: String,
+        revision: u64,
+        monitors: Vec<TableMonitor>,
+    },
     Lock(Ask),
     Echo,
     Transact(TransactRequest),
@@ -74,12 +80,16 @@ impl Calls {
     }
 
     pub(super) fn expects_condition(&self) -> bool {
-        self.open.values().any(|(_, expected)| matches!(expected, Expected::Condition { .. }))
+        self.open
+            .values()
+            .any(|(_, expected)| matches!(expected, Expected::Condition { .. }))
     }
 
     /// What has waited longest, and since when.
     pub(super) fn oldest(&self) -> Option<(&'static str, Instant)> {
-        self.open.first_key_value().map(|(_, (sent, expected))| (expected.what(), *sent))
+        self.open
+            .first_key_value()
+            .map(|(_, (sent, expected))| (expected.what(), *sent))
     }
 
     pub(super) fn into_transactions(self) -> impl Iterator<Item = TransactRequest> {

@@ -28,7 +28,10 @@ impl Link<'_> {
             }
             Message::Notification { method, params } => self.on_notification(&method, params.get()),
             Message::Response { id, outcome } => {
-                let expected = self.calls.take(id).ok_or_else(|| unexpected("reply", format_args!("to request {id}")))?;
+                let expected = self
+                    .calls
+                    .take(id)
+                    .ok_or_else(|| unexpected("reply", format_args!("to request {id}")))?;
                 let outcome = match outcome {
                     Ok(result) => Ok(result.map_or("null", RawValue::get)),
                     Err(error) => Err(error.get()),
@@ -55,7 +58,11 @@ impl Link<'_> {
             "locked" | "stolen" => {
                 let (name,): (String,) = read(method, params)?;
                 if self.core.config.lock.as_ref() == Some(&name) {
-                    if method == "locked" { self.core.seat.locked() } else { self.core.seat.stolen() }
+                    if method == "locked" {
+                        self.core.seat.locked()
+                    } else {
+                        self.core.seat.stolen()
+                    }
                     self.core.publish_lock();
                 }
                 Ok(())
@@ -79,7 +86,9 @@ impl Link<'_> {
         transaction: Option<&str>,
     ) -> Result<(), Fault> {
         if is_named(id, server_db::MONITOR) {
-            self.server.apply(updates.get()).map_err(|error| unexpected("update of _Server", error))?;
+            self.server
+                .apply(updates.get())
+                .map_err(|error| unexpected("update of _Server", error))?;
             return self.judge_server();
         }
         let Some(monitored) = self.monitored.as_ref().filter(|monitored| is_named(id, &monitored.id)) else {
@@ -168,11 +177,17 @@ impl Link<'_> {
 }
 
 pub(super) fn unexpected(what: &'static str, detail: impl ToString) -> Fault {
-    Fault::Unexpected { what, detail: detail.to_string() }
+    Fault::Unexpected {
+        what,
+        detail: detail.to_string(),
+    }
 }
 
 pub(super) fn refused(what: &'static str, error: &str) -> Fault {
-    Fault::Refused { what, error: error.to_owned() }
+    Fault::Refused {
+        what,
+        error: error.to_owned(),
+    }
 }
 
 fn is_named(id: &RawValue, name: &str) -> bool {
@@ -181,6 +196,8 @@ fn is_named(id: &RawValue, name: &str) -> bool {
 
 /// Reads the parameters of a notification or the result of a request.
 fn read<'f, T: Deserialize<'f>>(method: &str, text: &'f str) -> Result<T, Fault> {
-    serde_json::from_str(text)
-        .map_err(|error| Fault::Unexpected { what: "message", detail: format!("{method}: {error}") })
+    serde_json::from_str(text).map_err(|error| Fault::Unexpected {
+        what: "message",
+        detail: format!("{method}: {error}"),
+    })
 }

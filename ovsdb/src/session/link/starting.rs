@@ -24,7 +24,9 @@ use crate::{
 impl Link<'_> {
     /// The first requests.
     pub(super) fn meet(&mut self) {
-        self.set_state(State::Syncing { remote: self.remote.clone() });
+        self.set_state(State::Syncing {
+            remote: self.remote.clone(),
+        });
         // Otherwise a server answers a change of schema by closing the connection.
         self.call("set_db_change_aware", &[true], Expected::ChangeAware);
         let params = server_db::monitor_params(&self.core.config.database, true);
@@ -34,9 +36,12 @@ impl Link<'_> {
     pub(super) fn on_server(&mut self, conditional: bool, outcome: Outcome<'_>) -> Result<(), Fault> {
         match outcome {
             Ok(updates) => {
-                self.server.apply(updates).map_err(|error| unexpected("contents of _Server", error))?;
+                self.server
+                    .apply(updates)
+                    .map_err(|error| unexpected("contents of _Server", error))?;
                 self.judge_server()?;
-                self.core.meet_cluster(self.server.cluster(&self.core.config.database), &self.remote);
+                self.core
+                    .meet_cluster(self.server.cluster(&self.core.config.database), &self.remote);
             }
             Err(error) if conditional && is_unknown_method(error) => {
                 let params = server_db::monitor_params(&self.core.config.database, false);
@@ -52,7 +57,9 @@ impl Link<'_> {
 
     /// Leaves a server that is, or has become, the wrong one.
     pub(super) fn judge_server(&self) -> Result<(), Fault> {
-        let verdict = self.server.verdict(&self.core.config.database, self.core.config.leader_only);
+        let verdict = self
+            .server
+            .verdict(&self.core.config.database, self.core.config.leader_only);
         match (verdict, self.phase) {
             (Err(Fault::NotLeader), Phase::Syncing | Phase::Ready { .. }) => Err(Fault::LeadershipLost),
             (verdict, _) => verdict,
@@ -62,7 +69,9 @@ impl Link<'_> {
     fn begin_sync(&mut self) {
         self.phase = Phase::Syncing;
         self.monitored = None;
-        self.set_state(State::Syncing { remote: self.remote.clone() });
+        self.set_state(State::Syncing {
+            remote: self.remote.clone(),
+        });
         let database = self.core.config.database.clone();
         self.call("get_schema", &[database], Expected::Schema);
     }
@@ -91,7 +100,9 @@ impl Link<'_> {
     }
 
     fn monitor(&mut self, method: Method) -> Result<(), Fault> {
-        let Some(monitored) = &self.monitored else { return Ok(()) };
+        let Some(monitored) = &self.monitored else {
+            return Ok(());
+        };
         let params = monitored.params(method, self.core.resume.as_ref())?;
         self.call(method.name(), &params, Expected::Monitor(method));
         Ok(())
@@ -148,7 +159,10 @@ impl Link<'_> {
 
     /// The server ended a monitor, because it converted or removed the database.
     pub(super) fn on_canceled(&mut self, id: &RawValue) -> Result<(), Fault> {
-        let ours = self.monitored.as_ref().is_some_and(|monitored| *id.get() == *json!(monitored.id).to_string());
+        let ours = self
+            .monitored
+            .as_ref()
+            .is_some_and(|monitored| *id.get() == *json!(monitored.id).to_string());
         if ours {
             info!(remote = %self.remote, "server ended the monitor, synchronizing again");
             // The transaction it would resume from belongs to the old schema.

@@ -22,11 +22,15 @@ pub(crate) fn northbound() -> OvsdbServer {
 
 /// Follows the logical switches, quickly after a fault.
 pub(crate) fn config(remotes: impl IntoIterator<Item = Remote>) -> SessionConfig {
-    let switches =
-        TableMonitor::new(SWITCH).columns(["name", "external_ids"]).index(IndexSpec::Column("name".to_owned()));
+    let switches = TableMonitor::new(SWITCH)
+        .columns(["name", "external_ids"])
+        .index(IndexSpec::Column("name".to_owned()));
     SessionConfig::new(DATABASE, remotes.into_iter().collect())
         .with_monitor(switches)
-        .with_timing(Timing { backoff_max: Duration::from_millis(200), ..Timing::default() })
+        .with_timing(Timing {
+            backoff_max: Duration::from_millis(200),
+            ..Timing::default()
+        })
 }
 
 pub(crate) async fn connected(config: SessionConfig) -> Session {
@@ -36,7 +40,9 @@ pub(crate) async fn connected(config: SessionConfig) -> Session {
 }
 
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
 }
 
 pub(crate) async fn ready(session: &Session) {
@@ -46,7 +52,10 @@ pub(crate) async fn ready(session: &Session) {
 /// Waits for a state, and returns it.
 pub(crate) async fn state(session: &Session, what: &str, wanted: impl FnMut(&State) -> bool) -> State {
     let mut state = session.state();
-    within(what, state.wait_for(wanted)).await.map(|state| state.clone()).unwrap()
+    within(what, state.wait_for(wanted))
+        .await
+        .map(|state| state.clone())
+        .unwrap()
 }
 
 /// Waits until the session is disconnected for a reason that contains this text.
@@ -71,12 +80,19 @@ pub(crate) async fn disconnected(state: &mut watch::Receiver<State>, because: &s
 }
 
 pub(crate) async fn epoch(session: &Session, at_least: u64) -> State {
-    state(session, "ready again", |state| matches!(state, State::Ready { epoch, .. } if *epoch >= at_least)).await
+    state(
+        session,
+        "ready again",
+        |state| matches!(state, State::Ready { epoch, .. } if *epoch >= at_least),
+    )
+    .await
 }
 
 pub(crate) async fn lock(session: &Session, wanted: LockState) {
     let mut state = session.lock_state();
-    within(&format!("lock is {wanted:?}"), state.wait_for(|state| *state == wanted)).await.unwrap();
+    within(&format!("lock is {wanted:?}"), state.wait_for(|state| *state == wanted))
+        .await
+        .unwrap();
 }
 
 pub(crate) fn transaction() -> Transaction {
@@ -100,8 +116,13 @@ pub(crate) fn delete(name: &str) -> Transaction {
 /// The switches' names as the replica has them.
 pub(crate) fn names(session: &Session) -> BTreeSet<String> {
     let replica = session.replica();
-    let Some(table) = replica.table(SWITCH) else { return BTreeSet::new() };
-    table.rows().filter_map(|row| row.get("name").as_str().map(str::to_owned)).collect()
+    let Some(table) = replica.table(SWITCH) else {
+        return BTreeSet::new();
+    };
+    table
+        .rows()
+        .filter_map(|row| row.get("name").as_str().map(str::to_owned))
+        .collect()
 }
 
 pub(crate) fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
@@ -111,7 +132,10 @@ pub(crate) fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
 /// The only row with this name.
 pub(crate) fn find(session: &Session, name: &str) -> Uuid {
     let replica = session.replica();
-    let mut found = replica.table(SWITCH).expect("monitored").find("name", &Atom::from(name));
+    let mut found = replica
+        .table(SWITCH)
+        .expect("monitored")
+        .find("name", &Atom::from(name));
     let row = found.next().unwrap_or_else(|| panic!("no switch {name}"));
     assert_eq!(found.next(), None, "two switches {name}");
     row
@@ -127,26 +151,41 @@ pub(crate) async fn names_become<const N: usize>(session: &Session, wanted: [&st
         }
     });
     if arrived.await.is_err() {
-        panic!("switches are {:?}, not {wanted:?}; the session is {:?}", names(session), *session.state().borrow());
+        panic!(
+            "switches are {:?}, not {wanted:?}; the session is {:?}",
+            names(session),
+            *session.state().borrow()
+        );
     }
 }
 
 /// The rows that a subscription reports next.
 pub(crate) async fn changed(changes: &mut Subscription) -> (BTreeSet<Uuid>, bool) {
     let changes = within("changes", changes.changed()).await.expect("the session lives");
-    (changes.rows.into_iter().map(|(_, uuid)| uuid).collect(), changes.resynced)
+    (
+        changes.rows.into_iter().map(|(_, uuid)| uuid).collect(),
+        changes.resynced,
+    )
+}
+
+/// As text for the tools.
+pub(crate) fn json_add(name: &str) -> String {
+    format!(r#"["{DATABASE}",{{"op":"insert","table":"{SWITCH}","row":{{"name":"{name}"}}}}]"#)
+}
+
+/// As text for the tools.
+pub(crate) fn json_delete(name: &str) -> String {
+    format!(r#"["{DATABASE}",{{"op":"delete","table":"{SWITCH}","where":[["name","==","{name}"]]}}]"#)
 }
 
 /// Another client adds a switch.
 pub(crate) fn add_elsewhere(server: &OvsdbServer, name: &str) {
-    let insert = format!(r#"["{DATABASE}",{{"op":"insert","table":"{SWITCH}","row":{{"name":"{name}"}}}}]"#);
-    let reply = server.client("transact", &[&insert]);
+    let reply = server.client("transact", &[&json_add(name)]);
     assert!(!reply.contains("error"), "{reply}");
 }
 
 /// Another client deletes a switch.
 pub(crate) fn delete_elsewhere(server: &OvsdbServer, name: &str) {
-    let delete = format!(r#"["{DATABASE}",{{"op":"delete","table":"{SWITCH}","where":[["name","==","{name}"]]}}]"#);
-    let reply = server.client("transact", &[&delete]);
+    let reply = server.client("transact", &[&json_delete(name)]);
     assert!(reply.contains("\"count\":1"), "{reply}");
 }

@@ -8,13 +8,18 @@ use std::{
     },
 };
 
-use ovsdb::{Remote, wire::Framer};
+use ovsdb::{
+    Remote,
+    wire::{self, Framer, Message},
+};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
-    sync::broadcast,
+    sync::{broadcast, watch},
 };
+
+use super::within;
 
 /// What to do to all connections.
 #[derive(Debug, Clone)]
@@ -31,6 +36,7 @@ pub(crate) struct Proxy {
     folder: TempDir,
     tricks: broadcast::Sender<Trick>,
     connections: Arc<AtomicUsize>,
+    transactions: watch::Sender<usize>,
 }
 
 impl Proxy {
@@ -39,14 +45,15 @@ impl Proxy {
         let listener = UnixListener::bind(socket(folder.path())).unwrap();
         let tricks = broadcast::Sender::new(16);
         let connections = Arc::new(AtomicUsize::new(0));
-        let (to_connections, count) = (tricks.clone(), Arc::clone(&connections));
+        let transactions = watch::Sender::new(0);
+        let (to_connections, count, passed) = (tricks.clone(), Arc::clone(&connections), transactions.clone());
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(forward(client, server.clone(), to_connections.subscribe()));
+                tokio::spawn(forward(client, server.clone(), to_connections.subscribe(), passed.clone()));
             }
         });
-        Self { folder, tricks, connections }
+        Self { folder, tricks, connections, transactions }
     }
 
     pub(crate) fn remote(&self) -> Remote {
@@ -56,6 +63,12 @@ impl Proxy {
     /// How many connections were made so far.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Waits until so many transactions have gone to the server.
+    pub(crate) async fn transactions(&self, count: usize) {
+        let mut passed = self.transactions.subscribe();
+        within("transactions pass", passed.wait_for(|passed| *passed >= count)).await.unwrap();
     }
 
     pub(crate) fn inject(&self, bytes: &'static str) {
@@ -71,18 +84,27 @@ fn socket(folder: &Path) -> PathBuf {
     folder.join("proxy.sock")
 }
 
-async fn forward(mut client: UnixStream, server: PathBuf, mut tricks: broadcast::Receiver<Trick>) -> Option<()> {
+async fn forward(
+    mut client: UnixStream,
+    server: PathBuf,
+    mut tricks: broadcast::Receiver<Trick>,
+    transactions: watch::Sender<usize>,
+) -> Option<()> {
     let mut server = UnixStream::connect(server).await.ok()?;
-    let mut from_client = Vec::with_capacity(64 << 10);
+    let mut from_client = Framer::default();
     let mut from_server = Framer::default();
     loop {
         tokio::select! {
-            read = client.read_buf(&mut from_client) => {
+            read = client.read_buf(from_client.buffer()) => {
                 if read.ok()? == 0 {
                     return None;
                 }
-                server.write_all(&from_client).await.ok()?;
-                from_client.clear();
+                while let Some(frame) = from_client.next().unwrap() {
+                    server.write_all(&frame).await.ok()?;
+                    if matches!(wire::parse(&frame), Ok(Message::Request { method, .. }) if method == "transact") {
+                        transactions.send_modify(|passed| *passed += 1);
+                    }
+                }
             }
             read = server.read_buf(from_server.buffer()) => {
                 if read.ok()? == 0 {
