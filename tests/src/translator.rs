@@ -69,6 +69,11 @@ impl Translator {
         Ok((status.ok_or(format!("no status: {head}"))?, body.to_owned()))
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything it has logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()

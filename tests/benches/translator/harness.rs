@@ -1,0 +1,115 @@
+//! A compiler and a writer on a real server, in this process.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use meridian_compile::{Compiler, Config, Settings};
+use meridian_model::Event;
+use meridian_northbound::writer::{self, Phase};
+use meridian_northbound::{Counts, Feed, Input, Observer, Ownership, Status, TransactionResult, Writer, monitors};
+use ovsdb::testing::OvsdbServer;
+use ovsdb::{Session, SessionConfig, Subscription};
+use ovsdb_schemas::northbound::{DATABASE, SCHEMA_JSON, logical_switch_port};
+use tokio::sync::{oneshot, watch};
+
+/// Nothing measured here takes longer.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
+const SOURCE: &str = "bench";
+
+/// A real server with an empty Northbound database.
+pub(crate) fn northbound() -> OvsdbServer {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let schema = folder.path().join("ovn-nb.ovsschema");
+    std::fs::write(&schema, SCHEMA_JSON).expect("the folder is writable");
+    OvsdbServer::start(&[Path::new(&schema)])
+}
+
+/// The configuration of all measurements.
+pub(crate) fn config() -> Config {
+    Config::new(Settings { cluster_cidrs: vec!["10.128.0.0/9".parse().expect("a network")], ..Settings::default() })
+        .expect("valid settings")
+}
+
+/// A running writer.
+#[derive(Debug)]
+pub(crate) struct Running {
+    feed: Feed,
+    status: watch::Receiver<Status>,
+    changes: Subscription,
+    transactions: Arc<Transactions>,
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Transactions(AtomicUsize);
+
+impl Observer for Transactions {
+    fn transaction(&self, _: TransactionResult, _: Duration, _: Counts) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Running {
+    /// Starts a writer and gives it the full lists. Returns when the session is ready and before anything is written.
+    pub(crate) async fn start(server: &OvsdbServer) -> Self {
+        let config = SessionConfig::new(DATABASE, vec![server.unix()]).with_monitors(monitors()).with_lock("bench");
+        let session = Session::spawn(config);
+        session.ready().await.expect("the server is there");
+        let transactions = Arc::new(Transactions::default());
+        let mut settings = writer::Settings::new(Ownership::new(None), "bench", vec![SOURCE]);
+        settings.observer = Arc::clone(&transactions) as Arc<dyn Observer>;
+        let changes = session.subscribe();
+        let (writer, feed) = Writer::new(session, Compiler::new(self::config()), settings);
+        let status = writer.status();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(writer.run(async {
+            // An error says that the other end is gone, which is a reason to stop too.
+            let _ = stopped.await;
+        }));
+        Self { feed, status, changes, transactions, stop, task }
+    }
+
+    /// The time from the first event until the database was compared and holds everything.
+    pub(crate) async fn sync(&mut self, events: impl IntoIterator<Item = Event>) -> Duration {
+        let start = Instant::now();
+        for event in events {
+            self.send(Input::Event(event)).await;
+        }
+        self.send(Input::Synced { source: SOURCE, doubt: None }).await;
+        let confirmed = self.status.wait_for(|status| status.phase == Phase::Confirmed);
+        tokio::time::timeout(PATIENCE, confirmed).await.expect("in time").expect("the writer runs");
+        let elapsed = start.elapsed();
+        drop(self.changes.try_take());
+        elapsed
+    }
+
+    /// The time from an event until a logical port is committed and seen.
+    pub(crate) async fn until_port(&mut self, event: Event) -> Duration {
+        let start = Instant::now();
+        self.send(Input::Event(event)).await;
+        loop {
+            let changes = self.changes.changed().await.expect("the session is open");
+            if changes.rows.iter().any(|(table, _)| **table == *logical_switch_port::TABLE) {
+                return start.elapsed();
+            }
+        }
+    }
+
+    /// How many transactions were sent.
+    pub(crate) fn transactions(&self) -> usize {
+        self.transactions.0.load(Ordering::Relaxed)
+    }
+
+    /// Ends the writer.
+    pub(crate) async fn stop(self) {
+        let _ = self.stop.send(());
+        self.task.await.expect("the writer does not panic");
+    }
+
+    async fn send(&self, input: Input) {
+        self.feed.send(input).await.expect("the writer runs");
+    }
+}

@@ -1,0 +1,119 @@
+//! How fast the translator is, each figure as a ratio to a floor measured in the same run on the same server:
+//! absolute times say more about the machine than about us.
+//!
+//! `cargo bench -p meridian-tests --bench translator`; `make bench` builds what it needs first.
+
+mod cluster;
+mod floor;
+mod harness;
+mod memory;
+mod report;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use meridian_compile::Compiler;
+use meridian_model::{Event, Object};
+
+use cluster::{LARGE, SMALL};
+use harness::Running;
+use report::{Report, median, show};
+
+/// Cold syncs that are measured; the median counts.
+const COLD_RUNS: usize = 3;
+/// Pods that are added one by one at each size.
+const EVENTS: usize = 300;
+
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let mut report = Report::default();
+    show(&format!("{} nodes, {} pods; medians", LARGE.nodes, LARGE.pods));
+    runtime.block_on(async {
+        cold_sync(&mut report).await;
+        one_event(&mut report).await;
+        restart(&mut report).await;
+    });
+    memory::resident(&mut report);
+    if report.close() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// From the full lists to a confirmed database, against inserting the same rows.
+async fn cold_sync(report: &mut Report) {
+    let mut compiler = Compiler::new(harness::config());
+    LARGE.events().into_iter().for_each(|event| compiler.apply(event));
+    compiler.compile();
+    let mut ours = Vec::new();
+    let mut floors = Vec::new();
+    for _ in 0..COLD_RUNS {
+        floors.push(floor::insert_everything(compiler.desired()));
+        let server = harness::northbound();
+        let mut running = Running::start(&server).await;
+        let events = LARGE.events();
+        ours.push(running.sync(events).await);
+        running.stop().await;
+    }
+    floors.sort_unstable();
+    let (floor, batch) = floors[COLD_RUNS / 2];
+    let ours = median(&mut ours);
+    let detail = format!(
+        "{} rows in {ours:.0?}; a raw client {floor:.0?} in its best batches, of {batch}",
+        compiler.desired().len()
+    );
+    report.at_most("cold sync, to a raw client", ours.div_duration_f64(floor), "x", 1.5, &detail);
+}
+
+/// From one pod event to its committed port, in a large cluster against a small one; turn by turn, because the speed
+/// of the machine drifts.
+async fn one_event(report: &mut Report) {
+    let servers = [SMALL, LARGE].map(|size| (size, harness::northbound()));
+    let mut sides = Vec::new();
+    for (size, server) in &servers {
+        let mut running = Running::start(server).await;
+        running.sync(size.events()).await;
+        sides.push((running, Vec::new()));
+    }
+    for at in 0..EVENTS {
+        for (running, times) in &mut sides {
+            times.push(running.until_port(Event::Apply(Object::Pod(cluster::newcomer(at)))).await);
+        }
+    }
+    let mut medians = Vec::new();
+    for (running, mut times) in sides {
+        medians.push(median(&mut times));
+        running.stop().await;
+    }
+    let floor = floor_of_one_event();
+    let [small, large] = [medians[0], medians[1]];
+    let detail = format!("{large:.0?} at {}, {small:.0?} at {}; a raw client {floor:.0?}", LARGE.pods, SMALL.pods);
+    let what = "one pod event, to the same at 1,000 pods";
+    report.at_most(what, large.div_duration_f64(small), "x", 1.2, &detail);
+}
+
+/// One row at a time in a database of the small size.
+fn floor_of_one_event() -> Duration {
+    let mut compiler = Compiler::new(harness::config());
+    SMALL.events().into_iter().for_each(|event| compiler.apply(event));
+    compiler.compile();
+    let server = harness::northbound();
+    floor::fill(&server, compiler.desired());
+    (0..EVENTS).for_each(|at| compiler.apply(Event::Apply(Object::Pod(cluster::newcomer(at)))));
+    let delta = compiler.compile();
+    let desired = compiler.desired();
+    let rows = delta.rows.iter().filter_map(|(table, uuid)| desired.row(table, *uuid));
+    median(&mut floor::send_each(&server, &floor::one_by_one(desired, rows)))
+}
+
+/// A translator that finds everything as it should be writes nothing.
+async fn restart(report: &mut Report) {
+    let server = harness::northbound();
+    let mut first = Running::start(&server).await;
+    first.sync(LARGE.events()).await;
+    first.stop().await;
+    let mut second = Running::start(&server).await;
+    let time = second.sync(LARGE.events()).await;
+    #[expect(clippy::cast_precision_loss, reason = "a handful at most")]
+    let transactions = second.transactions() as f64;
+    let detail = format!("everything read and compared in {time:.0?}");
+    report.at_most("restart with nothing changed, transactions", transactions, "", 0.0, &detail);
+    second.stop().await;
+}
