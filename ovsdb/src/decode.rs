@@ -88,7 +88,11 @@ impl FromAtom for Uuid {
 impl Row {
     /// A column of exactly one atom.
     pub fn required<T: FromAtom>(&self, column: &str) -> Result<T, DecodeError> {
-        match self.optional(column)? {
+        let one = |error| DecodeError {
+            expected: format!("one {}", T::KIND),
+            ..error
+        };
+        match self.optional(column).map_err(one)? {
             Some(value) => Ok(value),
             None => {
                 T::from_atom(&T::KIND.default_atom()).ok_or_else(|| self.mismatch(column, format!("one {}", T::KIND)))
@@ -165,5 +169,70 @@ impl Row {
             found: self.get(column).clone(),
             expected,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DatabaseSchema, Replica, TableMonitor};
+
+    const ROW: Uuid = Uuid::from_u128(1);
+
+    fn replica() -> Replica {
+        let schema = r#"{"name":"D","tables":{"T":{"columns":{
+            "name": {"type":"string"},
+            "size": {"type":"integer"},
+            "tag":  {"type":{"key":"integer","min":0,"max":1}},
+            "tags": {"type":{"key":"string","min":0,"max":"unlimited"}},
+            "load": {"type":"real"},
+            "ids":  {"type":{"key":"string","value":"string","min":0,"max":"unlimited"}}}}}}"#;
+        let mut replica = Replica::new(&DatabaseSchema::parse(schema).unwrap(), &[TableMonitor::new("T")]);
+        let columns = [
+            ("name", Datum::scalar("n")),
+            ("tags", Datum::set(["b", "a"])),
+            ("ids", Datum::map([("k", "v")])),
+        ];
+        assert!(replica.put("T", ROW, columns));
+        replica
+    }
+
+    #[test]
+    fn columns_are_read_into_the_types_asked_for() {
+        let replica = replica();
+        let row = replica.row("T", ROW).unwrap();
+        assert_eq!(row.string("name").unwrap(), "n");
+        assert_eq!(row.integer("size").unwrap(), 0);
+        assert!(row.required::<f64>("load").unwrap().abs() < f64::EPSILON);
+        assert_eq!(row.optional::<i64>("tag").unwrap(), None);
+        assert_eq!(row.list::<String>("tags").unwrap(), ["a", "b"]);
+        assert_eq!(row.set::<String>("tags").unwrap().len(), 2);
+        assert_eq!(row.map::<String, String>("ids").unwrap()["k"], "v");
+    }
+
+    #[test]
+    fn a_column_the_server_does_not_have_reads_as_its_default() {
+        let replica = replica();
+        let row = replica.row("T", ROW).unwrap();
+        assert!(!row.boolean("newer").unwrap());
+        assert_eq!(row.required::<Uuid>("newer").unwrap(), Uuid::nil());
+        assert_eq!(row.optional::<String>("newer").unwrap(), None);
+        assert!(row.map::<String, i64>("newer").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_column_of_another_shape_is_an_error_that_names_it() {
+        let replica = replica();
+        let row = replica.row("T", ROW).unwrap();
+        let error = row.integer("name").unwrap_err();
+        let place = "row 00000000-0000-0000-0000-000000000001 of table T: column name";
+        assert_eq!(
+            error.to_string(),
+            format!("{place} is \"n\", expected at most one integer")
+        );
+        assert!(row.string("tags").is_err());
+        assert!(row.list::<String>("ids").is_err());
+        assert!(row.map::<String, String>("tags").is_err());
+        assert!(row.map::<String, i64>("ids").is_err());
     }
 }

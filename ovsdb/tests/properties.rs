@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 
 use generate::{Rows, column_and_two_values, column_and_value, edits, monitors, rows, schema, update2_between};
 use ovsdb::value::{Shape, TypedDatum};
-use ovsdb::{Atom, DatabaseSchema, Datum, IndexSpec, Interner, Replica, UpdateFormat, Uuid};
+use ovsdb::{
+    Atom, DatabaseSchema, Datum, IndexSpec, Interner, Mutation, Replica, Transaction, Until, UpdateFormat, Uuid, Where,
+};
 use proptest::prelude::*;
 use serde::de::DeserializeSeed;
 
@@ -101,6 +103,33 @@ proptest! {
             let find = |replica: &Replica| replica.table("T").unwrap().find(&index, &value).collect::<Vec<Uuid>>();
             prop_assert_eq!(find(&replica), find(&rebuilt), "{} {}", index, value);
             prop_assert_eq!(find(&replica), find(&searched), "{} {}", index, value);
+        }
+    }
+
+    #[test]
+    fn a_transaction_says_what_it_was_built_from(rows in rows()) {
+        let schema = schema();
+        let mut txn = Transaction::new("Random");
+        for (uuid, columns) in &rows {
+            txn.insert("T", Some(*uuid), columns.clone());
+            txn.update("T", Where::Uuid(*uuid), columns.clone());
+            txn.mutate("T", Where::All, columns.iter().map(|(column, datum)| Mutation::insert(column, datum.clone())));
+            txn.wait("T", Where::Uuid(*uuid), &[], Until::Equal, vec![columns.clone().into_iter().collect()]);
+        }
+        prop_assert_eq!(txn.len(), 4 * rows.len());
+        prop_assert_eq!(txn.check(&schema), Ok(()));
+        let json = serde_json::to_value(txn.params(Some(&schema))).unwrap();
+        let operations = json.as_array().unwrap()[1..].chunks(4);
+        for (operations, (uuid, columns)) in operations.zip(&rows) {
+            prop_assert_eq!(operations[0]["uuid"].as_str().unwrap(), uuid.to_string());
+            for (column, datum) in columns {
+                let r#type = schema.column_type("T", column).unwrap();
+                let mutation = operations[2]["mutations"].as_array().unwrap().iter().find(|m| m[0] == **column).unwrap();
+                let written = [&operations[0]["row"], &operations[1]["row"], &operations[3]["rows"][0]];
+                for json in written.into_iter().map(|row| &row[column]).chain([&mutation[2]]) {
+                    prop_assert_eq!(&read(&json.to_string(), r#type).unwrap(), datum);
+                }
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run decoder corpus/decoder seeds` in the crate's folder `fuzz`.
+//! In the folder `fuzz`: `mkdir -p corpus/decoder && cargo +nightly fuzz run decoder corpus/decoder seeds`.
 #![no_main]
 
 #[path = "../exercise.rs"]

@@ -4,7 +4,8 @@
 
 mod datum;
 mod intern;
-mod json;
+mod read;
+mod write;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -15,7 +16,8 @@ use uuid::Uuid;
 
 pub use datum::Datum;
 pub use intern::Interner;
-pub use json::{DatumSeed, Shape, TypedDatum};
+pub use read::DatumSeed;
+pub use write::{Shape, TypedDatum};
 
 /// The type of an atom, as a schema names it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
