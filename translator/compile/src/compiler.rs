@@ -28,7 +28,9 @@ pub struct Compiler {
     texts: RefCell<Interner>,
     nodes: BTreeSet<Name>,
     pods: BTreeSet<PodKey>,
+    /// Whether there are claims that no compile has considered yet.
     claimed: bool,
+    started: bool,
 }
 
 impl Compiler {
@@ -47,6 +49,7 @@ impl Compiler {
             nodes: BTreeSet::new(),
             pods: BTreeSet::new(),
             claimed: false,
+            started: false,
         }
     }
 
@@ -66,9 +69,18 @@ impl Compiler {
         }
     }
 
-    /// Takes note of what a former compile handed out, before the first compile. What nobody has a right to any more
-    /// (the object is gone or another of the same name, the cluster says otherwise) is ignored.
+    /// Takes note of what was handed out before, as the database has it. What nobody has a right to any more (the object
+    /// is gone or another of the same name, the cluster says otherwise) is ignored.
+    ///
+    /// Claims before the first compile add up. Later ones replace everything this compiler handed out so far: a standby
+    /// that becomes the writer takes over what its predecessor wrote.
     pub fn claim(&mut self, claims: impl IntoIterator<Item = Claim>) {
+        if self.started && !self.claimed {
+            self.slices = Slices::new(&self.config);
+            self.addresses = Addresses::default();
+            self.nodes.extend(self.cluster.nodes().map(|node| node.name.clone()));
+            self.pods.extend(self.cluster.pods().map(|pod| pod.key()));
+        }
         for claim in claims {
             match claim {
                 Claim::Pod { pod, uid, ips } => self.addresses.claim(pod, uid, ips),
@@ -80,6 +92,7 @@ impl Compiler {
 
     /// Brings the desired state up to date and returns what is to be compared with the database again.
     pub fn compile(&mut self) -> Delta {
+        self.started = true;
         self.settle_slices();
         self.settle_addresses();
         let Self {

@@ -1,14 +1,66 @@
-//! The rows of a small cluster, in full.
+//! The rows of small clusters, in full, as files to read and review. `UPDATE_GOLDEN=1` writes them anew.
+
+use std::path::Path;
 
 use meridian_compile::{Config, Settings};
-use meridian_model::{Node, Pod};
+use meridian_model::{Node, Phase, Pod};
 
 use crate::support::Lab;
 
+fn check(name: &str, lab: &Lab) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/compile/golden")
+        .join(name);
+    let mut text = lab.dump();
+    for problem in lab.problems() {
+        text.push_str(&problem);
+        text.push('\n');
+    }
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(
+        text, golden,
+        "{name} is out of date: if the change is meant, run the test with UPDATE_GOLDEN=1"
+    );
+}
+
 #[test]
-fn rows() {
-    let lab = Lab::of(&["10.244.0.0/16", "fd00:10:244::/48"])
+fn one_node_ipv4() {
+    let lab = Lab::of(&["10.244.0.0/16"])
+        .with(Node::test("a").with_cidrs(["10.244.3.0/24"]))
+        .with(
+            Pod::test("shop", "web-0")
+                .on("a")
+                .with_ips(["10.244.3.7"])
+                .in_phase(Phase::Running),
+        )
+        .with(Pod::test("shop", "web-1").on("a"));
+    check("one_node_ipv4.txt", &lab);
+}
+
+#[test]
+fn two_nodes_dual_stack_in_a_shared_database() {
+    let config = Config::new(Settings {
+        cluster_id: Some("east".into()),
+        cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap(), "fd00:10:244::/48".parse().unwrap()],
+        service_cidrs: vec!["10.96.0.0/16".parse().unwrap(), "fd00:10:96::/112".parse().unwrap()],
+        mtu: Some(1400),
+        ..Settings::default()
+    });
+    let lab = Lab::new(config.unwrap())
         .with(Node::test("a"))
-        .with(Pod::test("shop", "web").on("a"));
-    println!("{}", lab.dump());
+        .with(Node::test("b"))
+        .with(Pod::test("shop", "web-0").on("b"))
+        .with(Pod::test("shop", "web-1").on("c"));
+    check("two_nodes_dual_stack_in_a_shared_database.txt", &lab);
+}
+
+#[test]
+fn one_node_ipv6() {
+    let lab = Lab::of(&["fd00:10:244::/48"])
+        .with(Node::test("a"))
+        .with(Pod::test("shop", "web-0").on("a"));
+    check("one_node_ipv6.txt", &lab);
 }

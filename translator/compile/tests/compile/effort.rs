@@ -1,0 +1,82 @@
+//! The cost of an event does not grow with the cluster: what counts is how many units compile.
+
+use meridian_compile::Compiler;
+use meridian_model::{Event, Key, Kind, Node, Object, Phase, Pod};
+
+use crate::support::config;
+
+const NODES: usize = 50;
+const PODS: usize = 5_000;
+
+fn web(n: usize) -> Pod {
+    Pod::test("shop", &format!("web-{n}")).on(&format!("node-{}", n % NODES))
+}
+
+fn large() -> Compiler {
+    let mut compiler = Compiler::new(config(&["10.0.0.0/8"], 24, 64));
+    for n in 0..NODES {
+        compiler.apply(Event::apply(Node::test(&format!("node-{n}"))));
+    }
+    for n in 0..PODS {
+        compiler.apply(Event::apply(web(n)));
+    }
+    assert_eq!(compiler.compile().units, 1 + NODES + PODS);
+    assert_eq!(compiler.problems().count(), 0);
+    compiler
+}
+
+#[test]
+fn an_event_of_a_pod_compiles_that_pod_only() {
+    let mut compiler = large();
+    for event in [
+        Event::apply(Pod::test("shop", "new").on("node-7")),
+        Event::apply(
+            Pod::test("shop", "new")
+                .on("node-7")
+                .in_phase(Phase::Running)
+                .with_ips(["10.0.7.200"]),
+        ),
+        Event::apply(web(3).being_deleted()),
+        Event::Delete(Key::pod("shop", "web-4")),
+    ] {
+        compiler.apply(event);
+        assert_eq!(compiler.compile().units, 1);
+    }
+}
+
+#[test]
+fn a_new_node_compiles_itself_and_the_pods_that_waited_for_it() {
+    let mut compiler = large();
+    for n in 0..3 {
+        compiler.apply(Event::apply(Pod::test("shop", &format!("early-{n}")).on("late")));
+    }
+    compiler.compile();
+    compiler.apply(Event::apply(Node::test("late")));
+    assert_eq!(compiler.compile().units, 1 + 3);
+}
+
+#[test]
+fn a_node_whose_labels_change_compiles_alone() {
+    let mut compiler = large();
+    let mut node = Node::test("node-7");
+    node.labels = [("zone", "east")].into_iter().collect();
+    compiler.apply(Event::apply(node));
+    let delta = compiler.compile();
+    assert_eq!((delta.units, delta.is_empty()), (1, true));
+}
+
+#[test]
+fn a_full_list_compiles_only_what_differs_from_before() {
+    let mut compiler = large();
+    let mut list: Vec<Object> = (1..PODS).map(|n| web(n).into()).collect();
+    list[9] = web(10).with_uid("another").into();
+    compiler.apply(Event::Replace(Kind::Pod, list));
+    assert_eq!(compiler.compile().units, 2, "one is gone, one is another");
+}
+
+#[test]
+fn a_repeated_event_compiles_nothing() {
+    let mut compiler = large();
+    compiler.apply(Event::apply(web(0)));
+    assert_eq!(compiler.compile().units, 0);
+}
