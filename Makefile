@@ -1,0 +1,45 @@
+# Each target does its own set-up. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# rustup's cargo, for shells that have not read ~/.cargo/env yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+BIN := $(or $(CARGO_TARGET_DIR),target)/debug
+export MERIDIAN_BIN_DIR := $(abspath $(BIN))
+
+.PHONY: help setup build demo demo-down test lint fmt bench clean-lab
+
+help: ## Show this
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing (apt), check the Rust toolchain
+	@scripts/setup
+
+build: setup ## Build the programs
+	@cargo build --workspace --bins
+
+demo: setup ## Three hosts with real OVN, workloads, packets; about 3 minutes when cold, then seconds
+	@scripts/require-root demo
+	@cargo build --workspace --bins
+	@scripts/demo
+
+demo-down: ## Take the demo's lab down
+	@$(BIN)/meridian-lab down
+
+test: setup ## Format, lints and every test, with real packets; needs root
+	@scripts/require-root test
+	@scripts/test
+
+lint: setup ## Clippy, warnings denied
+	@cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+fmt: ## Format the code
+	@cargo fmt --all
+
+bench: setup ## Benchmarks on real servers
+	@cargo bench -p meridian-tests
+
+clean-lab: ## Take every lab down, also the remains of crashed ones
+	@scripts/require-root clean-lab
+	@for dir in /run/meridian-lab/*/; do [ -d "$$dir" ] || continue; $(BIN)/meridian-lab --name "$$(basename "$$dir")" down; done
