@@ -17,5 +17,5 @@ pub use observer::{Observer, TransactionResult, Unobserved};
 pub use ownership::Ownership;
 pub use plan::{Counts, Plan, Sides, plan};
 pub use scope::{Part, Scope};
-pub use tables::monitors;
+pub use tables::{empty_replica, monitors};
 pub use writer::{DeletionBudget, Feed, Input, Status, Writer, read_claims};

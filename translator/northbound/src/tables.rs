@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use ovsdb::{DatabaseSchema, IndexSpec, TableMonitor};
+use ovsdb::{Atom, DatabaseSchema, Datum, IndexSpec, Replica, TableMonitor};
 use ovsdb_schemas::northbound as nb;
+use serde_json::Value;
 
 /// A set column that rows refer to other rows with, or that collects values.
 #[derive(Debug)]
@@ -105,6 +106,39 @@ pub fn monitors() -> Vec<TableMonitor> {
             holding.fold(monitor, |monitor, link| monitor.index(IndexSpec::column(link.column)))
         })
         .collect()
+}
+
+/// A replica without rows, of all tables and columns Meridian knows.
+pub fn empty_replica() -> Replica {
+    Replica::new(&SCHEMA, &monitors())
+}
+
+/// A column's value as plain JSON, shaped by the column's type.
+pub(crate) fn plain_json(table: &str, column: &str, datum: &Datum) -> Value {
+    let Some(r#type) = SCHEMA.column_type(table, column) else {
+        return Value::Null;
+    };
+    if r#type.is_map() {
+        let text = |atom: &Atom| atom.as_str().map_or_else(|| atom.to_string(), str::to_owned);
+        return datum
+            .pairs()
+            .iter()
+            .map(|(key, value)| (text(key), plain_atom(value)))
+            .collect();
+    }
+    if r#type.max == Some(1) {
+        return datum.atoms().first().map_or(Value::Null, plain_atom);
+    }
+    datum.atoms().iter().map(plain_atom).collect()
+}
+
+fn plain_atom(atom: &Atom) -> Value {
+    match atom {
+        Atom::Integer(integer) => (*integer).into(),
+        Atom::Boolean(boolean) => (*boolean).into(),
+        Atom::String(text) => (**text).into(),
+        other => other.to_string().into(),
+    }
 }
 
 fn read_schema() -> BTreeMap<&'static str, Table> {

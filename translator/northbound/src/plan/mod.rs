@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{Ownership, Scope};
 
 pub use groups::{BATCH, Group};
-pub use show::{Column, DescribedLink, DescribedRow, Description};
+pub use show::{Column, DescribedLink, DescribedRow, Description, Value};
 pub use transaction::{Prepared, prepare};
 
 pub(crate) use groups::batches;

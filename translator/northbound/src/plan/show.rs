@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use meridian_api::port::KEY;
+use ovsdb::Datum;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Counts, LinkChange, Plan, RowChange, Sides};
 use crate::ownership::Ownership;
+use crate::tables;
 
 /// A plan with names and values. Comes sorted by table and key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -43,9 +45,38 @@ pub struct DescribedRow {
 pub struct Column {
     /// As it is; absent for a new row.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
+    pub from: Option<Value>,
     /// As it will be.
-    pub to: String,
+    pub to: Value,
+}
+
+/// What a column holds: to people as the tools of Open vSwitch write it, to programs as plain JSON (a set is an array, a
+/// map an object, an optional value null when absent).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value {
+    text: String,
+    json: serde_json::Value,
+}
+
+impl Value {
+    fn new(table: &str, column: &str, datum: &Datum) -> Self {
+        Self {
+            text: datum.to_string(),
+            json: tables::plain_json(table, column, datum),
+        }
+    }
+}
+
+impl Serialize for Value {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.json.serialize(serializer)
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 /// An element of a set column.
@@ -80,7 +111,7 @@ impl Plan {
                 table: link.table,
                 parent: name_of(sides, link.table, link.parent),
                 column: link.column,
-                value: crate::tables::table(link.table)
+                value: tables::table(link.table)
                     .and_then(|table| table.link_columns.iter().find(|column| column.column == link.column))
                     .and_then(|column| column.target.zip(link.value.as_uuid()))
                     .map_or_else(|| link.value.to_string(), |(table, uuid)| name_of(sides, table, uuid)),
@@ -106,7 +137,7 @@ fn describe_row(sides: Sides<'_>, table: &'static str, uuid: Uuid, change: &RowC
                     *column,
                     Column {
                         from: None,
-                        to: datum.to_string(),
+                        to: Value::new(table, column, datum),
                     },
                 )
             })
@@ -114,12 +145,12 @@ fn describe_row(sides: Sides<'_>, table: &'static str, uuid: Uuid, change: &RowC
         RowChange::Update(changed) => columns
             .filter(|(column, _)| changed.contains(column))
             .map(|(column, datum)| {
-                let from = now.map(|row| row.get(column).to_string());
+                let from = now.map(|row| Value::new(table, column, row.get(column)));
                 (
                     *column,
                     Column {
                         from,
-                        to: datum.to_string(),
+                        to: Value::new(table, column, datum),
                     },
                 )
             })

@@ -1,0 +1,284 @@
+//! Checked choices. Every group of flags is taken apart completely, so that a flag nobody uses does not compile.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use meridian_compile::{ConfigError, Settings};
+use meridian_northbound::{DeletionBudget, Ownership, monitors};
+use ovsdb::tls::Verify;
+use ovsdb::{Remote, SessionConfig, TlsConfig};
+use ovsdb_schemas::northbound;
+
+use super::args::{NetworkArgs, NorthboundArgs, OutputArg, PlanArgs, RenderArgs, RunArgs, SourceArgs, TlsVerifyArg};
+
+/// Flags that make no sense.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The networks.
+    #[error(transparent)]
+    Network(#[from] ConfigError),
+    /// The remotes.
+    #[error("--northbound: {0}")]
+    Remotes(#[from] ovsdb::remote::RemoteError),
+    /// The budget.
+    #[error("--deletion-budget: {0}")]
+    Budget(#[from] meridian_northbound::writer::BudgetError),
+    /// `ssl:` without an authority.
+    #[error("--northbound {0}: an ssl: remote needs --tls-ca")]
+    NoAuthority(Remote),
+    /// Half a certificate.
+    #[error("--tls-private-key and --tls-certificate go together")]
+    HalfCertificate,
+    /// An empty name.
+    #[error("--lock-name is empty")]
+    NoLockName,
+}
+
+/// Where objects come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A folder of manifests.
+    Manifests(PathBuf),
+    /// A live cluster.
+    Kubernetes {
+        /// Instead of the usual ones.
+        kubeconfig: Option<PathBuf>,
+        /// Instead of the current one.
+        context: Option<String>,
+    },
+}
+
+/// `run`.
+#[derive(Debug)]
+pub struct RunConfig {
+    /// The cluster's networks.
+    pub compile: meridian_compile::Config,
+    /// Where objects come from.
+    pub source: Source,
+    /// The Northbound database, with the lock.
+    pub session: SessionConfig,
+    /// Which rows are ours.
+    pub ownership: Ownership,
+    /// The lock.
+    pub lock: String,
+    /// How much may be deleted at once.
+    pub budget: DeletionBudget,
+    /// Where to serve health and metrics.
+    pub listen: SocketAddr,
+}
+
+/// `render`.
+#[derive(Debug)]
+pub struct RenderConfig {
+    /// The cluster's networks.
+    pub compile: meridian_compile::Config,
+    /// The folder.
+    pub manifests: PathBuf,
+    /// How to print.
+    pub output: OutputArg,
+}
+
+/// `plan`.
+#[derive(Debug)]
+pub struct PlanConfig {
+    /// The cluster's networks.
+    pub compile: meridian_compile::Config,
+    /// Where objects come from.
+    pub source: Source,
+    /// The Northbound database, without a lock.
+    pub session: SessionConfig,
+    /// Which rows are ours.
+    pub ownership: Ownership,
+    /// How long to wait.
+    pub timeout: Duration,
+    /// How to print.
+    pub output: OutputArg,
+}
+
+impl TryFrom<RunArgs> for RunConfig {
+    type Error = Error;
+
+    fn try_from(args: RunArgs) -> Result<Self, Error> {
+        let RunArgs {
+            network,
+            source,
+            northbound,
+            lock_name,
+            deletion_budget,
+            listen,
+        } = args;
+        let lock = match (lock_name, &network.cluster_id) {
+            (Some(name), _) if name.is_empty() => return Err(Error::NoLockName),
+            (Some(name), _) => name,
+            (None, Some(id)) => format!("meridian-translator-{id}"),
+            (None, None) => "meridian-translator".to_owned(),
+        };
+        let ownership = Ownership::new(network.cluster_id.as_deref());
+        Ok(Self {
+            compile: compile_config(network)?,
+            source: source.into(),
+            // Only the leader lets a writer read its own writes at once, and keeps locks for the whole cluster.
+            session: session_config(northbound)?.with_leader_only(true).with_lock(&lock),
+            ownership,
+            lock,
+            budget: deletion_budget
+                .map(|text| text.parse())
+                .transpose()?
+                .unwrap_or_default(),
+            listen,
+        })
+    }
+}
+
+impl TryFrom<RenderArgs> for RenderConfig {
+    type Error = Error;
+
+    fn try_from(args: RenderArgs) -> Result<Self, Error> {
+        let RenderArgs {
+            network,
+            manifests,
+            output,
+        } = args;
+        Ok(Self {
+            compile: compile_config(network)?,
+            manifests,
+            output,
+        })
+    }
+}
+
+impl TryFrom<PlanArgs> for PlanConfig {
+    type Error = Error;
+
+    fn try_from(args: PlanArgs) -> Result<Self, Error> {
+        let PlanArgs {
+            network,
+            source,
+            northbound,
+            timeout,
+            output,
+        } = args;
+        let ownership = Ownership::new(network.cluster_id.as_deref());
+        Ok(Self {
+            compile: compile_config(network)?,
+            source: source.into(),
+            session: session_config(northbound)?,
+            ownership,
+            timeout: Duration::from_secs(timeout),
+            output,
+        })
+    }
+}
+
+impl From<SourceArgs> for Source {
+    fn from(args: SourceArgs) -> Self {
+        let SourceArgs {
+            manifests,
+            kubeconfig,
+            context,
+        } = args;
+        match manifests {
+            Some(folder) => Self::Manifests(folder),
+            None => Self::Kubernetes { kubeconfig, context },
+        }
+    }
+}
+
+fn compile_config(args: NetworkArgs) -> Result<meridian_compile::Config, Error> {
+    let NetworkArgs {
+        cluster_cidr,
+        service_cidr,
+        cluster_id,
+        host_slice_v4,
+        host_slice_v6,
+        mtu,
+    } = args;
+    Ok(meridian_compile::Config::new(Settings {
+        cluster_id,
+        cluster_cidrs: cluster_cidr,
+        service_cidrs: service_cidr,
+        host_slice_v4,
+        host_slice_v6,
+        mtu,
+    })?)
+}
+
+fn session_config(args: NorthboundArgs) -> Result<SessionConfig, Error> {
+    let NorthboundArgs {
+        northbound,
+        tls_private_key,
+        tls_certificate,
+        tls_ca,
+        tls_verify,
+    } = args;
+    let remotes = Remote::parse_list(&northbound)?;
+    let secure = remotes.iter().find(|remote| matches!(remote, Remote::Ssl(..))).cloned();
+    let config = SessionConfig::new(northbound::DATABASE, remotes).with_monitors(monitors());
+    let client = match (tls_private_key, tls_certificate) {
+        (Some(key), Some(certificate)) => Some((certificate, key)),
+        (None, None) => None,
+        _ => return Err(Error::HalfCertificate),
+    };
+    let Some(remote) = secure else { return Ok(config) };
+    let mut tls = TlsConfig::new(tls_ca.ok_or(Error::NoAuthority(remote))?).with_verify(match tls_verify {
+        TlsVerifyArg::Chain => Verify::Chain,
+        TlsVerifyArg::Hostname => Verify::Hostname,
+    });
+    if let Some((certificate, key)) = client {
+        tls = tls.with_client(certificate, key);
+    }
+    Ok(config.with_tls(tls))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::args::{CommandArgs, CommandLine};
+
+    fn run(flags: &[&str]) -> Result<RunConfig, Error> {
+        let line = CommandLine::parse_from(["meridian-translator", "run"].iter().chain(flags));
+        let CommandArgs::Run(args) = line.command else {
+            panic!("not run")
+        };
+        args.try_into()
+    }
+
+    #[test]
+    fn the_flags_are_well_formed() {
+        use clap::CommandFactory as _;
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_make_a_working_configuration() {
+        let config = run(&[]).unwrap();
+        assert_eq!(config.lock, "meridian-translator");
+        assert_eq!(config.compile.cluster_cidrs()[0].to_string(), "10.244.0.0/16");
+        assert_eq!(config.session.remotes[0].to_string(), "unix:/var/run/ovn/ovnnb_db.sock");
+        assert_eq!(
+            config.source,
+            Source::Kubernetes {
+                kubeconfig: None,
+                context: None
+            }
+        );
+    }
+
+    #[test]
+    fn the_lock_is_named_after_the_cluster() {
+        assert_eq!(run(&["--cluster-id", "east"]).unwrap().lock, "meridian-translator-east");
+    }
+
+    #[test]
+    fn flags_that_make_no_sense_are_named() {
+        let error = |flags: &[&str]| run(flags).unwrap_err().to_string();
+        assert!(error(&["--northbound", "10.0.0.1:6641"]).starts_with("--northbound: "));
+        assert!(error(&["--deletion-budget", "some"]).starts_with("--deletion-budget: \"some\""));
+        assert!(error(&["--northbound", "ssl:h:6641"]).contains("needs --tls-ca"));
+        assert!(error(&["--tls-certificate", "x"]).contains("go together"));
+        assert!(error(&["--cluster-cidr", "10.244.0.1/16"]).contains("did you mean 10.244.0.0/16?"));
+    }
+}

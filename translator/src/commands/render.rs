@@ -1,0 +1,78 @@
+//! `render`: what a folder of manifests means, without any database.
+
+use anyhow::bail;
+use meridian_compile::Compiler;
+use meridian_northbound::plan::{Description, Sides, plan};
+use meridian_northbound::{Ownership, Scope, empty_replica};
+use serde_json::json;
+
+use super::{Outcome, post_compile_problems, print};
+use crate::cli::args::OutputArg;
+use crate::cli::config::RenderConfig;
+use crate::problems::{Board, Origin};
+use crate::source::manifests::Folder;
+
+/// Prints the rows.
+pub fn execute(config: RenderConfig) -> anyhow::Result<Outcome> {
+    let RenderConfig {
+        compile,
+        manifests,
+        output,
+    } = config;
+    let ownership = Ownership::new(compile.cluster_id().map(|id| &**id));
+    let mut compiler = Compiler::new(compile);
+    let mut folder = Folder::new(manifests);
+    folder.scan(&mut |event| compiler.apply(event));
+    compiler.compile();
+    let board = Board::default();
+    board.set(Origin::Manifests, folder.problems());
+    post_compile_problems(&board, compiler.problems());
+    let replica = empty_replica();
+    let sides = Sides {
+        desired: compiler.desired(),
+        replica: &replica,
+        ownership: &ownership,
+    };
+    let rows = plan(sides, &Scope::Full).describe(sides);
+    match output {
+        OutputArg::Table => print(&table(&rows))?,
+        OutputArg::Json => {
+            let problems: Vec<_> = board.all().into_iter().map(|(_, problem)| problem).collect();
+            let rows = json!({"rows": rows.rows, "links": rows.links, "problems": problems});
+            print(&format!("{rows:#}\n"))?;
+        }
+    }
+    match board.len() {
+        0 => Ok(Outcome::Fine),
+        problems => bail!("{problems} problems, listed above; the rows printed do without what is wrong"),
+    }
+}
+
+/// Rows by table, the columns under each, links as columns.
+fn table(description: &Description) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    let mut current = "";
+    for row in &description.rows {
+        if row.table != current {
+            current = row.table;
+            let _ = writeln!(text, "{}{current}", if text.is_empty() { "" } else { "\n" });
+        }
+        let _ = writeln!(text, "  {}  ({}, {})", row.name, row.owner, row.uuid);
+        for (name, column) in &row.columns {
+            let _ = writeln!(text, "    {name:<16} {}", column.to);
+        }
+        let mut links: std::collections::BTreeMap<&str, Vec<&str>> = std::collections::BTreeMap::new();
+        for link in description
+            .links
+            .iter()
+            .filter(|link| link.table == row.table && link.parent == row.name)
+        {
+            links.entry(link.column).or_default().push(&link.value);
+        }
+        for (column, values) in links {
+            let _ = writeln!(text, "    {column:<16} {}", values.join(" "));
+        }
+    }
+    text
+}

@@ -1,0 +1,160 @@
+//! What is wrong with the cluster's objects and with the rows made of them: kept for /status, and
+//! logged once when it appears and once when it goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+/// One thing that somebody should put right.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Problem {
+    /// What it is about: `pod/shop/web`.
+    pub object: String,
+    /// The field, where one is to blame.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// What is wrong, and what to do about it.
+    pub message: String,
+    /// Where the object was read: `cluster/web.yaml: document 2`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
+        write!(f, "{}: ", self.object)?;
+        if let Some(field) = &self.field {
+            write!(f, "{field}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Who found a problem. Each replaces the whole set it found before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// The folder of manifests.
+    Manifests,
+    /// The watch of nodes.
+    Nodes,
+    /// The watch of namespaces.
+    Namespaces,
+    /// The watch of pods.
+    Pods,
+    /// Compiling objects to rows.
+    Compile,
+    /// Writing rows.
+    Northbound,
+}
+
+impl Origin {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Manifests,
+        Self::Nodes,
+        Self::Namespaces,
+        Self::Pods,
+        Self::Compile,
+        Self::Northbound,
+    ];
+}
+
+/// The problems there are now.
+#[derive(Clone, Debug, Default)]
+pub struct Board(Arc<Mutex<BTreeMap<Origin, BTreeSet<Problem>>>>);
+
+impl Board {
+    /// Replaces what `origin` has found.
+    pub fn set(&self, origin: Origin, problems: impl IntoIterator<Item = Problem>) {
+        let now: BTreeSet<Problem> = problems.into_iter().collect();
+        let mut board = self.lock();
+        let before = board.entry(origin).or_default();
+        for problem in now.difference(before) {
+            log_found(origin, problem);
+        }
+        for problem in before.difference(&now) {
+            tracing::info!(%problem, ?origin, "problem solved");
+        }
+        *before = now;
+    }
+
+    /// All of them with who found them.
+    pub fn all(&self) -> Vec<(Origin, Problem)> {
+        self.lock()
+            .iter()
+            .flat_map(|(origin, problems)| problems.iter().map(|p| (*origin, p.clone())))
+            .collect()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.lock().values().map(BTreeSet::len).sum()
+    }
+
+    /// How many each has found.
+    pub fn counts(&self) -> Vec<(Origin, usize)> {
+        let board = self.lock();
+        Origin::ALL
+            .into_iter()
+            .map(|origin| (origin, board.get(&origin).map_or(0, BTreeSet::len)))
+            .collect()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Origin, BTreeSet<Problem>>> {
+        // Sets are replaced whole, so a panic elsewhere cannot have left one half-written.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn log_found(origin: Origin, problem: &Problem) {
+    tracing::warn!(
+        object = problem.object,
+        field = problem.field,
+        place = problem.place,
+        ?origin,
+        "{}",
+        problem.message
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(object: &str) -> Problem {
+        Problem {
+            object: object.into(),
+            field: Some("spec.podCIDRs[0]".into()),
+            message: "is no network".into(),
+            place: Some("a.yaml: document 1".into()),
+        }
+    }
+
+    #[test]
+    fn each_origin_replaces_only_its_own() {
+        let board = Board::default();
+        board.set(Origin::Manifests, [problem("node/a")]);
+        board.set(Origin::Compile, [problem("node/b")]);
+        board.set(Origin::Manifests, []);
+        assert_eq!(board.all(), [(Origin::Compile, problem("node/b"))]);
+    }
+
+    #[test]
+    fn a_problem_reads_from_the_place_to_the_cause() {
+        assert_eq!(
+            problem("node/a").to_string(),
+            "a.yaml: document 1: node/a: spec.podCIDRs[0]: is no network"
+        );
+    }
+}

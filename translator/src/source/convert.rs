@@ -1,0 +1,315 @@
+//! Kubernetes objects to the model, for every source alike.
+//!
+//! Whatever a source read is a [`serde_json::Value`] first: so an object that does not fit its type
+//! is an error about that object and field, and never about the stream it came in. Must not: do
+//! I/O, or judge more than whether a field can be read.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use meridian_model::{Key, Kind, Labels, Name, Namespace, Node, Object, Phase, Pod, PodKey, Timestamp};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// An object that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{object}: {field}: {message}")]
+pub struct InvalidObject {
+    /// The object as far as it could be told: `pod/default/web`.
+    pub object: String,
+    /// The same, when that was far enough.
+    pub key: Option<Key>,
+    /// Path of the field: `spec.containers[0].name`.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// A field that cannot be read.
+#[derive(Debug)]
+struct FieldError {
+    field: String,
+    message: String,
+}
+
+/// Reads an object of any kind; `None` is a kind that Meridian does not use.
+pub fn from_value(value: Value) -> Result<Option<Object>, InvalidObject> {
+    match used_kind(&value) {
+        Ok(Some(kind)) => from_value_of(kind, value).map(Some),
+        Ok(None) => Ok(None),
+        Err(error) => Err(error.of(None, &value)),
+    }
+}
+
+/// Reads an object of a known kind.
+pub fn from_value_of(kind: Kind, value: Value) -> Result<Object, InvalidObject> {
+    // Kept aside, because the typed read consumes the rest.
+    let identity = value.get("metadata").map(|metadata| {
+        let text = |field| metadata.get(field).cloned().unwrap_or(Value::Null);
+        serde_json::json!({"metadata": {"namespace": text("namespace"), "name": text("name")}})
+    });
+    let result = match kind {
+        Kind::Node => typed(value).and_then(node).map(Object::Node),
+        Kind::Namespace => typed(value).and_then(namespace).map(Object::Namespace),
+        Kind::Pod => typed(value).and_then(pod).map(Object::Pod),
+    };
+    result.map_err(|error| error.of(Some(kind), &identity.unwrap_or(Value::Null)))
+}
+
+/// The kind if Meridian uses it.
+fn used_kind(value: &Value) -> Result<Option<Kind>, FieldError> {
+    let kind = value
+        .get("kind")
+        .and_then(Value::as_str)
+        .ok_or_else(|| FieldError::new("kind", "missing"))?;
+    let version = value
+        .get("apiVersion")
+        .and_then(Value::as_str)
+        .ok_or_else(|| FieldError::new("apiVersion", "missing"))?;
+    Ok(match (version, kind) {
+        ("v1", "Node") => Some(Kind::Node),
+        ("v1", "Namespace") => Some(Kind::Namespace),
+        ("v1", "Pod") => Some(Kind::Pod),
+        _ => None,
+    })
+}
+
+/// What names an object, if its metadata say it. Without a namespace a pod is in `default`, as for
+/// kubectl.
+pub fn key_of(kind: Kind, value: &Value) -> Option<Key> {
+    let metadata = value.get("metadata")?;
+    let name = metadata.get("name")?.as_str()?;
+    Some(match kind {
+        Kind::Node => Key::node(name),
+        Kind::Namespace => Key::namespace(name),
+        Kind::Pod => {
+            let namespace = metadata.get("namespace").and_then(Value::as_str);
+            PodKey::new(namespace.unwrap_or(DEFAULT_NAMESPACE), name).into()
+        }
+    })
+}
+
+const DEFAULT_NAMESPACE: &str = "default";
+
+fn typed<T: DeserializeOwned>(value: Value) -> Result<T, FieldError> {
+    serde_path_to_error::deserialize(value).map_err(|e| FieldError::new(e.path().to_string(), e.inner()))
+}
+
+fn node(node: core::Node) -> Result<Node, FieldError> {
+    let meta = Meta::read(node.metadata)?;
+    let spec = node.spec.unwrap_or_default();
+    let mut pod_cidrs: Vec<Name> = spec.pod_cidrs.unwrap_or_default().into_iter().map(Name::from).collect();
+    if pod_cidrs.is_empty() {
+        pod_cidrs.extend(spec.pod_cidr.filter(|cidr| !cidr.is_empty()).map(Name::from));
+    }
+    let addresses = node.status.unwrap_or_default().addresses.unwrap_or_default();
+    let internal_ips = addresses
+        .iter()
+        .enumerate()
+        .filter(|(_, address)| address.type_ == "InternalIP")
+        .map(|(n, address)| ip(format_args!("status.addresses[{n}].address"), &address.address))
+        .collect::<Result<_, _>>()?;
+    Ok(Node {
+        name: meta.name,
+        uid: meta.uid,
+        created: meta.created,
+        pod_cidrs: pod_cidrs.into(),
+        internal_ips,
+        labels: meta.labels,
+    })
+}
+
+fn namespace(namespace: core::Namespace) -> Result<Namespace, FieldError> {
+    let meta = Meta::read(namespace.metadata)?;
+    Ok(Namespace {
+        name: meta.name,
+        labels: meta.labels,
+    })
+}
+
+fn pod(pod: core::Pod) -> Result<Pod, FieldError> {
+    let meta = Meta::read(pod.metadata)?;
+    let spec = pod.spec.unwrap_or_default();
+    let status = pod.status.unwrap_or_default();
+    Ok(Pod {
+        namespace: meta.namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.into()),
+        name: meta.name,
+        uid: meta.uid,
+        created: meta.created,
+        node: spec.node_name.filter(|name| !name.is_empty()).map(Name::from),
+        host_network: spec.host_network.unwrap_or(false),
+        phase: phase(status.phase.as_deref())?,
+        ips: pod_ips(status.pod_ips, status.pod_ip)?,
+        deleting: meta.deleting,
+        labels: meta.labels,
+    })
+}
+
+fn phase(phase: Option<&str>) -> Result<Phase, FieldError> {
+    match phase {
+        None | Some("" | "Pending") => Ok(Phase::Pending),
+        Some("Running") => Ok(Phase::Running),
+        Some("Succeeded") => Ok(Phase::Succeeded),
+        Some("Failed") => Ok(Phase::Failed),
+        Some("Unknown") => Ok(Phase::Unknown),
+        Some(other) => Err(FieldError::new(
+            "status.phase",
+            format_args!("{other:?} is none of Pending, Running, Succeeded, Failed, Unknown"),
+        )),
+    }
+}
+
+fn pod_ips(many: Option<Vec<core::PodIP>>, one: Option<String>) -> Result<Box<[IpAddr]>, FieldError> {
+    let many = many.unwrap_or_default();
+    if many.is_empty() {
+        return one
+            .filter(|address| !address.is_empty())
+            .map(|address| ip(format_args!("status.podIP"), &address))
+            .into_iter()
+            .collect();
+    }
+    many.iter()
+        .enumerate()
+        .map(|(n, address)| ip(format_args!("status.podIPs[{n}].ip"), &address.ip))
+        .collect()
+}
+
+fn ip(field: fmt::Arguments<'_>, text: &str) -> Result<IpAddr, FieldError> {
+    text.parse()
+        .map_err(|_| FieldError::new(field.to_string(), format_args!("{text:?} is no IP address")))
+}
+
+/// What the model keeps of an object's metadata.
+struct Meta {
+    namespace: Option<Name>,
+    name: Name,
+    uid: Name,
+    created: Timestamp,
+    deleting: bool,
+    labels: Labels,
+}
+
+impl Meta {
+    fn read(meta: ObjectMeta) -> Result<Self, FieldError> {
+        let name = meta
+            .name
+            .filter(|name| !name.is_empty())
+            .ok_or_else(|| FieldError::new("metadata.name", "missing"))?;
+        Ok(Self {
+            namespace: meta.namespace.filter(|ns| !ns.is_empty()).map(Name::from),
+            name: name.into(),
+            uid: meta.uid.unwrap_or_default().into(),
+            created: Timestamp(meta.creation_timestamp.map_or(0, |time| time.0.as_second())),
+            deleting: meta.deletion_timestamp.is_some(),
+            labels: meta.labels.unwrap_or_default().into_iter().collect(),
+        })
+    }
+}
+
+impl FieldError {
+    fn new(field: impl Into<String>, message: impl fmt::Display) -> Self {
+        Self {
+            field: field.into(),
+            message: message.to_string(),
+        }
+    }
+
+    fn of(self, kind: Option<Kind>, value: &Value) -> InvalidObject {
+        let key = kind.and_then(|kind| key_of(kind, value));
+        let object = key.as_ref().map_or_else(
+            || {
+                let kind = value.get("kind").and_then(Value::as_str);
+                let name = value.pointer("/metadata/name").and_then(Value::as_str);
+                format!("{}/{}", kind.unwrap_or("object"), name.unwrap_or("?"))
+            },
+            ToString::to_string,
+        );
+        InvalidObject {
+            object,
+            key,
+            field: self.field,
+            message: self.message,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod_value() -> Value {
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {
+                "name": "web", "namespace": "shop", "uid": "u-1",
+                "creationTimestamp": "2026-01-01T00:00:00Z", "labels": {"app": "web"},
+            },
+            "spec": {"nodeName": "node-a", "containers": [{"name": "c", "image": "i"}]},
+            "status": {"phase": "Running", "podIP": "10.244.0.5", "podIPs": [{"ip": "10.244.0.5"}, {"ip": "fd00::5"}]},
+        })
+    }
+
+    #[test]
+    fn a_pod_is_reduced_to_what_compiling_needs() {
+        let Some(Object::Pod(pod)) = from_value(pod_value()).unwrap() else {
+            panic!("no pod");
+        };
+        assert_eq!(pod.key(), PodKey::new("shop", "web"));
+        assert_eq!(pod.node.as_deref(), Some("node-a"));
+        assert_eq!(pod.phase, Phase::Running);
+        assert_eq!(pod.ips.len(), 2);
+        assert_eq!(pod.created, Timestamp(1_767_225_600));
+        assert_eq!(pod.labels.get("app").map(|v| &**v), Some("web"));
+    }
+
+    #[test]
+    fn a_field_of_the_wrong_type_is_named_with_its_object() {
+        let mut value = pod_value();
+        value["spec"]["containers"][0]["ports"] = json!([{"containerPort": "http"}]);
+        let error = from_value(value).unwrap_err();
+        assert_eq!(error.object, "pod/shop/web");
+        assert_eq!(error.field, "spec.containers[0].ports[0].containerPort");
+    }
+
+    #[test]
+    fn an_address_that_does_not_parse_is_named_with_its_value() {
+        let mut value = pod_value();
+        value["status"]["podIPs"][1]["ip"] = json!("10.244.0.500");
+        assert_eq!(
+            from_value(value).unwrap_err().to_string(),
+            "pod/shop/web: status.podIPs[1].ip: \"10.244.0.500\" is no IP address"
+        );
+    }
+
+    #[test]
+    fn kinds_that_are_not_used_are_left_alone_however_they_look() {
+        let value = json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": 7});
+        assert_eq!(from_value(value).unwrap(), None);
+    }
+
+    #[test]
+    fn an_object_without_kind_is_an_error() {
+        let error = from_value(json!({"metadata": {"name": "x"}})).unwrap_err();
+        assert_eq!(error.to_string(), "object/x: kind: missing");
+    }
+
+    #[test]
+    fn a_node_without_pod_cidrs_has_none() {
+        let value = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a"}, "spec": {"podCIDR": ""}});
+        let Some(Object::Node(node)) = from_value(value).unwrap() else {
+            panic!("no node");
+        };
+        assert!(node.pod_cidrs.is_empty());
+    }
+
+    #[test]
+    fn a_pod_without_namespace_is_in_default() {
+        let value = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}});
+        let object = from_value(value).unwrap().unwrap();
+        assert_eq!(object.key(), Key::pod("default", "a"));
+    }
+}

@@ -1,0 +1,128 @@
+//! [`Slim`]: an object reduced to the model while it is read.
+//!
+//! kube's watcher holds whole pages of what it reads. Of a `Slim` it holds a few words, and one that cannot be read is
+//! a value like any other, so that no object can wedge a watch.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use meridian_model::{Key, Kind, Object};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::source::convert::{self, InvalidObject};
+
+/// Which kind of the model a Kubernetes type becomes.
+pub(super) trait Modelled: Resource<DynamicType = ()> {
+    const KIND: Kind;
+}
+
+impl Modelled for k8s_openapi::api::core::v1::Node {
+    const KIND: Kind = Kind::Node;
+}
+
+impl Modelled for k8s_openapi::api::core::v1::Namespace {
+    const KIND: Kind = Kind::Namespace;
+}
+
+impl Modelled for k8s_openapi::api::core::v1::Pod {
+    const KIND: Kind = Kind::Pod;
+}
+
+/// An object of type `K`, reduced to the model.
+pub(super) struct Slim<K> {
+    /// Only what the watcher itself needs.
+    meta: ObjectMeta,
+    /// What names the object, if anything does.
+    pub(super) key: Option<Key>,
+    pub(super) object: Result<Object, InvalidObject>,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<'de, K: Modelled> Deserialize<'de> for Slim<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let text = |field| Some(value.get("metadata")?.get(field)?.as_str()?.to_owned());
+        let meta = ObjectMeta {
+            name: text("name"),
+            namespace: text("namespace"),
+            resource_version: text("resourceVersion"),
+            ..ObjectMeta::default()
+        };
+        let key = convert::key_of(K::KIND, &value);
+        Ok(Self {
+            meta,
+            key,
+            object: convert::from_value_of(K::KIND, value),
+            kind: PhantomData,
+        })
+    }
+}
+
+impl<K> Clone for Slim<K> {
+    fn clone(&self) -> Self {
+        Self {
+            meta: self.meta.clone(),
+            key: self.key.clone(),
+            object: self.object.clone(),
+            kind: PhantomData,
+        }
+    }
+}
+
+impl<K> fmt::Debug for Slim<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slim")
+            .field("key", &self.key)
+            .field("object", &self.object)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<K: Modelled> Resource for Slim<K> {
+    type DynamicType = ();
+    type Scope = K::Scope;
+
+    fn kind(dt: &()) -> Cow<'_, str> {
+        K::kind(dt)
+    }
+
+    fn group(dt: &()) -> Cow<'_, str> {
+        K::group(dt)
+    }
+
+    fn version(dt: &()) -> Cow<'_, str> {
+        K::version(dt)
+    }
+
+    fn plural(dt: &()) -> Cow<'_, str> {
+        K::plural(dt)
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.meta
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Pod;
+
+    use super::*;
+
+    #[test]
+    fn an_object_that_cannot_be_read_still_has_its_name() {
+        let text = r#"{"metadata":{"namespace":"a","name":"b","resourceVersion":"7"},"spec":{"containers":"no list"}}"#;
+        let slim: Slim<Pod> = serde_json::from_str(text).unwrap();
+        assert_eq!(slim.key, Some(Key::pod("a", "b")));
+        assert_eq!(slim.meta().resource_version.as_deref(), Some("7"));
+        assert_eq!(slim.object.unwrap_err().field, "spec.containers");
+    }
+}
