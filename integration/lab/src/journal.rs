@@ -11,6 +11,7 @@ use crate::netns;
 /// The journal of one lab: a line per namespace.
 #[derive(Clone, Debug)]
 pub struct Journal {
+    lab: PathBuf,
     path: PathBuf,
 }
 
@@ -18,6 +19,7 @@ impl Journal {
     /// The journal of the lab in `lab`.
     pub fn of(lab: &Path) -> Self {
         Self {
+            lab: lab.to_owned(),
             path: lab.join("journal"),
         }
     }
@@ -25,7 +27,7 @@ impl Journal {
     /// Makes a namespace and has it written down first.
     pub fn create_netns(&self, name: &str) -> Result<()> {
         self.write(name)?;
-        netns::create(name)
+        netns::create(name, &self.lab)
     }
 
     /// Everything ever written down, made or not, removed or not.

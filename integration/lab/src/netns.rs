@@ -10,6 +10,7 @@ use nix::sched::{CloneFlags, setns};
 
 use crate::command::Cmd;
 use crate::error::{Error, Result};
+use crate::process::MARK;
 
 /// The file that stands for a namespace.
 pub fn path(name: &str) -> PathBuf {
@@ -21,9 +22,11 @@ pub fn exists(name: &str) -> bool {
     path(name).exists()
 }
 
-/// Makes a namespace with its loopback up.
-pub fn create(name: &str) -> Result<()> {
-    Cmd::new("ip").args(["netns", "add", name]).run()?;
+/// Makes a namespace of the lab in `lab`, with its loopback up.
+pub fn create(name: &str, lab: &Path) -> Result<()> {
+    // The mark: were the lab killed now, `down` must not overtake this.
+    let mark = [(MARK, lab)];
+    Cmd::new("ip").args(["netns", "add", name]).envs(mark).run()?;
     Cmd::new("ip").args(["-n", name, "link", "set", "lo", "up"]).run()?;
     Ok(())
 }
