@@ -6,6 +6,8 @@
 //!
 //! Must not import anything of the translator, nor kube.
 
+#[cfg(feature = "agent")]
+pub mod agent;
 pub mod cni;
 pub mod name;
 pub mod netlink;

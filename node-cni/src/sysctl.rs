@@ -38,3 +38,14 @@ pub fn get(key: &str) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/sys/net/{key}")).ok()?;
     Some(text.trim().to_owned())
 }
+
+/// The names in `net/<key>`, which is a folder.
+pub fn entries(key: &str) -> Vec<String> {
+    let entries = fs::read_dir(format!("/proc/sys/net/{key}"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}

@@ -12,7 +12,7 @@ use crate::netns::{Netns, NetnsError};
 use crate::sysctl::{self, SysctlError};
 
 /// Datapath type of a bridge that Open vSwitch forwards for in userspace.
-pub(super) const USERSPACE: &str = "netdev";
+pub const USERSPACE: &str = "netdev";
 
 impl From<NetlinkError> for CniError {
     fn from(error: NetlinkError) -> Self {

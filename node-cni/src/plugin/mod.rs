@@ -14,6 +14,7 @@ mod status;
 mod trace;
 mod wait;
 
+pub use link::USERSPACE;
 pub use ovs::key;
 pub use trace::Step;
 

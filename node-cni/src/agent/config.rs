@@ -1,0 +1,196 @@
+//! The agent's configuration, checked.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use ovsdb::{Remote, TlsConfig};
+
+use super::args::{DatapathArg, EncapArg, Run, Socket};
+use crate::netlink;
+use crate::plugin::USERSPACE;
+
+/// Geneve over IPv4: outer IPv4 20, UDP 8, Geneve 8, OVN's option 8, inner Ethernet 14.
+const GENEVE_OVER_IPV4: u16 = 20 + 8 + 8 + 8 + 14;
+/// An IPv6 header is 20 bytes longer.
+const IPV6_EXTRA: u16 = 20;
+/// VXLAN has no options: outer IPv4 20, UDP 8, VXLAN 8, inner Ethernet 14.
+const VXLAN_OVER_IPV4: u16 = 20 + 8 + 8 + 14;
+
+/// Where forwarding happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Datapath {
+    System,
+    Netdev,
+}
+
+impl Datapath {
+    /// As `Bridge.datapath_type` and `ovn-bridge-datapath-type` say it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Netdev => USERSPACE,
+        }
+    }
+}
+
+/// Everything `run` needs.
+#[derive(Debug, Clone)]
+pub(super) struct Config {
+    pub(super) node: String,
+    pub(super) southbound: Vec<Remote>,
+    /// As given, which is how ovn-controller wants it.
+    pub(super) southbound_text: String,
+    pub(super) tls: Option<TlsConfig>,
+    pub(super) encap_ip: IpAddr,
+    pub(super) encap_type: &'static str,
+    pub(super) ovs: Remote,
+    pub(super) bridge: String,
+    pub(super) datapath: Datapath,
+    pub(super) mtu: Option<u16>,
+    pub(super) socket: PathBuf,
+    pub(super) install: Option<Install>,
+}
+
+/// What to install where.
+#[derive(Debug, Clone)]
+pub(super) struct Install {
+    pub(super) bin_dir: PathBuf,
+    pub(super) conf_dir: PathBuf,
+    pub(super) plugin: PathBuf,
+    pub(super) portmap: bool,
+}
+
+impl Config {
+    pub(super) fn new(run: Run) -> anyhow::Result<Self> {
+        let Run {
+            southbound: southbound_text,
+            southbound_ca,
+            southbound_certificate,
+            southbound_key,
+            node_name: node,
+            encap_ip,
+            encap_type,
+            ovs,
+            bridge,
+            datapath,
+            mtu,
+            socket: Socket { socket },
+            folders,
+            cni_binary,
+            cni_portmap,
+            no_install,
+            log: _,
+            log_format: _,
+        } = run;
+        if node.is_empty() {
+            bail!("--node-name is empty");
+        }
+        let southbound = Remote::parse_list(&southbound_text).context("--southbound")?;
+        let ovs: Remote = ovs.parse().context("--ovs")?;
+        if southbound.iter().any(|remote| matches!(remote, Remote::Ssl(..))) && southbound_ca.is_none() {
+            bail!("--southbound has an ssl: remote and needs --southbound-ca");
+        }
+        let tls = southbound_ca.map(|authority| {
+            let tls = TlsConfig::new(authority);
+            match southbound_certificate.zip(southbound_key) {
+                Some((certificate, key)) => tls.with_client(certificate, key),
+                None => tls,
+            }
+        });
+        let install = if no_install {
+            None
+        } else {
+            Some(Install {
+                bin_dir: folders.cni_bin_dir,
+                conf_dir: folders.cni_conf_dir,
+                plugin: match cni_binary {
+                    Some(plugin) => plugin,
+                    None => beside_this_program()?,
+                },
+                portmap: cni_portmap,
+            })
+        };
+        Ok(Self {
+            node,
+            southbound,
+            southbound_text,
+            tls,
+            encap_ip,
+            encap_type: match encap_type {
+                EncapArg::Geneve => "geneve",
+                EncapArg::Vxlan => "vxlan",
+            },
+            ovs,
+            bridge,
+            datapath: match datapath {
+                DatapathArg::System => Datapath::System,
+                DatapathArg::Netdev => Datapath::Netdev,
+                DatapathArg::Auto if netlink::family_exists("ovs_datapath")? => Datapath::System,
+                DatapathArg::Auto => Datapath::Netdev,
+            },
+            mtu,
+            socket,
+            install,
+        })
+    }
+
+    /// What encapsulation takes of a packet on the wire.
+    pub(super) fn encap_overhead(&self) -> u16 {
+        let over_ipv4 = match self.encap_type {
+            "vxlan" => VXLAN_OVER_IPV4,
+            _ => GENEVE_OVER_IPV4,
+        };
+        over_ipv4 + if self.encap_ip.is_ipv6() { IPV6_EXTRA } else { 0 }
+    }
+
+    /// MTU of pods over a link.
+    pub(super) fn pod_mtu(&self, link_mtu: Option<u32>) -> Option<u16> {
+        let derived = link_mtu.and_then(|link| link.checked_sub(self.encap_overhead().into()));
+        // Not more than a packet's length field can say, which the loopback device's 65536 would be.
+        let derived = derived.map(|mtu| u16::try_from(mtu).unwrap_or(u16::MAX));
+        self.mtu.or(derived)
+    }
+}
+
+fn beside_this_program() -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe().context("find this program")?;
+    Ok(program.with_file_name("meridian-cni"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::agent::args::{Cli, Command};
+
+    fn config(arguments: &[&str]) -> anyhow::Result<Config> {
+        let common = ["meridian-node", "run", "--node-name", "n1", "--datapath", "netdev"];
+        let cli = Cli::try_parse_from(common.iter().chain(arguments))?;
+        match cli.command {
+            Command::Run(run) => Config::new(*run),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn geneve_costs_58_bytes_over_ipv4_and_78_over_ipv6() {
+        let v4 = config(&["--southbound", "tcp:10.0.0.1:6642", "--encap-ip", "10.0.0.2"]).unwrap();
+        assert_eq!(v4.pod_mtu(Some(1500)), Some(1442));
+        let v6 = config(&["--southbound", "tcp:[fd00::1]:6642", "--encap-ip", "fd00::2"]).unwrap();
+        assert_eq!(v6.pod_mtu(Some(1500)), Some(1422));
+    }
+
+    #[test]
+    fn a_given_mtu_needs_no_link() {
+        let given = config(&["--southbound", "unix:/sb", "--encap-ip", "10.0.0.2", "--mtu", "1300"]).unwrap();
+        assert_eq!(given.pod_mtu(None), Some(1300));
+    }
+
+    #[test]
+    fn tls_without_an_authority_is_refused() {
+        let error = config(&["--southbound", "ssl:10.0.0.1:6642", "--encap-ip", "10.0.0.2"]).unwrap_err();
+        assert!(error.to_string().contains("--southbound-ca"), "{error}");
+    }
+}

@@ -1,0 +1,145 @@
+//! The host's network stack: uplink, management devices, routes, forwarding.
+//!
+//! Everything here compares before it sets, and blocks for some milliseconds. What it sets comes back as notifications;
+//! a second look that finds nothing to do ends that.
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use meridian_api::port::PortFacts;
+
+use crate::netlink::{self, NetlinkError, Route, RouteOwner, Rtnetlink};
+use crate::sysctl::{self, SysctlError};
+
+/// A management port's device on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Device {
+    pub(super) name: String,
+    pub(super) facts: PortFacts,
+    pub(super) userspace: bool,
+}
+
+/// Why the host is not as it should be.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HostError {
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    #[error(transparent)]
+    Sysctl(#[from] SysctlError),
+}
+
+/// MTU of the device that has the tunnel address, if one has.
+pub(super) fn uplink_mtu(encap_ip: IpAddr) -> Result<Option<u32>, NetlinkError> {
+    let mut rtnetlink = Rtnetlink::open()?;
+    let addresses = rtnetlink.addresses()?;
+    let Some(address) = addresses.iter().find(|address| address.network.ip() == encap_ip) else {
+        return Ok(None);
+    };
+    let links = rtnetlink.links()?;
+    Ok(links
+        .iter()
+        .find(|link| link.index == address.index)
+        .map(|link| link.mtu))
+}
+
+/// Lets the host route between its pods and the rest of the world.
+pub(super) fn enable_forwarding() -> Result<(), SysctlError> {
+    sysctl::set("ipv4/ip_forward", "1")?;
+    if sysctl::get("ipv6/conf/all/forwarding").as_deref() == Some("0") {
+        // A host that forwards ignores router advertisements, from which it may have its default route; 2 is
+        // "even if forwarding".
+        for device in sysctl::entries("ipv6/conf") {
+            let key = format!("ipv6/conf/{device}/accept_ra");
+            if sysctl::get(&key).as_deref() == Some("1") {
+                sysctl::set(&key, "2")?;
+            }
+        }
+    }
+    sysctl::set("ipv6/conf/all/forwarding", "1")
+}
+
+/// Configures the devices; yields the names of those that are wholly in place. One that Open vSwitch has not made yet
+/// is not an error: its appearance is notified.
+pub(super) fn configure(devices: &[Device]) -> (Vec<String>, Vec<String>) {
+    let mut configured = Vec::new();
+    let mut problems = Vec::new();
+    let result = Rtnetlink::open().and_then(|mut rtnetlink| {
+        let mut wanted_routes = Vec::new();
+        for device in devices {
+            match configure_device(&mut rtnetlink, device, &mut wanted_routes) {
+                Ok(true) => configured.push(device.name.clone()),
+                Ok(false) => {}
+                Err(error) => problems.push(format!("device {}: {error}", device.name)),
+            }
+        }
+        remove_stale_routes(&mut rtnetlink, &wanted_routes)
+    });
+    if let Err(error) = result {
+        problems.push(error.to_string());
+    }
+    (configured, problems)
+}
+
+fn configure_device(
+    rtnetlink: &mut Rtnetlink,
+    device: &Device,
+    wanted_routes: &mut Vec<Route>,
+) -> Result<bool, HostError> {
+    let Some(link) = rtnetlink.link(&device.name)? else {
+        return Ok(false);
+    };
+    let facts = &device.facts;
+    if facts.ips.iter().any(IpNetwork::is_ipv6) {
+        sysctl::set(&format!("ipv6/conf/{}/disable_ipv6", device.name), "0")?;
+    }
+    sysctl::set(&format!("ipv6/conf/{}/accept_ra", device.name), "0")?;
+    if device.userspace {
+        netlink::disable_tx_checksum(&device.name)?;
+    }
+    if !link.up {
+        rtnetlink.set_up(link.index, None)?;
+    }
+    let current: Vec<_> = rtnetlink.addresses()?;
+    let on_device = || current.iter().filter(|address| address.index == link.index);
+    for stale in on_device().filter(|address| address.permanent && !address.link_local) {
+        if !facts.ips.contains(&stale.network) {
+            rtnetlink.delete_address(link.index, stale.network)?;
+        }
+    }
+    for ip in &facts.ips {
+        if !on_device().any(|address| address.network == *ip) {
+            rtnetlink.add_address(link.index, *ip)?;
+        }
+    }
+    let current = rtnetlink.routes()?;
+    for route in &facts.routes {
+        let source = facts
+            .ips
+            .iter()
+            .map(IpNetwork::ip)
+            .find(|ip| ip.is_ipv4() == route.via.is_ipv4());
+        let wanted = Route {
+            index: link.index,
+            destination: route.destination,
+            gateway: Some(route.via),
+            source,
+            owner: RouteOwner::Meridian,
+        };
+        if !current.contains(&wanted) {
+            let onlink = !facts.ips.iter().any(|ip| ip.contains(route.via));
+            rtnetlink.set_route(&wanted, onlink)?;
+        }
+        wanted_routes.push(wanted);
+    }
+    Ok(true)
+}
+
+/// Routes that we set once and nobody wants any more; those of others are never touched.
+fn remove_stale_routes(rtnetlink: &mut Rtnetlink, wanted: &[Route]) -> Result<(), NetlinkError> {
+    for route in rtnetlink.routes()? {
+        if route.owner == RouteOwner::Meridian && !wanted.contains(&route) {
+            rtnetlink.delete_route(&route)?;
+        }
+    }
+    Ok(())
+}

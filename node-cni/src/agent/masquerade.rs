@@ -1,0 +1,163 @@
+//! nftables on the host, in an own table: what pods send beyond their VPC leaves under the node's address, and the
+//! host forwards nothing between VPCs.
+//!
+//! By the `nft` program, from standard input: the rules are text that a person can read and try. Tables of others are
+//! never touched.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::IpAddr;
+use std::process::{Command, Stdio};
+
+use ipnetwork::IpNetwork;
+
+use super::host::Device;
+
+/// Why the rules are not in place.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MasqueradeError {
+    #[error("run nft: {0}")]
+    Run(#[from] std::io::Error),
+    #[error("nft: {0}")]
+    Refused(String),
+}
+
+/// The table, and what it looked like when it was last written.
+#[derive(Debug, Default)]
+pub(super) struct Masquerade {
+    rules: Option<String>,
+    listing: String,
+}
+
+impl Masquerade {
+    /// Writes the rules if they changed, or if they are no longer what was written.
+    pub(super) fn ensure(&mut self, devices: &[Device]) -> Result<(), MasqueradeError> {
+        let rules = rules(devices);
+        if self.rules.as_ref() == Some(&rules) && list().is_ok_and(|listing| listing == self.listing) {
+            return Ok(());
+        }
+        let was_there = self.rules.take() == Some(rules.clone());
+        // One transaction of the kernel: there is no moment without rules.
+        nft(
+            &["-f", "-"],
+            &format!("table inet meridian\ndelete table inet meridian\n{rules}"),
+        )?;
+        self.listing = list()?;
+        self.rules = Some(rules);
+        if was_there {
+            tracing::warn!("somebody changed the nftables table inet meridian; it has been put back");
+        }
+        Ok(())
+    }
+}
+
+/// The table as text.
+fn rules(devices: &[Device]) -> String {
+    let mut postrouting = String::new();
+    let mut forward = String::new();
+    if !devices.is_empty() {
+        let names = set(devices.iter().map(|device| format!("{:?}", device.name)));
+        for (family, v4) in [("ip", true), ("ip6", false)] {
+            let slices: BTreeSet<String> = devices
+                .iter()
+                .flat_map(|device| &device.facts.ips)
+                .filter(|ip| ip.is_ipv4() == v4)
+                .filter_map(network_of)
+                .map(|network| network.to_string())
+                .collect();
+            if !slices.is_empty() {
+                let slices = set(slices.into_iter());
+                postrouting += &format!("    {family} saddr {slices} oifname != {names} masquerade fully-random\n");
+            }
+        }
+        if devices.len() > 1 {
+            forward += &format!("    iifname {names} oifname {names} drop\n");
+        }
+    }
+    format!(
+        "table inet meridian {{\n  chain postrouting {{\n    type nat hook postrouting priority srcnat; policy accept;\n\
+         {postrouting}  }}\n  chain forward {{\n    type filter hook forward priority filter; policy accept;\n\
+         {forward}  }}\n}}\n"
+    )
+}
+
+fn set(items: impl Iterator<Item = String>) -> String {
+    format!("{{ {} }}", items.collect::<Vec<_>>().join(", "))
+}
+
+/// The network an address is in.
+fn network_of(address: &IpNetwork) -> Option<IpNetwork> {
+    let network: IpAddr = address.network();
+    IpNetwork::new(network, address.prefix()).ok()
+}
+
+fn list() -> Result<String, MasqueradeError> {
+    nft(&["list", "table", "inet", "meridian"], "")
+}
+
+fn nft(arguments: &[&str], input: &str) -> Result<String, MasqueradeError> {
+    let mut child = Command::new("nft")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // An nft that refuses early closes its end; its message tells why.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    let output = child.wait_with_output()?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let message = String::from_utf8_lossy(&output.stderr).trim().replace('\n', " ");
+    Err(MasqueradeError::Refused(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use meridian_api::port::{PortFacts, PortKind};
+
+    use super::*;
+
+    fn device(name: &str, ips: &[&str]) -> Device {
+        Device {
+            name: name.into(),
+            userspace: true,
+            facts: PortFacts {
+                kind: PortKind::Management,
+                mac: "0a:58:0a:f4:00:02".into(),
+                ips: ips.iter().map(|ip| ip.parse().unwrap()).collect(),
+                gateways: vec![],
+                routes: vec![],
+                mtu: None,
+                uid: None,
+            },
+        }
+    }
+
+    #[test]
+    fn pods_of_the_node_are_masqueraded_unless_they_stay_in_their_vpc() {
+        let rules = rules(&[device("meridian0", &["10.244.1.2/24", "fd00:10:244:1::2/64"])]);
+        assert!(
+            rules.contains(r#"ip saddr { 10.244.1.0/24 } oifname != { "meridian0" } masquerade"#),
+            "{rules}"
+        );
+        assert!(
+            rules.contains(r#"ip6 saddr { fd00:10:244:1::/64 } oifname != { "meridian0" } masquerade"#),
+            "{rules}"
+        );
+    }
+
+    #[test]
+    fn nothing_is_forwarded_between_vpcs() {
+        let one = [device("meridian0", &["10.244.1.2/24"])];
+        assert!(!rules(&one).contains("drop"));
+        let two = [
+            device("meridian0", &["10.244.1.2/24"]),
+            device("mrmblue", &["10.8.0.2/24"]),
+        ];
+        let both = r#"{ "meridian0", "mrmblue" }"#;
+        assert!(rules(&two).contains(&format!("iifname {both} oifname {both} drop")));
+    }
+}

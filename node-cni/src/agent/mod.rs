@@ -1,0 +1,172 @@
+//! The node agent: one chassis, its management ports, its host's routes, and the facts the plugin asks for.
+//!
+//! Must not know Kubernetes, write to the Southbound database, or enter a pod's network namespace.
+
+mod args;
+mod config;
+mod host;
+mod install;
+mod kernel;
+mod masquerade;
+mod ovs;
+mod reconcile;
+mod server;
+mod southbound;
+
+pub use args::Cli;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use crate::name;
+use crate::protocol::{Empty, NodeStatus, PortRequest, Request, Response};
+use args::{Command, LogFormat, Run};
+use config::Config;
+use reconcile::{Outputs, Reconciler};
+use server::{Server, Sources};
+use southbound::Southbound;
+
+/// Does what the command line says.
+pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
+    // One thread: everything here waits, and what computes takes microseconds.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match cli.command {
+        Command::Run(arguments) => {
+            log(&arguments)?;
+            let config = Config::new(*arguments)?;
+            runtime.block_on(run(config))?;
+        }
+        Command::Status(socket) => {
+            let request = Request::Status { status: Empty {} };
+            let Response::Status(status) = runtime.block_on(ask(&socket.socket, &request))? else {
+                bail!("the agent answers another question");
+            };
+            print(&serde_json::to_string_pretty(&status)?)?;
+            if !status.ready {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Command::Explain { pod, socket } => {
+            let (namespace, pod) = pod.split_once('/').context("a pod is written namespace/name")?;
+            let explain = PortRequest {
+                port: name::pod_port("", namespace, pod),
+                uid: None,
+                sandbox: None,
+            };
+            let Response::Explained { reason } =
+                runtime.block_on(ask(&socket.socket, &Request::Explain { explain }))?
+            else {
+                bail!("the agent answers another question");
+            };
+            print(&reason)?;
+        }
+        Command::Uninstall(folders) => install::uninstall(&folders.cni_bin_dir, &folders.cni_conf_dir)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the agent until it is told to end.
+///
+/// At the end everything stays: management ports, routes and masquerade, because running pods need them; and the
+/// network configuration, because without it the kubelet would report the node as not ready for the seconds that an
+/// upgrade of the agent takes. Pods that start meanwhile wait in ADD for the next agent, and are told so. Runtimes that
+/// know CNI 1.1 ask STATUS, which says that there is no agent. `uninstall` is for leaving.
+async fn run(config: Config) -> anyhow::Result<()> {
+    if let Some(install) = &config.install {
+        install::plugin(install)?;
+    }
+    let ovs = ovs::connect(&config);
+    let southbound = Arc::new(Southbound::connect(&config));
+    let server = Server::bind(&config.socket)?;
+    tracing::info!(node = config.node, socket = %config.socket.display(), datapath = config.datapath.as_str(), "running");
+
+    let (changes, changes_seen) = watch::channel(0);
+    let changes = Arc::new(changes);
+    let (mtu, mtu_seen) = watch::channel(None);
+    let starting = NodeStatus {
+        node: config.node.clone(),
+        problems: vec!["the agent is starting".to_owned()],
+        ..NodeStatus::default()
+    };
+    let (status, status_seen) = watch::channel(starting);
+    let sources = Arc::new(Sources {
+        southbound: Arc::clone(&southbound),
+        changes: changes_seen,
+        mtu: mtu_seen,
+        encap_ip: config.encap_ip,
+        status: status_seen,
+    });
+    let outputs = Outputs {
+        changes: Arc::clone(&changes),
+        mtu,
+        status,
+    };
+    let reconciler = Reconciler::new(config, ovs, Arc::clone(&southbound), outputs);
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        () = server.serve(sources) => {}
+        () = reconciler.run() => {}
+        () = follow(&southbound, &changes) => {}
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    tracing::info!("ending; pods' connectivity and the network configuration stay");
+    Ok(())
+}
+
+/// Wakes waiting plugins when the Southbound database changes, whatever the reconciler is busy with.
+async fn follow(southbound: &Southbound, changes: &watch::Sender<u64>) {
+    let mut rows = southbound.subscribe();
+    let mut state = southbound.state();
+    loop {
+        southbound.note_state();
+        changes.send_modify(|count| *count += 1);
+        let open = tokio::select! {
+            changed = rows.changed() => changed.is_some(),
+            changed = state.changed() => changed.is_ok(),
+        };
+        if !open {
+            return;
+        }
+    }
+}
+
+async fn ask(socket: &Path, request: &Request) -> anyhow::Result<Response> {
+    let exchange = async {
+        let stream = UnixStream::connect(socket).await?;
+        let (reader, mut writer) = stream.into_split();
+        writer.write_all(&serde_json::to_vec(request)?).await?;
+        writer.write_all(b"\n").await?;
+        let mut line = String::new();
+        BufReader::new(reader).read_line(&mut line).await?;
+        anyhow::Ok(serde_json::from_str(&line)?)
+    };
+    exchange
+        .await
+        .with_context(|| format!("ask the agent at {}", socket.display()))
+}
+
+fn print(text: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{text}")
+}
+
+fn log(arguments: &Run) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&arguments.log).with_context(|| format!("--log {:?}", arguments.log))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match arguments.log_format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,291 @@
+//! What the agent wants of Open vSwitch: the chassis' settings, the integration bridge, management ports.
+//!
+//! [`plan`] compares and is pure; nothing is written that is as it should be.
+
+use std::collections::BTreeMap;
+
+use ovsdb::{
+    Atom, Condition, Datum, Mutation, Replica, Row, Session, SessionConfig, TableMonitor, Transaction, Uuid, Where,
+};
+use ovsdb_schemas::open_vswitch::{DATABASE, bridge, interface, open_vswitch, port};
+
+use super::config::Config;
+use super::southbound::ManagementPort;
+use crate::name;
+use crate::plugin::key;
+
+/// Key of `external_ids` of the agent's own interfaces: the logical port.
+const MANAGEMENT: &str = "meridian/management";
+/// Type of interfaces that Open vSwitch makes itself.
+const INTERNAL: &str = "internal";
+
+/// The session with Open vSwitch's database.
+pub(super) fn connect(config: &Config) -> Session {
+    Session::spawn(
+        SessionConfig::new(DATABASE, vec![config.ovs.clone()]).with_monitors([
+            TableMonitor::new(open_vswitch::TABLE).columns([open_vswitch::EXTERNAL_IDS]),
+            TableMonitor::new(bridge::TABLE)
+                .columns([bridge::NAME, bridge::DATAPATH_TYPE])
+                .condition(Condition::eq(bridge::NAME, config.bridge.as_str())),
+            TableMonitor::new(port::TABLE).columns([port::NAME, port::INTERFACES]),
+            // Management ports are internal; pods' ports, of which there are many, are not.
+            TableMonitor::new(interface::TABLE)
+                .columns([
+                    interface::NAME,
+                    interface::TYPE,
+                    interface::MAC,
+                    interface::MTU_REQUEST,
+                    interface::EXTERNAL_IDS,
+                    interface::OFPORT,
+                    interface::ERROR,
+                ])
+                .condition(Condition::eq(interface::TYPE, INTERNAL)),
+        ]),
+    )
+}
+
+/// Datapath type of the integration bridge, once that exists.
+pub(super) fn datapath(replica: &Replica) -> Option<String> {
+    let (_, row) = replica.table(bridge::TABLE)?.iter().next()?;
+    Some(row.get(bridge::DATAPATH_TYPE).as_str().unwrap_or_default().to_owned())
+}
+
+/// What Open vSwitch says of a management port: its error, and whether its flows are installed.
+pub(super) fn management_state(replica: &Replica, device: &str) -> (Option<String>, bool) {
+    let Some(row) = interface_named(replica, device) else {
+        return (None, false);
+    };
+    let error = row.get(interface::ERROR).as_str().map(str::to_owned);
+    let installed = row.get(interface::EXTERNAL_IDS).get_str(key::OVN_INSTALLED) == Some("true");
+    (error, installed)
+}
+
+/// What is to be there.
+#[derive(Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) config: &'a Config,
+    /// `None` while the Southbound database has not been read: then none is added and none removed.
+    pub(super) management: Option<&'a [ManagementPort]>,
+    pub(super) mtu: Option<u16>,
+}
+
+/// The transaction that makes the database as wanted; `None` if it is.
+pub(super) fn plan(wanted: &Wanted<'_>, replica: &Replica) -> Option<Transaction> {
+    let mut transaction = Transaction::new(DATABASE);
+    settings(wanted.config, replica, &mut transaction);
+    let bridge_port = integration_bridge(wanted.config, replica, &mut transaction);
+    if let Some(ports) = wanted.management
+        && bridge_port
+    {
+        management_ports(wanted, ports, replica, &mut transaction);
+    }
+    if transaction.is_empty() {
+        return None;
+    }
+    transaction.comment("meridian-node: configure the chassis");
+    Some(transaction)
+}
+
+/// `external_ids` by which ovn-controller knows who and where it is.
+fn settings(config: &Config, replica: &Replica, transaction: &mut Transaction) {
+    let encap_ip = config.encap_ip.to_string();
+    let wanted = BTreeMap::from([
+        ("ovn-remote", config.southbound_text.as_str()),
+        ("ovn-encap-type", config.encap_type),
+        ("ovn-encap-ip", &encap_ip),
+        ("ovn-bridge", &config.bridge),
+        // If somebody deletes the bridge, ovn-controller may be faster than we to make it anew.
+        ("ovn-bridge-datapath-type", config.datapath.as_str()),
+        ("system-id", &config.node),
+        ("hostname", &config.node),
+    ]);
+    let table = replica.table(open_vswitch::TABLE);
+    let Some((uuid, row)) = table.and_then(|table| table.iter().next()) else {
+        // A database that was just made.
+        let ids = Datum::map(wanted);
+        transaction.insert_named(open_vswitch::TABLE, "root", [(open_vswitch::EXTERNAL_IDS, ids)]);
+        return;
+    };
+    let ids = row.get(open_vswitch::EXTERNAL_IDS);
+    let different: Vec<_> = wanted
+        .into_iter()
+        .filter(|(key, value)| ids.get_str(key) != Some(*value))
+        .collect();
+    if different.is_empty() {
+        return;
+    }
+    // Inserting leaves a key that is there alone, so it must go first. Keys of others are not touched.
+    let keys = Datum::set(different.iter().map(|(key, _)| *key));
+    transaction.mutate(
+        open_vswitch::TABLE,
+        Where::Uuid(uuid),
+        [
+            Mutation::delete(open_vswitch::EXTERNAL_IDS, keys),
+            Mutation::insert(open_vswitch::EXTERNAL_IDS, Datum::map(different)),
+        ],
+    );
+}
+
+/// Makes the bridge; false if it is not there yet.
+fn integration_bridge(config: &Config, replica: &Replica, transaction: &mut Transaction) -> bool {
+    if datapath(replica).is_some() {
+        return true;
+    }
+    let name = config.bridge.as_str();
+    let local = [
+        (interface::NAME, Datum::scalar(name)),
+        (interface::TYPE, Datum::scalar(INTERNAL)),
+    ];
+    transaction
+        .insert_named(interface::TABLE, "bridge_interface", local)
+        .insert_named(
+            port::TABLE,
+            "bridge_port",
+            [
+                (port::NAME, Datum::scalar(name)),
+                (port::INTERFACES, Datum::scalar(Atom::named_uuid("bridge_interface"))),
+            ],
+        )
+        .insert_named(
+            bridge::TABLE,
+            "bridge",
+            [
+                (bridge::NAME, Datum::scalar(name)),
+                (bridge::DATAPATH_TYPE, Datum::scalar(config.datapath.as_str())),
+                // Without flows it must drop, not switch: tenants would see one another.
+                (bridge::FAIL_MODE, Datum::scalar("secure")),
+                (bridge::OTHER_CONFIG, Datum::map([("disable-in-band", "true")])),
+                (bridge::PORTS, Datum::scalar(Atom::named_uuid("bridge_port"))),
+            ],
+        );
+    let bridges = Datum::scalar(Atom::named_uuid("bridge"));
+    transaction.mutate(
+        open_vswitch::TABLE,
+        Where::All,
+        [Mutation::insert(open_vswitch::BRIDGES, bridges)],
+    );
+    false
+}
+
+fn management_ports(wanted: &Wanted<'_>, ports: &[ManagementPort], replica: &Replica, transaction: &mut Transaction) {
+    let mut devices = Vec::new();
+    for (index, management) in ports.iter().enumerate() {
+        let device = name::management_device(&management.name, &wanted.config.node);
+        let mut columns = vec![
+            (interface::TYPE, Datum::scalar(INTERNAL)),
+            // Open vSwitch sets address and MTU, also when it makes the device anew after a restart.
+            (interface::MAC, Datum::scalar(management.facts.mac.as_str())),
+        ];
+        if let Some(mtu) = management.facts.mtu.or(wanted.mtu) {
+            columns.push((interface::MTU_REQUEST, Datum::scalar(i64::from(mtu))));
+        }
+        let ids = Datum::map([
+            (key::IFACE_ID, management.name.as_str()),
+            (key::ATTACHED_MAC, management.facts.mac.as_str()),
+            (MANAGEMENT, management.name.as_str()),
+        ]);
+        match interface_named(replica, &device) {
+            Some(row) => update_management(row, columns, &ids, transaction),
+            None => add_management(wanted.config, index, &device, columns, ids, transaction),
+        }
+        devices.push(device);
+    }
+    // Those of ports that are no more, whose VPC left this node.
+    let interfaces = replica
+        .table(interface::TABLE)
+        .into_iter()
+        .flat_map(ovsdb::TableReplica::iter);
+    for (uuid, row) in interfaces {
+        let device = row.get(interface::NAME).as_str().unwrap_or_default();
+        let is_management = row.get(interface::EXTERNAL_IDS).get_str(MANAGEMENT).is_some();
+        if is_management && !devices.iter().any(|wanted| wanted == device) {
+            remove_port_of(uuid, replica, transaction);
+        }
+    }
+}
+
+fn update_management(row: &Row, columns: Vec<(&str, Datum)>, ids: &Datum, transaction: &mut Transaction) {
+    let different: Vec<_> = columns
+        .into_iter()
+        .filter(|(column, value)| row.get(column) != value)
+        .collect();
+    if !different.is_empty() {
+        transaction.update(interface::TABLE, Where::Uuid(row.uuid()), different);
+    }
+    // ovn-controller writes into the same column: only our keys are compared and set.
+    let current = row.get(interface::EXTERNAL_IDS);
+    let different: Vec<_> = ids
+        .pairs()
+        .iter()
+        .filter(|(key, value)| current.value_of(key) != Some(value))
+        .collect();
+    if !different.is_empty() {
+        let keys = Datum::set(different.iter().map(|(key, _)| key));
+        let pairs = Datum::map(different.iter().map(|(key, value)| (key, value)));
+        transaction.mutate(
+            interface::TABLE,
+            Where::Uuid(row.uuid()),
+            [
+                Mutation::delete(interface::EXTERNAL_IDS, keys),
+                Mutation::insert(interface::EXTERNAL_IDS, pairs),
+            ],
+        );
+    }
+}
+
+fn add_management(
+    config: &Config,
+    index: usize,
+    device: &str,
+    mut columns: Vec<(&str, Datum)>,
+    ids: Datum,
+    transaction: &mut Transaction,
+) {
+    let interface_name = format!("management_interface_{index}");
+    let port_name = format!("management_port_{index}");
+    columns.push((interface::NAME, Datum::scalar(device)));
+    columns.push((interface::EXTERNAL_IDS, ids));
+    transaction
+        .insert_named(interface::TABLE, &interface_name, columns)
+        .insert_named(
+            port::TABLE,
+            &port_name,
+            [
+                (port::NAME, Datum::scalar(device)),
+                (
+                    port::INTERFACES,
+                    Datum::scalar(Atom::named_uuid(interface_name.as_str())),
+                ),
+            ],
+        )
+        .mutate(
+            bridge::TABLE,
+            Condition::eq(bridge::NAME, config.bridge.as_str()).into(),
+            [Mutation::insert(
+                bridge::PORTS,
+                Datum::scalar(Atom::named_uuid(port_name.as_str())),
+            )],
+        );
+}
+
+fn remove_port_of(interface: Uuid, replica: &Replica, transaction: &mut Transaction) {
+    let ports = replica
+        .table(port::TABLE)
+        .into_iter()
+        .flat_map(ovsdb::TableReplica::iter);
+    for (port, row) in ports {
+        if row.get(port::INTERFACES).contains(&Atom::Uuid(interface)) {
+            transaction.mutate(
+                bridge::TABLE,
+                Condition::includes(bridge::PORTS, Datum::scalar(port)).into(),
+                [Mutation::delete(bridge::PORTS, Datum::scalar(port))],
+            );
+        }
+    }
+}
+
+fn interface_named<'a>(replica: &'a Replica, device: &str) -> Option<&'a Row> {
+    let rows = replica.table(interface::TABLE)?.iter();
+    rows.map(|(_, row)| row)
+        .find(|row| row.get(interface::NAME).as_str() == Some(device))
+}
