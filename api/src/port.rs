@@ -18,13 +18,20 @@ pub const KEY: &str = "meridian/key";
 /// The cluster a row belongs to, where several share a Northbound database.
 pub const CLUSTER: &str = "meridian/cluster";
 
-const KIND: &str = "meridian/kind";
-const MAC: &str = "meridian/mac";
-const IPS: &str = "meridian/ips";
-const GATEWAYS: &str = "meridian/gateways";
-const ROUTES: &str = "meridian/routes";
-const MTU: &str = "meridian/mtu";
-const UID: &str = "meridian/uid";
+/// What the port connects, see [`PortKind`].
+pub const KIND: &str = "meridian/kind";
+/// See [`PortFacts::mac`].
+pub const MAC: &str = "meridian/mac";
+/// See [`PortFacts::ips`].
+pub const IPS: &str = "meridian/ips";
+/// See [`PortFacts::gateways`].
+pub const GATEWAYS: &str = "meridian/gateways";
+/// See [`PortFacts::routes`].
+pub const ROUTES: &str = "meridian/routes";
+/// See [`PortFacts::mtu`].
+pub const MTU: &str = "meridian/mtu";
+/// See [`PortFacts::uid`].
+pub const UID: &str = "meridian/uid";
 
 /// What a logical port connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,9 +117,7 @@ impl PortFacts {
     }
 
     /// Reads the facts back; `get` looks a key up in `external_ids`.
-    pub fn from_external_ids<'a>(
-        get: impl Fn(&str) -> Option<&'a str>,
-    ) -> Result<Self, PortFactsError> {
+    pub fn from_external_ids<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Self, PortFactsError> {
         let kind = match get(KIND).ok_or(PortFactsError::Missing(KIND))? {
             "pod" => PortKind::Pod,
             "management" => PortKind::Management,
@@ -147,9 +152,7 @@ impl std::str::FromStr for Route {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (destination, via) = text
-            .split_once('=')
-            .ok_or("a route is written destination=gateway")?;
+        let (destination, via) = text.split_once('=').ok_or("a route is written destination=gateway")?;
         Ok(Self {
             destination: destination.parse().map_err(|e| format!("{e}"))?,
             via: via.parse().map_err(|e| format!("{e}"))?,
@@ -158,11 +161,7 @@ impl std::str::FromStr for Route {
 }
 
 fn words<T: fmt::Display>(items: &[T]) -> String {
-    items
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(" ")
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 fn parse_words<T: std::str::FromStr<Err: fmt::Display>>(
@@ -190,14 +189,8 @@ mod tests {
         PortFacts {
             kind: PortKind::Pod,
             mac: "0a:58:0a:f4:00:05".into(),
-            ips: vec![
-                "10.244.0.5/24".parse().unwrap(),
-                "fd00:10:244::5/64".parse().unwrap(),
-            ],
-            gateways: vec![
-                "10.244.0.1".parse().unwrap(),
-                "fd00:10:244::1".parse().unwrap(),
-            ],
+            ips: vec!["10.244.0.5/24".parse().unwrap(), "fd00:10:244::5/64".parse().unwrap()],
+            gateways: vec!["10.244.0.1".parse().unwrap(), "fd00:10:244::1".parse().unwrap()],
             routes: vec![Route {
                 destination: "10.96.0.0/16".parse().unwrap(),
                 via: "10.244.0.1".parse().unwrap(),

@@ -117,7 +117,7 @@ fn management(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork], switch:
         (logical_switch_port::PORT_SECURITY, Datum::empty()),
         (logical_switch_port::OPTIONS, ctx.map([(port::REQUESTED_CHASSIS, node)])),
     ];
-    port::add(ctx, name, switch, columns, Some(&facts));
+    port::add(ctx, name, switch, columns, Some((&facts, None)));
 }
 
 fn egress_route(ctx: &mut Context<'_>, node: &str, network: IpNetwork, router: Uuid) {

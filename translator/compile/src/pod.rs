@@ -100,5 +100,5 @@ fn add_port(ctx: &mut Context<'_>, key: &PodKey, pod: &Pod, node: &Name, facts: 
             Datum::map(options.map(|(option, value)| (ctx.text(option), value))),
         ),
     ];
-    port::add(ctx, names.pod(key), switch, columns, Some(facts));
+    port::add(ctx, names.pod(key), switch, columns, Some((facts, Some(&pod.uid))));
 }

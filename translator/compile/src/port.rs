@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use meridian_api::port::PortFacts;
+use meridian_api::port::{self, PortFacts};
+use meridian_model::Name;
 use ovsdb::{Atom, Datum, Uuid};
 use ovsdb_schemas::northbound::{logical_switch, logical_switch_port};
 
@@ -13,24 +14,19 @@ pub(crate) const REQUESTED_CHASSIS: &str = "requested-chassis";
 /// Only an interface with the same version in its `external_ids` may bind the port.
 pub(crate) const IFACE_ID_VER: &str = "iface-id-ver";
 
-/// Adds a logical port to a switch.
+/// Adds a logical port to a switch, with what the node needs to know to plug it, and the UID in that as the model has it.
 pub(crate) fn add(
     ctx: &mut Context<'_>,
     name: Arc<str>,
     switch: Uuid,
     columns: impl IntoIterator<Item = (&'static str, Datum)>,
-    facts: Option<&PortFacts>,
+    facts: Option<(&PortFacts, Option<&Name>)>,
 ) {
     let columns: Vec<_> = columns
         .into_iter()
         .chain([(logical_switch_port::NAME, Datum::scalar(&name))])
         .collect();
-    let ids: Vec<(&'static str, Atom)> = facts
-        .map(PortFacts::to_external_ids)
-        .into_iter()
-        .flatten()
-        .map(|(id, value)| (id, Atom::from(value)))
-        .collect();
+    let ids = facts.map_or_else(Vec::new, |(facts, uid)| ids(ctx, facts, uid));
     let port = ctx.row(logical_switch_port::TABLE, name, columns, ids);
     ctx.link(logical_switch::TABLE, switch, logical_switch::PORTS, port);
 }
@@ -42,4 +38,19 @@ pub(crate) fn addresses(facts: &PortFacts) -> Arc<str> {
         .iter()
         .fold(facts.mac.clone(), |text, ip| format!("{text} {}", ip.ip()))
         .into()
+}
+
+/// The facts as `external_ids`. What ports have in common is one text, and `uid` the pod's own: with tens of thousands of
+/// ports it counts.
+fn ids(ctx: &Context<'_>, facts: &PortFacts, uid: Option<&Name>) -> Vec<(&'static str, Atom)> {
+    let text = |id, value: String| match (id, uid) {
+        (port::MAC | port::IPS, _) => Atom::from(value),
+        (port::UID, Some(uid)) => Atom::from(uid),
+        _ => Atom::from(ctx.text(&value)),
+    };
+    facts
+        .to_external_ids()
+        .into_iter()
+        .map(|(id, value)| (id, text(id, value)))
+        .collect()
 }

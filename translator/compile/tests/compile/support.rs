@@ -120,15 +120,13 @@ impl Lab {
         for (table, parent, column) in desired.link_columns() {
             for (atom, units) in desired.links(table, parent, column) {
                 let units: Vec<String> = units.iter().map(ToString::to_string).collect();
-                links.push(format!(
-                    "{}.{column} += {atom} of {}\n",
-                    keys[&parent.to_string()],
-                    units.join(", ")
-                ));
+                let key = |uuid: &str| keys.get(uuid).cloned().unwrap_or_else(|| uuid.to_owned());
+                let (parent, value) = (key(&parent.to_string()), key(&atom.to_string()));
+                links.push(format!("{parent}.{column} += {value} of {}\n", units.join(", ")));
             }
         }
         links.sort();
         text.extend(links);
-        keys.iter().fold(text, |text, (uuid, key)| text.replace(uuid, key))
+        text
     }
 }
