@@ -67,7 +67,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub northbound: NorthboundArgs,
     /// Name of the OVSDB lock that makes one translator the writer
-    /// [default: meridian-translator, followed by -<cluster id> when there is one].
+    /// [default: meridian_translator, followed by _ and the cluster id when there is one].
     #[arg(long, env = "MERIDIAN_LOCK_NAME")]
     pub lock_name: Option<String>,
     /// How many of its rows Meridian may delete at once: a number, a percentage such as `20%`, or

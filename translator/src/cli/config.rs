@@ -30,9 +30,9 @@ pub enum Error {
     /// Half a certificate.
     #[error("--tls-private-key and --tls-certificate go together")]
     HalfCertificate,
-    /// An empty name.
-    #[error("--lock-name is empty")]
-    NoLockName,
+    /// A name that OVSDB takes for no `<id>` (RFC 7047, section 3.1).
+    #[error("--lock-name {0:?} must consist of letters, digits and _, and not begin with a digit")]
+    LockName(String),
 }
 
 /// Where objects come from.
@@ -109,10 +109,11 @@ impl TryFrom<RunArgs> for RunConfig {
             listen,
         } = args;
         let lock = match (lock_name, &network.cluster_id) {
-            (Some(name), _) if name.is_empty() => return Err(Error::NoLockName),
+            (Some(name), _) if !is_ovsdb_id(&name) => return Err(Error::LockName(name)),
             (Some(name), _) => name,
-            (None, Some(id)) => format!("meridian-translator-{id}"),
-            (None, None) => "meridian-translator".to_owned(),
+            // Cluster ids have no underscore, so that no two of them make the same name.
+            (None, Some(id)) => format!("meridian_translator_{}", id.replace('-', "_")),
+            (None, None) => "meridian_translator".to_owned(),
         };
         let ownership = Ownership::new(network.cluster_id.as_deref());
         Ok(Self {
@@ -185,6 +186,12 @@ impl From<SourceArgs> for Source {
     }
 }
 
+/// `<id>` of RFC 7047, section 3.1.
+fn is_ovsdb_id(name: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    name.chars().all(word) && name.chars().next().is_some_and(|c| !c.is_ascii_digit())
+}
+
 fn compile_config(args: NetworkArgs) -> Result<meridian_compile::Config, Error> {
     let NetworkArgs {
         cluster_cidr,
@@ -255,7 +262,7 @@ mod tests {
     #[test]
     fn defaults_make_a_working_configuration() {
         let config = run(&[]).unwrap();
-        assert_eq!(config.lock, "meridian-translator");
+        assert_eq!(config.lock, "meridian_translator");
         assert_eq!(config.compile.cluster_cidrs()[0].to_string(), "10.244.0.0/16");
         assert_eq!(config.session.remotes[0].to_string(), "unix:/var/run/ovn/ovnnb_db.sock");
         assert_eq!(
@@ -269,7 +276,10 @@ mod tests {
 
     #[test]
     fn the_lock_is_named_after_the_cluster() {
-        assert_eq!(run(&["--cluster-id", "east"]).unwrap().lock, "meridian-translator-east");
+        assert_eq!(
+            run(&["--cluster-id", "east-1"]).unwrap().lock,
+            "meridian_translator_east_1"
+        );
     }
 
     #[test]
@@ -279,6 +289,7 @@ mod tests {
         assert!(error(&["--deletion-budget", "some"]).starts_with("--deletion-budget: \"some\""));
         assert!(error(&["--northbound", "ssl:h:6641"]).contains("needs --tls-ca"));
         assert!(error(&["--tls-certificate", "x"]).contains("go together"));
+        assert!(error(&["--lock-name", "a-b"]).contains("letters, digits and _"));
         assert!(error(&["--cluster-cidr", "10.244.0.1/16"]).contains("did you mean 10.244.0.0/16?"));
     }
 }

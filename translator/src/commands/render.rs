@@ -59,7 +59,7 @@ fn table(description: &Description) -> String {
             let _ = writeln!(text, "{}{current}", if text.is_empty() { "" } else { "\n" });
         }
         let _ = writeln!(text, "  {}  ({}, {})", row.name, row.owner, row.uuid);
-        for (name, column) in &row.columns {
+        for (name, column) in row.columns.iter().filter(|(_, column)| !column.to.is_blank()) {
             let _ = writeln!(text, "    {name:<16} {}", column.to);
         }
         let mut links: std::collections::BTreeMap<&str, Vec<&str>> = std::collections::BTreeMap::new();

@@ -67,6 +67,13 @@ impl Value {
     }
 }
 
+impl Value {
+    /// Whether a new row has it anyway, or nearly.
+    pub fn is_blank(&self) -> bool {
+        self.text == "[]" || self.text == "{}" || self.text == "\"\""
+    }
+}
+
 impl Serialize for Value {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.json.serialize(serializer)
@@ -203,7 +210,11 @@ impl fmt::Display for Description {
                 _ => '~',
             };
             writeln!(f, "{sign} {} {} ({})", row.table, row.name, row.owner)?;
-            for (name, column) in &row.columns {
+            let shown = row
+                .columns
+                .iter()
+                .filter(|(_, column)| column.from.is_some() || !column.to.is_blank());
+            for (name, column) in shown {
                 match &column.from {
                     Some(from) => writeln!(f, "    {name}: {from} -> {}", column.to)?,
                     None => writeln!(f, "    {name}: {}", column.to)?,
