@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::binaries::Binaries;
 use crate::error::{Error, Result};
+use crate::machine::Datapath;
 use crate::netns;
 use crate::plan::{Host, Plan};
 use crate::probe::http;
@@ -176,7 +177,7 @@ impl Component {
     }
 
     /// Its command line.
-    pub fn command(&self, plan: &Plan, binaries: &Binaries) -> Result<Vec<String>> {
+    pub fn command(&self, plan: &Plan, binaries: &Binaries, datapath: Datapath) -> Result<Vec<String>> {
         let run = self.run_dir(plan);
         let in_run = |name: &str| run.join(name).display().to_string();
         let unix = |name: &str| format!("unix:{}", in_run(name));
@@ -228,7 +229,7 @@ impl Component {
             Role::Translator => return Ok(translator(plan, &binaries.translator()?)),
             Role::Agent => {
                 let host = self.host.as_ref().expect("an agent runs on a host");
-                return Ok(agent(plan, host, &run, &binaries.agent()?));
+                return Ok(agent(plan, host, datapath, &binaries.agent()?));
             }
         };
         command.extend(quiet);
@@ -300,13 +301,15 @@ fn translator_ready(plan: &Plan) -> bool {
     netns::within(&plan.central(), || http::get(address, "/readyz")).is_ok_and(|answer| answer.status == 200)
 }
 
-fn agent(plan: &Plan, host: &Host, run: &Path, program: &Path) -> Vec<String> {
+fn agent(plan: &Plan, host: &Host, datapath: Datapath, program: &Path) -> Vec<String> {
+    let run = plan.host_dir(host).join("run");
     vec![
         program.display().to_string(),
         "run".into(),
         format!("--southbound={}", plan.central_remote(SOUTHBOUND_PORT)),
         format!("--node-name={}", host.name),
         format!("--encap-ip={}", plan.encap_ip(host)),
+        format!("--datapath={datapath}"),
         format!("--ovs=unix:{}", run.join("db.sock").display()),
         format!("--socket={}", run.join("node.sock").display()),
         format!("--cni-bin-dir={}", cni_bin_dir(plan, host).display()),

@@ -239,7 +239,7 @@ impl Lab {
         let log = component.log(&self.plan);
         let process = self.processes.start(&Daemon {
             name: &component.pid_name(),
-            command: component.command(&self.plan, &self.binaries)?,
+            command: component.command(&self.plan, &self.binaries, self.state.datapath)?,
             env: component.env(&self.plan),
             netns: &component.netns(&self.plan),
             log: log.clone(),

@@ -34,6 +34,15 @@ pub enum Datapath {
     Netdev,
 }
 
+impl std::fmt::Display for Datapath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::System => "system",
+            Self::Netdev => "netdev",
+        })
+    }
+}
+
 impl Datapath {
     /// The kernel's where it has one, with its Geneve.
     pub fn detect() -> Self {

@@ -7,6 +7,7 @@ use common::{TestLab, possible};
 use meridian_lab::cluster::object::Key;
 use meridian_lab::cluster::{self, object};
 use meridian_lab::plan::Families;
+use meridian_lab::probe::matrix::Kind;
 use meridian_lab::{netns, wait};
 
 fn key(kind: &str, name: &str) -> Key {
@@ -20,7 +21,7 @@ fn every_pod_reaches_every_pod_and_its_host_in_both_families() {
     }
     let lab = TestLab::with_examples(Families::Dual);
     let matrix = lab.assert_all_reach_all();
-    let pods = matrix.endpoints.iter().filter(|e| e.pod).count();
+    let pods = matrix.endpoints.iter().filter(|e| e.kind == Kind::Pod).count();
     assert_eq!(pods, 9, "three web, two db, three edge, one client");
     // Each ordered pair of pods by two families and two methods, and the hosts' own.
     assert!(matrix.probes.len() >= 9 * 8 * 4);

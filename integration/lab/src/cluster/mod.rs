@@ -16,7 +16,8 @@ use serde_json::json;
 
 use crate::error::{Error, Result};
 use crate::lab::Lab;
-use crate::probe::matrix::Endpoint;
+use crate::plan::{WORLD_V4, WORLD_V6};
+use crate::probe::matrix::{Endpoint, Kind};
 use object::{Key, Object};
 use sandbox::Sandbox;
 use store::{Applied, Store};
@@ -120,7 +121,8 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Pods that run, with a network of their own, and the hosts: who takes part in the matrix.
+/// Pods that run, with a network of their own, the hosts, and somebody outside: who takes part in
+/// the matrix.
 pub fn endpoints(lab: &Lab) -> Result<Vec<Endpoint>> {
     let mut endpoints = Vec::new();
     for sandbox in Sandbox::all(lab)? {
@@ -129,7 +131,7 @@ pub fn endpoints(lab: &Lab) -> Result<Vec<Endpoint>> {
         }
         endpoints.push(Endpoint {
             name: sandbox.pod(),
-            pod: true,
+            kind: Kind::Pod,
             host: sandbox.node.clone(),
             netns: sandbox.netns.clone(),
             ips: sandbox.ips.iter().filter_map(|ip| ip.parse().ok()).collect(),
@@ -138,12 +140,23 @@ pub fn endpoints(lab: &Lab) -> Result<Vec<Endpoint>> {
     }
     endpoints.extend(lab.plan().hosts().iter().map(|host| Endpoint {
         name: host.name.clone(),
-        pod: false,
+        kind: Kind::Host,
         host: host.name.clone(),
         netns: lab.plan().netns(&host.name),
         ips: lab.plan().management_ips(host),
         ports: Vec::new(),
     }));
+    let families = lab.plan().options.families;
+    let v4 = families.v4().then_some(WORLD_V4.into());
+    let v6 = families.v6().then_some(WORLD_V6.into());
+    endpoints.push(Endpoint {
+        name: "outside".into(),
+        kind: Kind::Outside,
+        host: String::new(),
+        netns: lab.plan().fabric(),
+        ips: v4.into_iter().chain(v6).collect(),
+        ports: Vec::new(),
+    });
     Ok(endpoints)
 }
 

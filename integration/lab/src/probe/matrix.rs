@@ -22,8 +22,8 @@ const PLACES_AT_ONCE: usize = 16;
 pub struct Endpoint {
     /// `namespace/pod`, or a node's name.
     pub name: String,
-    /// Whether it is a pod; otherwise it is a host.
-    pub pod: bool,
+    /// What it is.
+    pub kind: Kind,
     /// The host it is on, or is.
     pub host: String,
     /// Where it sends from.
@@ -33,6 +33,18 @@ pub struct Endpoint {
     pub ips: Vec<IpAddr>,
     /// Ports on which it answers HTTP with its name.
     pub ports: Vec<u16>,
+}
+
+/// What an endpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A pod, which answers ICMP and HTTP.
+    Pod,
+    /// A host, at its management address.
+    Host,
+    /// Somebody beyond the cluster, who answers and does not ask.
+    Outside,
 }
 
 /// How to probe.
@@ -106,12 +118,13 @@ impl Matrix {
     }
 }
 
-/// Who is to reach whom: pods one another, a host and its own pods each other.
+/// Who is to reach whom: pods one another and the outside, a host and its own pods each other.
 fn related(from: &Endpoint, to: &Endpoint) -> bool {
-    match (from.pod, to.pod) {
-        (true, true) => from != to,
-        (false, false) => false,
-        _ => from.host == to.host,
+    match (from.kind, to.kind) {
+        (Kind::Pod, Kind::Pod) => from != to,
+        (Kind::Pod, Kind::Outside) => true,
+        (Kind::Pod, Kind::Host) | (Kind::Host, Kind::Pod) => from.host == to.host,
+        (Kind::Host | Kind::Outside, _) => false,
     }
 }
 
@@ -156,6 +169,9 @@ pub fn run(endpoints: Vec<Endpoint>) -> Matrix {
 
 fn from_place(endpoints: &[Endpoint], from: usize) -> Vec<Probe> {
     let queue = Mutex::new(plan(endpoints, from));
+    if endpoints[from].kind == Kind::Outside {
+        return Vec::new();
+    }
     let probes = Mutex::new(Vec::new());
     let entered = netns::within(&endpoints[from].netns, || {
         // Threads are born in the namespace of the thread that starts them.
@@ -228,27 +244,28 @@ fn milliseconds<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error
 mod tests {
     use super::*;
 
-    fn endpoint(name: &str, pod: bool, host: &str) -> Endpoint {
+    fn endpoint(name: &str, kind: Kind, host: &str) -> Endpoint {
         Endpoint {
             name: name.into(),
-            pod,
+            kind,
             host: host.into(),
             netns: String::new(),
             ips: vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()],
-            ports: if pod { vec![80] } else { vec![] },
+            ports: if kind == Kind::Pod { vec![80] } else { vec![] },
         }
     }
 
     #[test]
     fn pods_probe_all_pods_and_their_own_host_and_hosts_their_own_pods() {
         let endpoints = [
-            endpoint("default/a", true, "node-1"),
-            endpoint("default/b", true, "node-2"),
-            endpoint("node-1", false, "node-1"),
-            endpoint("node-2", false, "node-2"),
+            endpoint("default/a", Kind::Pod, "node-1"),
+            endpoint("default/b", Kind::Pod, "node-2"),
+            endpoint("node-1", Kind::Host, "node-1"),
+            endpoint("node-2", Kind::Host, "node-2"),
+            endpoint("outside", Kind::Outside, ""),
         ];
-        // b: two addresses, ICMP and HTTP each; node-1: ICMP on two addresses.
-        assert_eq!(plan(&endpoints, 0).len(), 4 + 2);
+        // b: two addresses, ICMP and HTTP each; node-1 and the outside: ICMP on two addresses.
+        assert_eq!(plan(&endpoints, 0).len(), 4 + 2 + 2);
         // node-1: to a alone.
         assert_eq!(plan(&endpoints, 2).len(), 4);
     }

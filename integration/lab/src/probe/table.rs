@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::matrix::{Endpoint, Matrix, Method, Outcome, Probe};
+use super::matrix::{Endpoint, Kind, Matrix, Method, Outcome, Probe};
 use crate::ui::Ui;
 
-/// Wider tables than this tell no times any more, only whether.
-const COLUMNS_WITH_TIMES: usize = 10;
+/// With more pods the table tells no times any more, only whether.
+const PODS_WITH_TIMES: usize = 10;
 /// Failures that are told one by one.
 const FAILURES_TOLD: usize = 20;
 
@@ -15,14 +15,20 @@ const FAILURES_TOLD: usize = 20;
 pub fn render(matrix: &Matrix, ui: Ui) -> String {
     let mut out = String::new();
     let width = matrix.endpoints.iter().map(|e| label(e).len()).max().unwrap_or(0);
-    let times = matrix.endpoints.len() <= COLUMNS_WITH_TIMES + hosts(matrix);
+    let times = count(matrix, Kind::Pod) <= PODS_WITH_TIMES;
     let cell = if times { 11 } else { 4 };
     write!(out, "{:>3} {:width$} ", "", "from \\ to").ok();
-    for number in 1..=matrix.endpoints.len() {
-        write!(out, "{number:>cell$}").ok();
+    for (number, endpoint) in (1..).zip(&matrix.endpoints) {
+        match endpoint.kind {
+            Kind::Outside => write!(out, "{:>cell$}", "out").ok(),
+            _ => write!(out, "{number:>cell$}").ok(),
+        };
     }
     out.push('\n');
     for (from, endpoint) in matrix.endpoints.iter().enumerate() {
+        if endpoint.kind == Kind::Outside {
+            continue;
+        }
         write!(out, "{:>3} {:width$} ", from + 1, label(endpoint)).ok();
         for to in 0..matrix.endpoints.len() {
             let probes: Vec<_> = matrix.probes.iter().filter(|p| (p.from, p.to) == (from, to)).collect();
@@ -44,15 +50,15 @@ pub fn render(matrix: &Matrix, ui: Ui) -> String {
     out
 }
 
-fn hosts(matrix: &Matrix) -> usize {
-    matrix.endpoints.iter().filter(|e| !e.pod).count()
+fn count(matrix: &Matrix, kind: Kind) -> usize {
+    matrix.endpoints.iter().filter(|e| e.kind == kind).count()
 }
 
 fn label(endpoint: &Endpoint) -> String {
-    if endpoint.pod {
-        format!("{} ({})", endpoint.name, endpoint.host)
-    } else {
-        format!("{} (host)", endpoint.name)
+    match endpoint.kind {
+        Kind::Pod => format!("{} ({})", endpoint.name, endpoint.host),
+        Kind::Host => format!("{} (host)", endpoint.name),
+        Kind::Outside => endpoint.name.clone(),
     }
 }
 
@@ -106,12 +112,12 @@ fn failures(out: &mut String, matrix: &Matrix) {
 
 fn summary(out: &mut String, matrix: &Matrix) {
     let failed = matrix.failures().count();
-    let pods = matrix.endpoints.len() - hosts(matrix);
+    let pods = count(matrix, Kind::Pod);
     write!(
         out,
         "{} probes between {pods} pods on {} hosts in {:.1}s: ",
         matrix.probes.len(),
-        hosts(matrix),
+        count(matrix, Kind::Host),
         matrix.time.as_secs_f64()
     )
     .ok();

@@ -1,6 +1,7 @@
 //! A lab of a test's own, gone with the test, also when that fails.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::print_stderr, reason = "what a failed test has to say")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
