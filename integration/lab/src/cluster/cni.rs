@@ -35,6 +35,7 @@ pub struct Attachment<'a> {
 pub struct Network {
     list: Value,
     plugins: Vec<Value>,
+    version: String,
     bin_dir: PathBuf,
     host: String,
     host_netns: String,
@@ -59,9 +60,11 @@ impl Network {
             .filter(|plugins| !plugins.is_empty())
             .ok_or_else(|| malformed("has no plugins".into()))?
             .clone();
+        let version = version(&list).ok_or_else(|| malformed("names no CNI version we speak".into()))?;
         Ok(Self {
             list,
             plugins,
+            version,
             bin_dir: component::cni_bin_dir(plan, host),
             host: host.name.clone(),
             host_netns: plan.netns(&host.name),
@@ -138,7 +141,7 @@ impl Network {
             .ok_or_else(|| refused("the configuration names no plugin".into()))?;
         let mut config = plugin.clone();
         config["name"] = self.list["name"].clone();
-        config["cniVersion"] = self.list["cniVersion"].clone();
+        config["cniVersion"] = json!(self.version);
         if !previous.is_null() {
             config["prevResult"] = previous.clone();
         }
@@ -184,6 +187,21 @@ impl Network {
     }
 }
 
+/// Versions of CNI we speak, newest first: the others differ in nothing we use.
+const VERSIONS: &[&str] = &["1.1.0", "1.0.0", "0.4.0"];
+
+/// The newest version both sides speak.
+fn version(list: &Value) -> Option<String> {
+    let offered: Vec<_> = match list["cniVersions"].as_array() {
+        Some(versions) => versions.iter().filter_map(Value::as_str).collect(),
+        None => list["cniVersion"].as_str().into_iter().collect(),
+    };
+    VERSIONS
+        .iter()
+        .find(|version| offered.contains(version))
+        .map(|version| (*version).to_owned())
+}
+
 fn subject(attachment: Option<&Attachment<'_>>, host: &str) -> String {
     attachment.map_or_else(
         || host.to_owned(),
@@ -212,4 +230,23 @@ pub fn ips(result: &Value) -> Vec<String> {
         .flatten()
         .filter_map(|ip| ip["address"].as_str()?.split('/').next().map(str::to_owned))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_common_version_is_spoken() {
+        let list = json!({"cniVersion": "1.0.0", "cniVersions": ["0.4.0", "1.0.0", "1.1.0", "9.9.9"]});
+        assert_eq!(version(&list).unwrap(), "1.1.0");
+        assert_eq!(version(&json!({"cniVersion": "0.4.0"})).unwrap(), "0.4.0");
+        assert_eq!(version(&json!({"cniVersion": "0.1.0"})), None);
+    }
+
+    #[test]
+    fn addresses_are_taken_without_their_prefix_length() {
+        let result = json!({"ips": [{"address": "10.0.0.5/24"}, {"address": "fd00::5/64"}]});
+        assert_eq!(ips(&result), ["10.0.0.5", "fd00::5"]);
+    }
 }

@@ -119,7 +119,11 @@ pub(crate) struct TestLab {
     pub(crate) place: Place,
 }
 
+/// Meridian's programs: where we were told, else where Cargo put ours.
 pub(crate) fn binaries() -> Binaries {
+    if let Some(dir) = std::env::var_os("MERIDIAN_BIN_DIR") {
+        return Binaries::in_dir(dir);
+    }
     let program = Path::new(env!("CARGO_BIN_EXE_meridian-lab"));
     Binaries::in_dir(program.parent().expect("a program lies in a folder"))
 }
