@@ -349,3 +349,6 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,7 @@ pub enum Claim {
 
 impl Claim {
     /// Reads a claim from a Northbound row, if it carries one: logical ports of pods, and the router ports of slices.
+    /// Whose cluster the row is of, the caller has to see to.
     pub fn from_row<'a>(table: &str, get: impl Fn(&str) -> &'a Datum) -> Option<Self> {
         match table {
             logical_switch_port::TABLE => {

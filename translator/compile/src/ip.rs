@@ -103,8 +103,8 @@ fn fold(ip: Ipv6Addr) -> [u8; 4] {
     let hash = ip.octets().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
-    let [a, b, c, d, e, f, g, h] = hash.to_be_bytes();
-    [a ^ e, b ^ f, c ^ g, d ^ h]
+    let folded = (hash >> 32) ^ (hash & u64::from(u32::MAX));
+    u32::try_from(folded).expect("both halves have 32 bits").to_be_bytes()
 }
 
 #[cfg(test)]

@@ -273,8 +273,8 @@ impl Space for Cidrs {
 mod tests {
     use super::*;
 
-    fn nets(texts: &[&str]) -> BTreeMap<IpNetwork, ()> {
-        texts.iter().map(|text| (text.parse().unwrap(), ())).collect()
+    fn nets<'a>(texts: &[&'a str]) -> BTreeMap<IpNetwork, &'a str> {
+        texts.iter().map(|&text| (text.parse().unwrap(), text)).collect()
     }
 
     fn overlapping(network: &str, known: &[&str]) -> Vec<String> {

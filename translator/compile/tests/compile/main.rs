@@ -1,6 +1,9 @@
 //! What the compiler makes of a cluster, seen from outside.
 
+#![allow(clippy::unwrap_used)] // in tests' own helpers, which clippy does not know for tests
+
 mod addresses;
+mod claims;
 mod effort;
 mod golden;
 mod pods;

@@ -274,7 +274,9 @@ proptest! {
             .map(|object| (object.key(), object)).collect();
         let compile = |objects: Vec<Object>| {
             let mut compiler = Compiler::new(config.clone());
-            objects.into_iter().for_each(|object| compiler.apply(Event::Apply(object)));
+            for object in objects {
+                compiler.apply(Event::Apply(object));
+            }
             compiler.compile();
             compiler
         };
