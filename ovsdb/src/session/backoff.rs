@@ -8,9 +8,12 @@ use std::{
 use super::{Timing, fault::Fault};
 use crate::Remote;
 
-/// While a cluster elects a leader every member refuses; the election takes about a second, and waiting longer than
-/// this only adds to it.
-const ELECTION_PAUSE: Duration = Duration::from_millis(250);
+/// While a cluster elects a leader every member refuses. An election takes a second or two, and longer pauses would only
+/// add to it.
+const ELECTION_MAX: Duration = Duration::from_secs(1);
+
+/// Pauses are never shorter, whatever is configured: a remote that refuses at once must not keep a processor busy.
+const FLOOR: Duration = Duration::from_millis(1);
 
 /// A connection that was ready for this long has proved the remote good: what happens next is a new incident.
 const PROOF: Duration = Duration::from_secs(10);
@@ -35,13 +38,14 @@ impl Backoff {
         } else {
             0
         };
+        let min = timing.backoff_min.max(FLOOR);
         Self {
             remotes,
             next,
             attempts: 0,
-            pause: timing.backoff_min,
-            min: timing.backoff_min,
-            max: timing.backoff_max,
+            pause: min,
+            min,
+            max: timing.backoff_max.max(min),
         }
     }
 
@@ -63,11 +67,13 @@ impl Backoff {
             return Duration::ZERO;
         }
         self.attempts = 0;
-        if fault.is_cluster_change() {
-            return jitter(ELECTION_PAUSE.min(self.max));
-        }
-        let pause = self.pause;
-        self.pause = (pause * 2).min(self.max);
+        let max = if fault.is_cluster_change() {
+            self.max.min(ELECTION_MAX)
+        } else {
+            self.max
+        };
+        let pause = self.pause.min(max);
+        self.pause = (pause * 2).min(max);
         jitter(pause)
     }
 }
@@ -119,10 +125,10 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_leader_does_not_make_pauses_grow() {
+    fn an_election_does_not_make_pauses_grow_long() {
         let mut backoff = backoff(2);
         for _ in 0..40 {
-            assert!(backoff.after(&Fault::NotLeader, None) <= ELECTION_PAUSE);
+            assert!(backoff.after(&Fault::NotLeader, None) <= ELECTION_MAX);
         }
         assert!(
             backoff

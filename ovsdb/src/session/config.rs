@@ -116,8 +116,8 @@ impl Default for Timing {
             probe_interval: Duration::from_secs(10),
             probe_timeout: Duration::from_secs(20),
             write_timeout: Duration::from_secs(20),
-            request_timeout: Duration::from_secs(60),
-            transact_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_mins(1),
+            transact_timeout: Duration::from_mins(1),
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(5),
         }

@@ -101,9 +101,7 @@ impl Session {
         let config = Arc::new(config);
         let shared = Arc::new(Shared::default());
         let (requests, request_queue) = mpsc::channel(QUEUE);
-        let mut wishes = Wishes::default();
-        wishes.lock.wanted = config.lock.is_some();
-        let (wishes, wished) = watch::channel(wishes);
+        let (wishes, wish_receiver) = watch::channel(Wishes::first(config.lock.is_some()));
         let (applied, applied_revision) = watch::channel(0);
         let (state, state_receiver) = watch::channel(State::Disconnected {
             reason: "not connected yet".to_owned(),
@@ -113,7 +111,7 @@ impl Session {
             Arc::clone(&config),
             Arc::clone(&shared),
             request_queue,
-            wished,
+            wish_receiver,
             applied,
             state,
             lock,

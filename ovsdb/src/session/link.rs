@@ -110,7 +110,7 @@ impl<'a> Link<'a> {
 
     fn takes_transactions(&self) -> bool {
         matches!(self.phase, Phase::Ready { .. })
-            && self.calls.transactions() < self.core.config.max_in_flight
+            && self.calls.transactions() < self.core.config.max_in_flight.max(1)
             && self.transport.backlog() < BACKLOG
     }
 
@@ -170,20 +170,17 @@ impl<'a> Link<'a> {
         } else {
             monitored.change(&monitors)?
         };
-        match change {
-            Some(params) => {
-                let id = monitored.id.clone();
-                self.call(
-                    "monitor_cond_change",
-                    &params,
-                    Expected::Condition { id, revision, monitors },
-                );
-            }
-            None => {
-                monitored.monitors = monitors;
-                monitored.revision = revision;
-                self.core.applied.send_replace(revision);
-            }
+        if let Some(params) = change {
+            let id = monitored.id.clone();
+            self.call(
+                "monitor_cond_change",
+                &params,
+                Expected::Condition { id, revision, monitors },
+            );
+        } else {
+            monitored.monitors = monitors;
+            monitored.revision = revision;
+            self.core.applied.send_replace(revision);
         }
         Ok(())
     }

@@ -157,7 +157,8 @@ mod tests {
 
     #[test]
     fn a_follower_does_not_mention_that_it_is_none() {
-        let follower = server(&[r#"{"Database":{"u":{"initial":{"name":"NB","model":"clustered","connected":true}}}}"#]);
+        let follower =
+            server(&[r#"{"Database":{"u":{"initial":{"name":"NB","model":"clustered","connected":true}}}}"#]);
         assert!(matches!(follower.verdict("NB", true), Err(Fault::NotLeader)));
         assert!(follower.verdict("NB", false).is_ok());
     }

@@ -1,6 +1,6 @@
 //! The task: one connection after the other, and pauses in between.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -83,17 +83,21 @@ impl Core {
     }
 }
 
-/// Runs a session until it is closed.
-pub(super) async fn run(mut core: Core) {
-    live(&mut core).await;
-    core.shared.subscribers.close();
-    core.state.send_replace(State::Closed);
+/// However the task ends, nobody is left waiting for it; also if it panics, or its runtime shuts down.
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.shared.subscribers.close();
+        self.lock.send_replace(LockState::NotRequested);
+        self.state.send_replace(State::Closed);
+    }
 }
 
-async fn live(core: &mut Core) {
+/// Runs a session until it is closed.
+pub(super) async fn run(mut core: Core) {
+    let core = &mut core;
     let config = Arc::clone(&core.config);
     let mut backoff = Backoff::new(config.remotes.clone(), !config.leader_only, &config.timing);
-    let mut last = String::new();
+    let mut last_reasons = HashMap::new();
     loop {
         let Some(remote) = backoff.next() else {
             core.state.send_replace(State::Disconnected {
@@ -111,14 +115,15 @@ async fn live(core: &mut Core) {
         if fault.spoils_replica() {
             core.resume = None;
         }
-        let reason = format!("{remote}: {fault}");
+        let reason = fault.to_string();
+        let last = last_reasons.insert(remote.clone(), reason.clone());
         // A server that stays away is worth one line, not one every few seconds.
-        if ready_for.is_some() || last != reason {
-            warn!(database = %config.database, "disconnected: {reason}");
+        if ready_for.is_some() || last.as_ref() != Some(&reason) {
+            warn!(database = %config.database, %remote, reason, "disconnected");
         } else {
-            debug!(database = %config.database, "disconnected: {reason}");
+            debug!(database = %config.database, %remote, reason, "disconnected");
         }
-        last.clone_from(&reason);
+        let reason = format!("{remote}: {reason}");
         core.state.send_replace(State::Disconnected { reason });
         let pause = backoff.after(&fault, ready_for);
         tokio::select! {

@@ -108,14 +108,18 @@ impl Transport {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         let mut any = false;
         for _ in 0..READS_PER_POLL {
-            match pin!(self.stream.read_buf(self.framer.buffer())).poll(cx) {
-                Poll::Ready(Ok(0)) if any => break,
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Fault::Eof)),
-                Poll::Ready(Ok(_)) => any = true,
-                Poll::Ready(Err(_)) | Poll::Pending if any => break,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(Fault::Read(error))),
+            let fault = match pin!(self.stream.read_buf(self.framer.buffer())).poll(cx) {
+                Poll::Ready(Ok(1..)) => {
+                    any = true;
+                    continue;
+                }
+                // What has arrived is looked at first; the fault is still there at the next read.
+                _ if any => break,
+                Poll::Ready(Ok(0)) => Fault::Eof,
+                Poll::Ready(Err(error)) => Fault::Read(error),
                 Poll::Pending => return Poll::Pending,
-            }
+            };
+            return Poll::Ready(Err(fault));
         }
         self.last_received = Instant::now();
         Poll::Ready(Ok(()))

@@ -25,6 +25,17 @@ pub(super) struct LockWish {
 }
 
 impl Wishes {
+    /// What a session is born with.
+    pub(super) fn first(lock: bool) -> Self {
+        Self {
+            lock: LockWish {
+                wanted: lock,
+                steals: 0,
+            },
+            ..Self::default()
+        }
+    }
+
     /// Replaces a table's conditions; returns the revision that has them.
     pub(super) fn set_conditions(&mut self, table: &str, conditions: Vec<Condition>) -> u64 {
         self.conditions.insert(table.to_owned(), conditions);

@@ -3,6 +3,7 @@
 use std::{
     fmt::Write as _,
     fs,
+    net::TcpStream,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -144,7 +145,7 @@ impl OvsdbServer {
                 .arg("-T")
                 .arg("20")
                 .arg("-t")
-                .arg(self.folder().join("ctl"))
+                .arg(self.control())
                 .args(command),
         )
     }
@@ -176,7 +177,10 @@ impl OvsdbServer {
     pub fn transact_offline(&self, transaction: &str) -> String {
         assert!(self.child.is_none(), "the server runs");
         let database = self.databases.first().expect("a database");
-        run(Command::new("ovsdb-tool").args(["-vconsole:off", "transact"]).arg(&database.file).arg(transaction))
+        run(Command::new("ovsdb-tool")
+            .args(["-vconsole:off", "transact"])
+            .arg(&database.file)
+            .arg(transaction))
     }
 
     /// Replaces the databases by empty ones and starts again, as an operator does who gives up on a database.
@@ -211,6 +215,10 @@ impl OvsdbServer {
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
+    fn control(&self) -> PathBuf {
+        self.folder().join("ctl")
+    }
+
     fn log(&self) -> PathBuf {
         self.folder().join("log")
     }
@@ -238,7 +246,7 @@ impl OvsdbServer {
             .args(self.databases.iter().map(|database| &database.file))
             .arg(format!("--remote=punix:{}", self.socket().display()))
             .arg(format!("--remote=ptcp:{}:127.0.0.1", self.tcp))
-            .arg(format!("--unixctl={}", folder.join("ctl").display()))
+            .arg(format!("--unixctl={}", self.control().display()))
             .args(["-vconsole:info", "-vsyslog:off"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -260,32 +268,48 @@ impl OvsdbServer {
         self.await_start();
     }
 
+    /// Waits for every listener: the server opens them one after the other, in no particular order.
     fn await_start(&mut self) {
-        eventually("ovsdb-server listens", || {
+        self.await_listener("the unix socket", |server| UnixStream::connect(server.socket()).ok());
+        self.await_listener("the control socket", |server| {
+            UnixStream::connect(server.control()).ok()
+        });
+        if self.tcp == 0 {
+            self.tcp = self.await_listener("the TCP port", |server| server.logged_port(0));
+        }
+        self.await_listener("the TCP port", |server| {
+            TcpStream::connect(("127.0.0.1", server.tcp)).ok()
+        });
+        if self.identity.is_some() && self.ssl == 0 {
+            // Only now, because the log does not say which port is which.
+            self.appctl(&["ovsdb-server/add-remote", "pssl:0:127.0.0.1"]);
+            self.ssl = self.await_listener("the TLS port", |server| server.logged_port(1));
+        }
+        if self.ssl != 0 {
+            self.await_listener("the TLS port", |server| {
+                TcpStream::connect(("127.0.0.1", server.ssl)).ok()
+            });
+        }
+    }
+
+    fn await_listener<T>(&mut self, what: &str, probe: impl Fn(&Self) -> Option<T>) -> T {
+        eventually(what, || {
             let child = self.child.as_mut().expect("just spawned");
             if let Ok(Some(status)) = child.try_wait() {
                 panic!("ovsdb-server ended with {status}:\n{}", self.log_tail());
             }
-            // The control socket is bound last.
-            (UnixStream::connect(self.socket()).is_ok() && self.folder().join("ctl").exists()).then_some(())
-        });
-        if self.tcp == 0 {
-            self.tcp = self.logged_port(0);
-        }
-        if self.identity.is_some() && self.ssl == 0 {
-            // Only now, because the log does not say which port is which.
-            self.appctl(&["ovsdb-server/add-remote", "pssl:0:127.0.0.1"]);
-            self.ssl = self.logged_port(1);
-        }
+            probe(self)
+        })
     }
 
     /// The port the kernel chose for the nth listener, which the server only tells its log.
-    fn logged_port(&self, listener: usize) -> u16 {
-        let log = fs::read_to_string(self.log()).unwrap_or_default();
-        log.lines()
+    fn logged_port(&self, listener: usize) -> Option<u16> {
+        let log = fs::read_to_string(self.log()).ok()?;
+        // The last line may be half-written.
+        let lines = log.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        lines
             .filter_map(|line| line.split_once("listening on port ")?.1.parse().ok())
             .nth(listener)
-            .unwrap_or_else(|| panic!("the server logs its ports:\n{log}"))
     }
 }
 

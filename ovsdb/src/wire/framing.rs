@@ -172,14 +172,14 @@ mod tests {
 
     fn frames(chunks: impl IntoIterator<Item = Vec<u8>>) -> (Vec<Vec<u8>>, u64) {
         let mut framer = Framer::default();
-        let mut frames = Vec::new();
+        let mut found = Vec::new();
         for chunk in chunks {
             framer.extend(&chunk);
             while let Some(frame) = framer.next().unwrap() {
-                frames.push(frame.to_vec());
+                found.push(frame.to_vec());
             }
         }
-        (frames, framer.scanned())
+        (found, framer.scanned())
     }
 
     #[test]

@@ -47,7 +47,7 @@ async fn a_transaction_in_flight_when_the_connection_ends_has_an_unknown_outcome
         let session = session.clone();
         async move { session.transact(add("who knows")).await }
     });
-    proxy.transactions(1).await;
+    proxy.requests("transact", 1).await;
     proxy.cut();
     let error = within("an answer", lost).await.unwrap().unwrap_err();
     assert_eq!(error, TransactError::Disconnected);
@@ -64,7 +64,10 @@ async fn a_transaction_in_flight_when_the_connection_ends_has_an_unknown_outcome
 async fn an_answer_that_does_not_come_in_time_leaves_the_outcome_unknown() {
     let server = northbound();
     let mut config = config([server.unix()]);
-    config.timing = Timing { transact_timeout: short(100), ..config.timing };
+    config.timing = Timing {
+        transact_timeout: short(100),
+        ..config.timing
+    };
     let session = connected(config).await;
     server.pause();
     let error = within("an answer", session.transact(add("late"))).await.unwrap_err();
@@ -77,7 +80,11 @@ async fn an_answer_that_does_not_come_in_time_leaves_the_outcome_unknown() {
 async fn a_silent_server_is_probed_and_left() {
     let server = northbound();
     let mut config = config([server.unix()]);
-    config.timing = Timing { probe_interval: short(50), probe_timeout: short(300), ..config.timing };
+    config.timing = Timing {
+        probe_interval: short(50),
+        probe_timeout: short(300),
+        ..config.timing
+    };
     let session = connected(config).await;
     let mut state = session.state();
     server.pause();
@@ -89,13 +96,14 @@ async fn a_silent_server_is_probed_and_left() {
 #[tokio::test]
 async fn a_quiet_server_that_answers_probes_is_not_left() {
     let server = northbound();
-    let mut config = config([server.tcp()]);
-    config.timing = Timing { probe_interval: short(5), ..config.timing };
+    let proxy = Proxy::before(server.socket());
+    let mut config = config([proxy.remote()]);
+    config.timing = Timing {
+        probe_interval: short(5),
+        ..config.timing
+    };
     let session = connected(config).await;
-    // The server probes idle clients on TCP after five seconds, and drops those that do not answer after five more.
-    let mut state = session.state();
-    state.mark_unchanged();
-    assert!(tokio::time::timeout(short(1000), state.changed()).await.is_err());
+    proxy.requests("echo", 50).await;
     assert!(matches!(*session.state().borrow(), State::Ready { epoch: 1, .. }));
 }
 
@@ -103,7 +111,10 @@ async fn a_quiet_server_that_answers_probes_is_not_left() {
 async fn a_server_that_stops_reading_is_left() {
     let server = northbound();
     let mut config = config([server.unix()]);
-    config.timing = Timing { write_timeout: short(300), ..config.timing };
+    config.timing = Timing {
+        write_timeout: short(300),
+        ..config.timing
+    };
     let session = connected(config).await;
     let mut state = session.state();
     server.pause();
@@ -114,7 +125,10 @@ async fn a_server_that_stops_reading_is_left() {
         async move { session.transact(large).await }
     });
     disconnected(&mut state, "took no byte for").await;
-    assert_eq!(within("an answer", blocked).await.unwrap().unwrap_err(), TransactError::Disconnected);
+    assert_eq!(
+        within("an answer", blocked).await.unwrap().unwrap_err(),
+        TransactError::Disconnected
+    );
     server.resume();
     epoch(&session, 2).await;
     session.transact(add("small")).await.unwrap();
@@ -144,7 +158,10 @@ async fn callers_are_pushed_back_while_the_server_does_not_read() {
 async fn a_request_that_is_never_answered_ends_the_connection() {
     let server = northbound();
     let mut config = config([server.unix()]);
-    config.timing = Timing { request_timeout: short(300), ..config.timing };
+    config.timing = Timing {
+        request_timeout: short(300),
+        ..config.timing
+    };
     let session = connected(config).await;
     let mut state = session.state();
     server.pause();

@@ -1,5 +1,6 @@
 //! The session against real servers, and against peers that misbehave as no real server does.
 #![cfg(all(feature = "session", feature = "testing"))]
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
 mod basics;
 mod cluster;

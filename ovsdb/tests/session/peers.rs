@@ -23,7 +23,12 @@ async fn expect(stream: &mut UnixStream, text: &str) {
     let mut heard = Vec::new();
     within(text, async {
         while !String::from_utf8_lossy(&heard).contains(text) {
-            assert_ne!(stream.read_buf(&mut heard).await.unwrap(), 0, "closed after {}", String::from_utf8_lossy(&heard));
+            assert_ne!(
+                stream.read_buf(&mut heard).await.unwrap(),
+                0,
+                "closed after {}",
+                String::from_utf8_lossy(&heard)
+            );
         }
     })
     .await;
@@ -38,7 +43,9 @@ async fn the_servers_probes_are_answered_before_anything_else_works() {
     let (_folder, listener, remote) = stage();
     let session = Session::spawn(config([remote]));
     let mut peer = accept(&listener).await;
-    peer.write_all(br#"{"id":"echo","method":"echo","params":["are you there"]}"#).await.unwrap();
+    peer.write_all(br#"{"id":"echo","method":"echo","params":["are you there"]}"#)
+        .await
+        .unwrap();
     expect(&mut peer, r#"{"id":"echo","result":["are you there"],"error":null}"#).await;
     assert!(!session.state().borrow().is_ready());
 }
@@ -48,7 +55,9 @@ async fn requests_nobody_knows_are_refused() {
     let (_folder, listener, remote) = stage();
     let _session = Session::spawn(config([remote]));
     let mut peer = accept(&listener).await;
-    peer.write_all(br#"{"id":7,"method":"dance","params":[]}"#).await.unwrap();
+    peer.write_all(br#"{"id":7,"method":"dance","params":[]}"#)
+        .await
+        .unwrap();
     expect(&mut peer, r#"{"id":7,"result":null,"error":"unknown method"}"#).await;
 }
 
@@ -78,8 +87,14 @@ async fn garbage_ends_the_connection_with_a_reason() {
         ("{}", "neither a method nor an id"),
         (r#"{"id":4711,"result":[],"error":null}"#, "reply: to request 4711"),
         (r#"{"id":null,"method":"update2","params":{}}"#, "update2: invalid type"),
-        (r#"{"id":null,"method":"update3","params":["replica-1",{}]}"#, "update3: invalid type"),
-        (r#"{"id":null,"method":"update2","params":["server",7]}"#, "update of _Server"),
+        (
+            r#"{"id":null,"method":"update3","params":["replica-1",{}]}"#,
+            "update3: invalid type",
+        ),
+        (
+            r#"{"id":null,"method":"update2","params":["server",7]}"#,
+            "update of _Server",
+        ),
     ];
     for (round, (bytes, reason)) in garbage.into_iter().enumerate() {
         let mut state = session.state();
@@ -110,7 +125,11 @@ async fn an_update_that_does_not_fit_leads_to_a_fresh_start() {
         proxy.inject(update.leak());
         disconnected(&mut state, "does not fit the replica").await;
         epoch(&session, round as u64 + 2).await;
-        assert_eq!(changed(&mut changes).await, ([].into(), true), "nothing is different after all");
+        assert_eq!(
+            changed(&mut changes).await,
+            ([].into(), true),
+            "nothing is different after all"
+        );
     }
     assert_eq!(proxy.connections(), lies.len() + 1);
 }
@@ -163,5 +182,9 @@ async fn a_peer_that_hangs_up_at_once_is_not_pestered() {
         drop(accept(&listener).await);
     }
     // Nine pauses of at least half their length: one from 20 ms, the others from 40 ms.
-    assert!(begin.elapsed() >= Duration::from_millis(10 + 8 * 20), "{:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() >= Duration::from_millis(10 + 8 * 20),
+        "{:?}",
+        begin.elapsed()
+    );
 }

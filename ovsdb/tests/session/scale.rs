@@ -15,7 +15,11 @@ async fn fill(session: &Session, rows: usize) {
         let mut transaction = transaction();
         for n in batch {
             let ids = Datum::map([("owner", format!("pod/namespace-{}/name-{n}", n % 100))]);
-            transaction.insert(SWITCH, None, [("name", Datum::scalar(format!("switch-{n}"))), ("external_ids", ids)]);
+            transaction.insert(
+                SWITCH,
+                None,
+                [("name", Datum::scalar(format!("switch-{n}"))), ("external_ids", ids)],
+            );
         }
         session.transact(transaction).await.unwrap();
     }
@@ -47,7 +51,13 @@ async fn a_slow_subscriber_loses_nothing_and_holds_up_nobody() {
     let session = connected(config([server.unix()])).await;
     let mut slow = session.subscribe();
     fill(&session, 5_000).await;
-    let all: BTreeSet<_> = session.replica().table(SWITCH).unwrap().rows().map(ovsdb::Row::uuid).collect();
+    let all: BTreeSet<_> = session
+        .replica()
+        .table(SWITCH)
+        .unwrap()
+        .rows()
+        .map(ovsdb::Row::uuid)
+        .collect();
     for n in 0..500 {
         session.transact(delete(&format!("switch-{n}"))).await.unwrap();
     }
@@ -83,4 +93,3 @@ async fn a_reader_never_sees_a_half_filled_replica() {
     stop.send_replace(true);
     assert!(reader.join().unwrap() > 0);
 }
-

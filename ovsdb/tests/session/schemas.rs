@@ -22,7 +22,11 @@ fn altered(folder: &TempDir, name: &str, alter: impl FnOnce(&mut Value)) -> std:
 fn older(schema: &mut Value) {
     let switch = &mut schema["tables"][SWITCH]["columns"];
     switch.as_object_mut().unwrap().remove("external_ids").unwrap();
-    schema["tables"].as_object_mut().unwrap().remove("Static_MAC_Binding").unwrap();
+    schema["tables"]
+        .as_object_mut()
+        .unwrap()
+        .remove("Static_MAC_Binding")
+        .unwrap();
 }
 
 fn newer(schema: &mut Value) {
@@ -61,12 +65,21 @@ async fn what_an_older_server_lacks_is_not_monitored_and_not_written() {
         let replica = session.replica();
         assert!(replica.table("Static_MAC_Binding").is_none());
         assert!(!replica.table(SWITCH).unwrap().has_column("external_ids"));
-        assert!(replica.row(SWITCH, find(&session, "a")).unwrap().get("external_ids").is_empty());
+        assert!(
+            replica
+                .row(SWITCH, find(&session, "a"))
+                .unwrap()
+                .get("external_ids")
+                .is_empty()
+        );
     }
     let mut modern = transaction();
     modern.insert(SWITCH, None, [("external_ids", Datum::map([("k", "v")]))]);
     let error = session.transact(modern).await.unwrap_err();
-    assert!(matches!(&error, TransactError::UnknownColumn { column, .. } if column == "external_ids"), "{error}");
+    assert!(
+        matches!(&error, TransactError::UnknownColumn { column, .. } if column == "external_ids"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -75,10 +88,17 @@ async fn a_newer_server_is_used_as_far_as_we_know_it() {
     let server = start(&altered(&folder, "newer", newer));
     let session = connected(session_config(&server)).await;
     let mut modern = transaction();
-    modern.insert(SWITCH, None, [("name", Datum::scalar("a")), ("colour", Datum::scalar("red"))]);
+    modern.insert(
+        SWITCH,
+        None,
+        [("name", Datum::scalar("a")), ("colour", Datum::scalar("red"))],
+    );
     session.transact(modern).await.unwrap();
     let row = find(&session, "a");
-    assert_eq!(session.replica().row(SWITCH, row).unwrap().get("colour").as_str(), Some("red"));
+    assert_eq!(
+        session.replica().row(SWITCH, row).unwrap().get("colour").as_str(),
+        Some("red")
+    );
     assert_eq!(session.schema().unwrap().version, "99.0.0");
 }
 

@@ -45,7 +45,9 @@ async fn a_proper_name_is_verified_if_asked_for() {
     connected(hostname(secure(&server, &client))).await;
 
     let mut by_other_name = hostname(secure(&server, &client));
-    let Remote::Ssl(_, port) = server.ssl() else { unreachable!() };
+    let Remote::Ssl(_, port) = server.ssl() else {
+        unreachable!()
+    };
     by_other_name.remotes = vec![Remote::Ssl("localhost".to_owned(), port)];
     let session = Session::spawn(by_other_name);
     disconnected(&mut session.state(), "TLS handshake failed").await;

@@ -59,9 +59,9 @@ impl Link<'_> {
                 let (name,): (String,) = read(method, params)?;
                 if self.core.config.lock.as_ref() == Some(&name) {
                     if method == "locked" {
-                        self.core.seat.locked()
+                        self.core.seat.locked();
                     } else {
-                        self.core.seat.stolen()
+                        self.core.seat.stolen();
                     }
                     self.core.publish_lock();
                 }
@@ -69,7 +69,8 @@ impl Link<'_> {
             }
             "monitor_canceled" => {
                 let (id,): (&RawValue,) = read(method, params)?;
-                self.on_canceled(id)
+                self.on_canceled(id);
+                Ok(())
             }
             other => {
                 debug!(remote = %self.remote, notification = other, "ignored");
@@ -176,6 +177,7 @@ impl Link<'_> {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "errors are passed as they come out of `map_err`")]
 pub(super) fn unexpected(what: &'static str, detail: impl ToString) -> Fault {
     Fault::Unexpected {
         what,

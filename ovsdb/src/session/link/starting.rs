@@ -158,7 +158,7 @@ impl Link<'_> {
     }
 
     /// The server ended a monitor, because it converted or removed the database.
-    pub(super) fn on_canceled(&mut self, id: &RawValue) -> Result<(), Fault> {
+    pub(super) fn on_canceled(&mut self, id: &RawValue) {
         let ours = self
             .monitored
             .as_ref()
@@ -169,7 +169,6 @@ impl Link<'_> {
             self.core.resume = None;
             self.begin_sync();
         }
-        Ok(())
     }
 }
 

@@ -73,10 +73,8 @@ pub(crate) async fn disconnected(state: &mut watch::Receiver<State>, because: &s
             state.changed().await.expect("the session lives");
         }
     });
-    match reason.await {
-        Ok(reason) => reason,
-        Err(_) => panic!("{what}: not within {PATIENCE:?}, but because {seen:?}"),
-    }
+    let within_patience = reason.await.ok();
+    within_patience.unwrap_or_else(|| panic!("{what}: not within {PATIENCE:?}, but because {seen:?}"))
 }
 
 pub(crate) async fn epoch(session: &Session, at_least: u64) -> State {
@@ -150,13 +148,9 @@ pub(crate) async fn names_become<const N: usize>(session: &Session, wanted: [&st
             changes.changed().await.expect("the session lives");
         }
     });
-    if arrived.await.is_err() {
-        panic!(
-            "switches are {:?}, not {wanted:?}; the session is {:?}",
-            names(session),
-            *session.state().borrow()
-        );
-    }
+    let arrived = arrived.await.is_ok();
+    let (found, state) = (names(session), session.state());
+    assert!(arrived, "switches are {found:?}, not {wanted:?}; the session is {:?}", *state.borrow());
 }
 
 /// The rows that a subscription reports next.

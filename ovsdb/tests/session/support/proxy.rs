@@ -1,6 +1,7 @@
 //! A man in the middle: passes messages on until told otherwise.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -36,7 +37,7 @@ pub(crate) struct Proxy {
     folder: TempDir,
     tricks: broadcast::Sender<Trick>,
     connections: Arc<AtomicUsize>,
-    transactions: watch::Sender<usize>,
+    requests: watch::Sender<BTreeMap<String, usize>>,
 }
 
 impl Proxy {
@@ -45,15 +46,15 @@ impl Proxy {
         let listener = UnixListener::bind(socket(folder.path())).unwrap();
         let tricks = broadcast::Sender::new(16);
         let connections = Arc::new(AtomicUsize::new(0));
-        let transactions = watch::Sender::new(0);
-        let (to_connections, count, passed) = (tricks.clone(), Arc::clone(&connections), transactions.clone());
+        let requests = watch::Sender::new(BTreeMap::new());
+        let (to_connections, count, passed) = (tricks.clone(), Arc::clone(&connections), requests.clone());
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(forward(client, server.clone(), to_connections.subscribe(), passed.clone()));
             }
         });
-        Self { folder, tricks, connections, transactions }
+        Self { folder, tricks, connections, requests }
     }
 
     pub(crate) fn remote(&self) -> Remote {
@@ -65,10 +66,10 @@ impl Proxy {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Waits until so many transactions have gone to the server.
-    pub(crate) async fn transactions(&self, count: usize) {
-        let mut passed = self.transactions.subscribe();
-        within("transactions pass", passed.wait_for(|passed| *passed >= count)).await.unwrap();
+    /// Waits until so many requests with this method have gone to the server.
+    pub(crate) async fn requests(&self, method: &str, count: usize) {
+        let mut passed = self.requests.subscribe();
+        within(method, passed.wait_for(|passed| passed.get(method).is_some_and(|passed| *passed >= count))).await.unwrap();
     }
 
     pub(crate) fn inject(&self, bytes: &'static str) {
@@ -88,7 +89,7 @@ async fn forward(
     mut client: UnixStream,
     server: PathBuf,
     mut tricks: broadcast::Receiver<Trick>,
-    transactions: watch::Sender<usize>,
+    requests: watch::Sender<BTreeMap<String, usize>>,
 ) -> Option<()> {
     let mut server = UnixStream::connect(server).await.ok()?;
     let mut from_client = Framer::default();
@@ -101,8 +102,8 @@ async fn forward(
                 }
                 while let Some(frame) = from_client.next().unwrap() {
                     server.write_all(&frame).await.ok()?;
-                    if matches!(wire::parse(&frame), Ok(Message::Request { method, .. }) if method == "transact") {
-                        transactions.send_modify(|passed| *passed += 1);
+                    if let Ok(Message::Request { method, .. }) = wire::parse(&frame) {
+                        requests.send_modify(|passed| *passed.entry(method.into_owned()).or_default() += 1);
                     }
                 }
             }
