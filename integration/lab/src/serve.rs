@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `/` | a sentence about pod, node and client |
 //! | `/name` | `namespace/pod` |
+//! | `/probe` | the same, and so much more that it takes several full-size packets |
 //! | `/hostname` | the pod's name |
 //! | `/clientip` | the client's address and port, as the pod sees them |
 //! | `/healthz` | `ok` |
@@ -17,6 +18,9 @@ use crate::error::{Error, Result};
 
 /// A client that says nothing for this long is let go.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Several full-size segments: a path that only carries small packets must not pass for a good one.
+pub const PADDING: usize = 8192;
 
 /// Who answers and where.
 #[derive(Clone, Debug)]
@@ -90,6 +94,7 @@ impl Server {
         Some(match path {
             "/" => format!("pod {} on {} greets {}\n", self.pod, self.node, client.ip()),
             "/name" => format!("{}\n", self.pod),
+            "/probe" => format!("{}\n{}\n", self.pod, "-".repeat(PADDING)),
             "/hostname" => format!("{hostname}\n"),
             "/clientip" => format!("{client}\n"),
             "/healthz" => "ok\n".into(),

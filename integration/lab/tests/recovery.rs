@@ -59,6 +59,45 @@ fn a_killed_southbound_server_comes_back() {
 }
 
 #[test]
+fn a_restarted_translator_writes_nothing() {
+    if !possible() {
+        return;
+    }
+    let lab = TestLab::with_examples(Families::Dual);
+    // Every transaction that changes a row makes the database's file longer.
+    let file = lab.lab.plan().central_run().join("ovnnb_db.db");
+    let written = || std::fs::metadata(&file).expect("NB has a file").len();
+    let before = written();
+    lab.crash("translator");
+    assert_eq!(written(), before);
+}
+
+#[test]
+fn a_wiped_northbound_database_is_rebuilt_and_pods_keep_their_addresses() {
+    if !possible() {
+        return;
+    }
+    let lab = TestLab::with_examples(Families::Dual);
+    let (plan, processes) = (lab.lab.plan(), lab.lab.processes());
+    let addresses = || {
+        let pods = lab.pods();
+        pods.iter().map(|p| p.0["status"]["podIPs"].clone()).collect::<Vec<_>>()
+    };
+    let before = addresses();
+    for role in ["translator", "nb"] {
+        let component = &Component::select(plan, role).expect("a component")[0];
+        processes.crash(&component.pid_name()).expect("it dies");
+    }
+    std::fs::remove_file(plan.central_run().join("ovnnb_db.db")).expect("NB has a file");
+    lab.lab.repair().expect("both start");
+    lab.await_all_reach_all("NB was wiped");
+    cluster::delete(&lab.lab, &[Key::new("Pod", "shop", "db-1")]).expect("db-1 has a successor");
+    lab.await_all_reach_all("a new pod after NB was wiped");
+    let kept = addresses().iter().filter(|ips| before.contains(ips)).count();
+    assert!(kept >= before.len() - 1, "all but the new pod keep their addresses");
+}
+
+#[test]
 fn packets_flow_while_everything_of_meridian_is_dead() {
     if !possible() {
         return;

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use serde::{Serialize, Serializer};
 
 use super::{http, icmp};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::netns;
+use crate::serve::PADDING;
 
 /// Probes at once from one place, and places at once: a broken network costs a timeout per
 /// probe, a working one is limited by two cores.
@@ -222,17 +223,19 @@ fn one(target: &Endpoint, ip: IpAddr, method: Method) -> Outcome {
     }
 }
 
-/// Asks for the name of who answers: the right answer from the wrong pod is a failure.
+/// Asks for the name of who answers: the right answer from the wrong pod is a failure, and so is
+/// one of which only the first packet came.
 fn get(target: &Endpoint, address: SocketAddr) -> Result<Duration> {
     let start = Instant::now();
-    let answer = http::get(address, "/name")?;
+    let answer = http::get(address, "/probe")?;
     let time = start.elapsed();
-    if answer.body.trim() == target.name {
+    let said = answer.body.lines().next().unwrap_or_default();
+    if said == target.name && answer.body.len() > PADDING {
         return Ok(time);
     }
-    let said = answer.body.lines().next().unwrap_or_default();
-    Err(crate::error::Error::net(format!("GET http://{address}/name"))(
-        std::io::Error::other(format!("answered by {said:?} ({})", answer.status)),
+    let reason = format!("status {}, {} bytes, from {said:?}", answer.status, answer.body.len());
+    Err(Error::net(format!("GET http://{address}/probe"))(
+        std::io::Error::other(reason),
     ))
 }
 
