@@ -1,5 +1,6 @@
 //! [`Claim`]: what was handed out before and is not recorded in the cluster itself.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
@@ -8,7 +9,7 @@ use meridian_model::{Name, PodKey};
 use ovsdb::Datum;
 use ovsdb_schemas::northbound::{logical_router_port, logical_switch_port};
 
-use crate::Unit;
+use crate::{Unit, ip};
 
 /// Something a former compile handed out. The cluster's own record (`status.podIPs`, `spec.podCIDRs`) goes before it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,11 +60,37 @@ impl Claim {
                 let networks = get(logical_router_port::NETWORKS)
                     .atoms()
                     .iter()
-                    .map(|atom| atom.as_str()?.parse().ok().map(crate::ip::canonical))
+                    .map(|atom| atom.as_str()?.parse().ok().map(ip::canonical))
                     .collect::<Option<_>>()?;
                 Some(Self::Slice { node, networks })
             }
             _ => None,
         }
     }
+}
+
+/// The claims among `ours` that speak of neither a party nor a thing that `theirs` speak of.
+pub(crate) fn uncontradicted(mut ours: Vec<Claim>, theirs: &[Claim]) -> Vec<Claim> {
+    let (mut pods, mut nodes, mut addresses) = (HashSet::new(), HashSet::new(), HashSet::<IpAddr>::new());
+    let mut slices = Vec::new();
+    for claim in theirs {
+        match claim {
+            Claim::Pod { pod, ips, .. } => {
+                pods.insert(pod);
+                addresses.extend(ips);
+            }
+            Claim::Slice { node, networks } => {
+                nodes.insert(node);
+                slices.extend(networks.iter().copied());
+            }
+        }
+    }
+    ours.retain(|claim| match claim {
+        Claim::Pod { pod, ips, .. } => !pods.contains(pod) && !ips.iter().any(|ip| addresses.contains(ip)),
+        Claim::Slice { node, networks } => {
+            let taken = |network: &IpNetwork| slices.iter().any(|&other| ip::overlap(*network, other));
+            !nodes.contains(node) && !networks.iter().any(taken)
+        }
+    });
+    ours
 }

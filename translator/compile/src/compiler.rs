@@ -11,7 +11,7 @@ use crate::engine::{Compiled, Engine};
 use crate::fact::Fact;
 use crate::names::{DEFAULT_VPC, Names};
 use crate::slices::{Slices, Standing};
-use crate::{Claim, Config, Delta, Desired, Problem, Unit, node, pod, vpc};
+use crate::{Claim, Config, Delta, Desired, Problem, Unit, claim, node, pod, vpc};
 
 /// Keeps the desired state of a cluster up to date.
 ///
@@ -72,21 +72,19 @@ impl Compiler {
     /// Takes note of what was handed out before, as the database has it. What nobody has a right to any more (the object
     /// is gone or another of the same name, the cluster says otherwise) is ignored.
     ///
-    /// Claims before the first compile add up. Later ones replace everything this compiler handed out so far: a standby
-    /// that becomes the writer takes over what its predecessor wrote.
+    /// After the first compile they go before whatever this compiler handed out meanwhile, which stays only where they say
+    /// nothing to the contrary: a standby that becomes the writer takes over what its predecessor wrote.
     pub fn claim(&mut self, claims: impl IntoIterator<Item = Claim>) {
+        let claims: Vec<Claim> = claims.into_iter().collect();
         if self.started && !self.claimed {
+            let ours = self.claims();
             self.slices = Slices::new(&self.config);
             self.addresses = Addresses::default();
             self.nodes.extend(self.cluster.nodes().map(|node| node.name.clone()));
             self.pods.extend(self.cluster.pods().map(|pod| pod.key()));
+            self.note_claims(claim::uncontradicted(ours, &claims));
         }
-        for claim in claims {
-            match claim {
-                Claim::Pod { pod, uid, ips } => self.addresses.claim(pod, uid, ips),
-                Claim::Slice { node, networks } => self.slices.claim(node, networks),
-            }
-        }
+        self.note_claims(claims);
         self.claimed = true;
     }
 
@@ -141,6 +139,15 @@ impl Compiler {
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    fn note_claims(&mut self, claims: Vec<Claim>) {
+        for claim in claims {
+            match claim {
+                Claim::Pod { pod, uid, ips } => self.addresses.claim(pod, uid, ips),
+                Claim::Slice { node, networks } => self.slices.claim(node, networks),
+            }
+        }
     }
 
     fn settle_slices(&mut self) {

@@ -241,3 +241,16 @@ fn a_standby_that_becomes_the_writer_takes_over_what_was_handed_out() {
         "only what is different is compared again"
     );
 }
+
+#[test]
+fn a_standby_that_becomes_the_writer_keeps_what_nobody_contradicts() {
+    let mut standby = small()
+        .with(pod("old"))
+        .with(pod("other"))
+        .with(pod("young").created_at(1));
+    standby.0.claim([claim("young", "young-uid", &["10.0.0.3"])]);
+    standby.0.compile();
+    assert_eq!(standby.ips("x_young"), ["10.0.0.3/29"], "it may be in use already");
+    assert_eq!(standby.ips("x_other"), ["10.0.0.4/29"]);
+    assert_eq!(standby.ips("x_old"), ["10.0.0.5/29"]);
+}

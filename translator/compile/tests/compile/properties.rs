@@ -261,6 +261,10 @@ proptest! {
         }
         check_equal(&compiler, &from_scratch(&compiler, scramble(salt)));
         prop_assert!(compiler.compile().is_empty(), "nothing changed, so nothing is to be compared");
+        let claims = compiler.claims();
+        compiler.claim(claims);
+        prop_assert!(compiler.compile().is_empty(), "what is so already can be claimed without effect");
+        check_equal(&compiler, &from_scratch(&compiler, Object::key));
     }
 
     #[test]
