@@ -27,6 +27,14 @@ impl Binaries {
         Ok(Self::in_dir(dir))
     }
 
+    /// Whether all of them are there.
+    pub fn check(&self) -> Result<()> {
+        for path in [self.translator(), self.agent(), self.cni(), self.lab()] {
+            path?;
+        }
+        Ok(())
+    }
+
     /// meridian-translator.
     pub fn translator(&self) -> Result<PathBuf> {
         self.find("meridian-translator")

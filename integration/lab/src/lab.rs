@@ -59,6 +59,9 @@ impl Lab {
         ui: Ui,
     ) -> Result<(Self, Upped)> {
         machine::check()?;
+        if !options.bare {
+            binaries.check()?;
+        }
         let lock = Lock::acquire(dir)?;
         if let Some(state) = read_state(dir)?.filter(|state| state.complete) {
             if state.options != options {

@@ -102,6 +102,7 @@ impl Processes {
             .args(&daemon.command)
             .envs(&daemon.env)
             .env(MARK, &self.lab)
+            .env("NO_COLOR", "1") // logs are read as text
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(log)

@@ -16,7 +16,7 @@ pub fn render(matrix: &Matrix, ui: Ui) -> String {
     let mut out = String::new();
     let width = matrix.endpoints.iter().map(|e| label(e).len()).max().unwrap_or(0);
     let times = count(matrix, Kind::Pod) <= PODS_WITH_TIMES;
-    let cell = if times { 11 } else { 4 };
+    let cell = if times { 9 } else { 4 };
     write!(out, "{:>3} {:width$} ", "", "from \\ to").ok();
     for (number, endpoint) in (1..).zip(&matrix.endpoints) {
         match endpoint.kind {
@@ -89,7 +89,7 @@ fn describe(probes: &[&Probe], times: bool) -> String {
 
 fn milliseconds(time: Duration) -> String {
     let ms = time.as_secs_f64() * 1e3;
-    if ms < 100.0 {
+    if ms < 10.0 {
         format!("{ms:.1}")
     } else {
         format!("{ms:.0}")
