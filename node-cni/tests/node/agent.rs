@@ -1,0 +1,225 @@
+//! The agent: management port, host routes, masquerade, chassis settings, installation.
+
+use std::net::SocketAddr;
+
+use ovsdb::testing::eventually;
+
+use crate::support::{Agent, Host, Pod, add, exchange, ready_host, run};
+
+fn host_routes(host: &Host) -> String {
+    run("ip", &["-n", host.name(), "route", "show", "dev", "meridian0"])
+}
+
+#[test]
+fn host_and_pod_talk_through_the_management_port() {
+    let (host, _agent) = ready_host();
+    let pod = Pod::with_port(&host);
+    add(&host, &pod);
+    for v4 in [true, false] {
+        let listener = pod.listen(v4);
+        let address = SocketAddr::new(pod.ip(v4), listener.local_addr().unwrap().port());
+        host.await_forwarding();
+        exchange(&host.netns(), listener, address);
+    }
+}
+
+#[test]
+fn pods_reach_the_world_under_the_nodes_address() {
+    let (host, _agent) = ready_host();
+    host.nbctl(&[
+        "--policy=src-ip",
+        "lr-route-add",
+        "vpc-default",
+        "10.244.1.0/24",
+        "10.244.1.2",
+    ]);
+    let world = format!("{}-world", host.name());
+    run("ip", &["netns", "add", &world]);
+    let _guard = crate::support::NetnsGuard(world.clone());
+    run(
+        "ip",
+        &[
+            "-n",
+            host.name(),
+            "link",
+            "add",
+            "uplink",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "eth0",
+            "netns",
+            &world,
+        ],
+    );
+    run(
+        "ip",
+        &["-n", host.name(), "addr", "add", "192.0.2.1/24", "dev", "uplink"],
+    );
+    run("ip", &["-n", host.name(), "link", "set", "uplink", "up"]);
+    run("ip", &["-n", &world, "addr", "add", "192.0.2.2/24", "dev", "eth0"]);
+    run("ip", &["-n", &world, "link", "set", "eth0", "up"]);
+    let pod = Pod::with_port(&host);
+    add(&host, &pod);
+    host.await_forwarding();
+    // The world has no route to the pod: that anything comes back shows the masquerade.
+    let world = crate::support::netns(&world);
+    let listener = world
+        .run(|| std::net::TcpListener::bind("192.0.2.2:0").unwrap())
+        .unwrap();
+    let address = listener.local_addr().unwrap();
+    exchange(&crate::support::netns(&pod.netns), listener, address);
+}
+
+#[test]
+fn what_somebody_removes_on_the_host_comes_back() {
+    let (host, _agent) = ready_host();
+    eventually("route", || host_routes(&host).contains("10.244.0.0/16").then_some(()));
+    run("ip", &["-n", host.name(), "route", "del", "10.244.0.0/16"]);
+    eventually("the route is back", || {
+        host_routes(&host).contains("10.244.0.0/16").then_some(())
+    });
+    run("ip", &["-n", host.name(), "addr", "flush", "dev", "meridian0"]);
+    eventually("the address is back", || {
+        let addresses = run("ip", &["-n", host.name(), "addr", "show", "dev", "meridian0"]);
+        (addresses.contains("10.244.1.2/24") && addresses.contains("fd00:10:244:1::2/64")).then_some(())
+    });
+    eventually("and its routes", || {
+        host_routes(&host).contains("10.244.0.0/16").then_some(())
+    });
+    run("ip", &["netns", "exec", host.name(), "nft", "flush", "ruleset"]);
+    eventually("the masquerade is back", || {
+        crate::support::ruleset(&host).contains("masquerade").then_some(())
+    });
+}
+
+#[test]
+fn settings_that_somebody_changes_are_put_back_and_those_of_others_stay() {
+    let (host, _agent) = ready_host();
+    host.vsctl(&[
+        "set",
+        "Open_vSwitch",
+        ".",
+        "external_ids:system-id=other",
+        "external_ids:mine=kept",
+    ]);
+    eventually("the chassis' name is back", || {
+        let id = host.vsctl(&["get", "Open_vSwitch", ".", "external_ids:system-id"]);
+        (id.trim() == "n1").then_some(())
+    });
+    assert_eq!(
+        host.vsctl(&["get", "Open_vSwitch", ".", "external_ids:mine"]).trim(),
+        "kept"
+    );
+}
+
+#[test]
+fn a_restart_of_ovs_vswitchd_brings_the_management_port_back() {
+    let (mut host, agent) = ready_host();
+    let pod = Pod::with_port(&host);
+    add(&host, &pod);
+    host.vswitchd.take();
+    eventually("the agent notices", || {
+        agent.status(&host).filter(|status| !status.ready)
+    });
+    host.start_vswitchd();
+    eventually("the node is ready again", || {
+        agent.status(&host).filter(|status| status.ready)
+    });
+    host.await_forwarding();
+    let listener = pod.listen(true);
+    let address = SocketAddr::new(pod.ip(true), listener.local_addr().unwrap().port());
+    exchange(&host.netns(), listener, address);
+}
+
+#[test]
+fn a_restarted_agent_changes_nothing() {
+    let (host, mut agent) = ready_host();
+    let state = |host: &Host| {
+        let interfaces = host.vsctl(&["--columns=_uuid,name,external_ids,mac,mtu_request", "list", "Interface"]);
+        (interfaces, host_routes(host), crate::support::ruleset(host))
+    };
+    let before = eventually("flows", || {
+        agent.status(&host)?.management.first()?.installed.then(|| state(&host))
+    });
+    agent.daemon.terminate();
+    let agent = Agent::start(&host);
+    assert_eq!(state(&host), before);
+    assert!(
+        !agent.daemon.log().contains("somebody changed"),
+        "{}",
+        agent.daemon.log()
+    );
+}
+
+#[test]
+fn a_management_port_that_is_no_more_is_unplugged_with_its_routes() {
+    let (host, agent) = ready_host();
+    host.delete_port("mgmt-default-n1");
+    eventually("it is gone", || {
+        agent.status(&host).filter(|status| status.management.is_empty())
+    });
+    eventually("its device is gone", || {
+        let links = run("ip", &["-n", host.name(), "link", "show"]);
+        (!links.contains("meridian0")).then_some(())
+    });
+    assert!(!crate::support::ruleset(&host).contains("masquerade"));
+}
+
+#[test]
+fn the_configuration_is_written_once_the_node_is_ready_and_stays() {
+    let mut host = Host::start();
+    host.create_network();
+    host.controller.take();
+    let (bin, conf) = (host.path("bin"), host.path("net.d"));
+    let folders = ["--cni-bin-dir", bin.as_str(), "--cni-conf-dir", conf.as_str()];
+    let mut agent = Agent::spawn(&host, &folders);
+    eventually("the agent waits for ovn-controller", || {
+        agent
+            .status(&host)?
+            .problems
+            .iter()
+            .any(|problem| problem.contains("has not registered"))
+            .then_some(())
+    });
+    let conflist = format!("{conf}/10-meridian.conflist");
+    assert!(std::path::Path::new(&format!("{bin}/meridian-cni")).exists());
+    assert!(
+        !std::path::Path::new(&conflist).exists(),
+        "the node is not ready for pods"
+    );
+    host.start_controller();
+    eventually("the configuration is there", || std::fs::read(&conflist).ok());
+    assert!(agent.daemon.terminate().success());
+    assert!(!std::path::Path::new(&host.path("node.sock")).exists());
+    let text = std::fs::read_to_string(&conflist).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(config["plugins"][0]["type"], "meridian-cni");
+    let program = env!("CARGO_BIN_EXE_meridian-node");
+    run(program, &["uninstall", "--cni-bin-dir", &bin, "--cni-conf-dir", &conf]);
+    assert!(!std::path::Path::new(&conflist).exists());
+}
+
+#[test]
+fn explain_tells_why_a_pod_does_not_start() {
+    let (host, _agent) = ready_host();
+    let program = env!("CARGO_BIN_EXE_meridian-node");
+    let socket = host.path("node.sock");
+    let explain = |pod: &str| run(program, &["explain", pod, "--socket", &socket]);
+    assert!(explain("default/nobody").contains("no logical port default_nobody"));
+    let pod = Pod::with_port(&host);
+    host.nbctl(&["--wait=sb", "sync"]);
+    let name = format!("default/{}", pod.name);
+    eventually("unclaimed", || explain(&name).contains("has not claimed").then_some(()));
+    add(&host, &pod);
+    eventually("up", || explain(&name).contains("as up").then_some(()));
+}
+
+#[test]
+fn the_socket_is_for_root_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let (host, _agent) = ready_host();
+    let mode = std::fs::metadata(host.path("node.sock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
