@@ -14,7 +14,11 @@ const PORT: &str = "Logical_Switch_Port";
 
 /// The row of a table with a name.
 fn named(replica: &Replica, table: &str, name: &str) -> Uuid {
-    let found = replica.table(table).unwrap().rows().find(|row| row.get("name").as_str() == Some(name));
+    let found = replica
+        .table(table)
+        .unwrap()
+        .rows()
+        .find(|row| row.get("name").as_str() == Some(name));
     found.unwrap_or_else(|| panic!("no {table} {name}")).uuid()
 }
 
@@ -64,7 +68,11 @@ fn rows_of_others_are_never_touched() {
     let mut replica = satisfied(&compiler);
     replica.put(SWITCH, Uuid::from_u128(1), [("name", Datum::scalar("somebody's"))]);
     let ids = Datum::map([(OWNER, "node/x"), (CLUSTER, "other")]);
-    replica.put(SWITCH, Uuid::from_u128(2), [("name", Datum::scalar("another cluster's")), ("external_ids", ids)]);
+    replica.put(
+        SWITCH,
+        Uuid::from_u128(2),
+        [("name", Datum::scalar("another cluster's")), ("external_ids", ids)],
+    );
     assert!(full_plan(&compiler, &replica).is_empty());
 }
 
@@ -76,11 +84,23 @@ fn rows_of_a_cluster_with_an_id_are_not_those_of_one_without() {
     let mut replica = satisfied(&compiler([node(0)]));
     let before = replica.len();
     let ownership = Ownership::new(Some("east"));
-    let sides = Sides { desired: east.desired(), replica: &replica, ownership: &ownership };
+    let sides = Sides {
+        desired: east.desired(),
+        replica: &replica,
+        ownership: &ownership,
+    };
     let counts = plan(sides, &Scope::Full).counts();
     assert_eq!((counts.inserts, counts.updates, counts.deletes), (before, 0, 0));
-    replica.put(SWITCH, Uuid::from_u128(1), [("external_ids", Datum::map([(OWNER, "node/x"), (CLUSTER, "east")]))]);
-    let sides = Sides { desired: east.desired(), replica: &replica, ownership: &ownership };
+    replica.put(
+        SWITCH,
+        Uuid::from_u128(1),
+        [("external_ids", Datum::map([(OWNER, "node/x"), (CLUSTER, "east")]))],
+    );
+    let sides = Sides {
+        desired: east.desired(),
+        replica: &replica,
+        ownership: &ownership,
+    };
     assert_eq!(plan(sides, &Scope::Full).counts().deletes, 1);
 }
 
@@ -93,11 +113,21 @@ fn foreign_ports_stay_on_our_switches_and_ours_leave_foreign_ones() {
     let switch = named(&replica, SWITCH, "vpc-default-node-0");
     let ports = replica.row(SWITCH, switch).unwrap().get("ports").atoms().to_vec();
     replica.put(PORT, foreign_port, [("name", Datum::scalar("vm"))]);
-    set(&mut replica, SWITCH, switch, "ports", Datum::set(ports.into_iter().chain([Atom::from(foreign_port)])));
+    set(
+        &mut replica,
+        SWITCH,
+        switch,
+        "ports",
+        Datum::set(ports.into_iter().chain([Atom::from(foreign_port)])),
+    );
     replica.put(SWITCH, foreign_switch, [("ports", Datum::set([ours]))]);
     let plan = full_plan(&compiler, &replica);
     assert!(plan.rows.is_empty());
-    let links: Vec<_> = plan.links.keys().map(|link| (link.parent, link.value.clone())).collect();
+    let links: Vec<_> = plan
+        .links
+        .keys()
+        .map(|link| (link.parent, link.value.clone()))
+        .collect();
     assert_eq!(links, [(foreign_switch, Atom::from(ours))]);
 }
 
@@ -112,11 +142,21 @@ fn a_port_nobody_wants_any_more_leaves_its_switch_and_is_gone() {
     let mut scope = Scope::default();
     scope.add_delta(delta);
     let ownership = Ownership::default();
-    let part = plan(Sides { desired: compiler.desired(), replica: &replica, ownership: &ownership }, &scope);
+    let part = plan(
+        Sides {
+            desired: compiler.desired(),
+            replica: &replica,
+            ownership: &ownership,
+        },
+        &scope,
+    );
     assert_eq!(part, full);
     // Rows that something must hold go with their last holder: no delete operation.
     let groups = full.groups();
-    assert_eq!(operations(&compiler, &replica, &groups), ["assert", "mutate Logical_Switch"]);
+    assert_eq!(
+        operations(&compiler, &replica, &groups),
+        ["assert", "mutate Logical_Switch"]
+    );
     write(&compiler, &mut replica);
     assert!(full_plan(&compiler, &replica).is_empty());
 }
@@ -141,7 +181,12 @@ fn an_added_link_requires_its_parent_to_be_the_same_still() {
     let groups = full_plan(&compiler, &replica).groups();
     assert_eq!(
         operations(&compiler, &replica, &groups),
-        ["assert", "wait Logical_Switch", "insert Logical_Switch_Port", "mutate Logical_Switch"]
+        [
+            "assert",
+            "wait Logical_Switch",
+            "insert Logical_Switch_Port",
+            "mutate Logical_Switch"
+        ]
     );
 }
 
@@ -159,21 +204,34 @@ fn a_port_waits_for_its_switch() {
         .filter(|group| group.row.as_ref().is_some_and(|(table, _, _)| *table == PORT))
         .collect();
     let ownership = Ownership::default();
-    let sides = Sides { desired: compiler.desired(), replica: &replica, ownership: &ownership };
+    let sides = Sides {
+        desired: compiler.desired(),
+        replica: &replica,
+        ownership: &ownership,
+    };
     let prepared = prepare(sides, &without_switches, None);
     assert_eq!(prepared.counts.inserts, 1, "only the pod on node-0");
-    assert_eq!(prepared.waiting.len(), 3, "router port, management port and pod of node-1");
+    assert_eq!(
+        prepared.waiting.len(),
+        3,
+        "router port, management port and pod of node-1"
+    );
 }
 
 #[test]
 fn an_address_is_free_before_it_is_used_again() {
-    let mut compiler = compiler([node(0), Pod::test("ns", "a").on("node-0").with_ips(["10.244.0.7"]).into()]);
+    let mut compiler = compiler([
+        node(0),
+        Pod::test("ns", "a").on("node-0").with_ips(["10.244.0.7"]).into(),
+    ]);
     let replica = satisfied(&compiler);
     compiler.apply(Event::Delete(Key::pod("ns", "a")));
     for n in 0..300 {
         compiler.apply(Event::Apply(pod(&format!("x{n}"), 0)));
     }
-    compiler.apply(Event::Apply(Pod::test("ns", "b").on("node-0").with_ips(["10.244.0.7"]).into()));
+    compiler.apply(Event::Apply(
+        Pod::test("ns", "b").on("node-0").with_ips(["10.244.0.7"]).into(),
+    ));
     compiler.compile();
     let old = named(&replica, PORT, "ns_a");
     let groups = full_plan(&compiler, &replica).groups();
@@ -185,13 +243,20 @@ fn an_address_is_free_before_it_is_used_again() {
 fn a_missing_port_is_found_from_its_switch_alone() {
     let compiler = compiler([node(0), pod("a", 0)]);
     let mut replica = satisfied(&compiler);
-    let (port, switch) = (named(&replica, PORT, "ns_a"), named(&replica, SWITCH, "vpc-default-node-0"));
+    let (port, switch) = (
+        named(&replica, PORT, "ns_a"),
+        named(&replica, SWITCH, "vpc-default-node-0"),
+    );
     let ports = replica.row(SWITCH, switch).unwrap().get("ports").atoms().to_vec();
     replica.remove(PORT, port);
     let rest = ports.into_iter().filter(|atom| *atom != Atom::from(port));
     set(&mut replica, SWITCH, switch, "ports", Datum::set(rest));
     let ownership = Ownership::default();
-    let sides = Sides { desired: compiler.desired(), replica: &replica, ownership: &ownership };
+    let sides = Sides {
+        desired: compiler.desired(),
+        replica: &replica,
+        ownership: &ownership,
+    };
     for (table, uuid) in [(SWITCH, switch), (PORT, port)] {
         let mut scope = Scope::default();
         scope.add_row(table, uuid);
@@ -204,11 +269,19 @@ fn rows_deleted_are_deleted_only_while_they_are_ours() {
     let compiler = compiler([node(0)]);
     let mut replica = satisfied(&compiler);
     let stale = Uuid::from_u128(5);
-    replica.put(SWITCH, stale, [("name", Datum::scalar("old")), ("external_ids", owned_ids("node/old"))]);
+    replica.put(
+        SWITCH,
+        stale,
+        [("name", Datum::scalar("old")), ("external_ids", owned_ids("node/old"))],
+    );
     let found = full_plan(&compiler, &replica);
     assert_eq!(found.rows, [((SWITCH, stale), RowChange::Delete)].into());
     let ownership = Ownership::default();
-    let sides = Sides { desired: compiler.desired(), replica: &replica, ownership: &ownership };
+    let sides = Sides {
+        desired: compiler.desired(),
+        replica: &replica,
+        ownership: &ownership,
+    };
     let transaction = prepare(sides, &found.groups(), None).transaction;
     let text = format!("{:?}", transaction.operations()[0]);
     assert!(text.contains("node/old"), "{text}");
@@ -234,7 +307,11 @@ fn a_plan_reads_as_names_and_values() {
     let port = named(&replica, PORT, "ns_a");
     set(&mut replica, PORT, port, "type", Datum::scalar("vtep"));
     let ownership = Ownership::default();
-    let sides = Sides { desired: compiler.desired(), replica: &replica, ownership: &ownership };
+    let sides = Sides {
+        desired: compiler.desired(),
+        replica: &replica,
+        ownership: &ownership,
+    };
     let description = full_plan(&compiler, &replica).describe(sides);
     assert_eq!(
         description.to_string(),
@@ -242,5 +319,8 @@ fn a_plan_reads_as_names_and_values() {
          0 to insert, 1 to update, 0 to delete, 0 links to change.\n"
     );
     let json = serde_json::to_value(&description).unwrap();
-    assert_eq!(json["rows"][0]["columns"]["type"], serde_json::json!({"from": "vtep", "to": ""}));
+    assert_eq!(
+        json["rows"][0]["columns"]["type"],
+        serde_json::json!({"from": "vtep", "to": ""})
+    );
 }

@@ -55,6 +55,11 @@ impl Group {
         }
     }
 
+    /// Whether it deletes a row.
+    pub fn deletes(&self) -> bool {
+        matches!(self.row, Some((_, _, RowChange::Delete)))
+    }
+
     fn weight(&self) -> usize {
         self.links.len().max(1)
     }

@@ -24,7 +24,8 @@ pub(super) enum Stop {
 /// What sending groups needs.
 pub(super) struct Executor<'a> {
     pub(super) session: &'a Session,
-    pub(super) compiler: &'a Compiler,
+    /// Exclusive, because it is held across awaits and is not for sharing between threads.
+    pub(super) compiler: &'a mut Compiler,
     pub(super) settings: &'a Settings,
     pub(super) attempts: &'a mut Attempts,
     /// What was written, to be compared again.

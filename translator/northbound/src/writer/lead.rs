@@ -1,9 +1,6 @@
 //! Beginning a term as leader.
 
-use std::collections::HashSet;
-
-use meridian_compile::{Claim, Compiler};
-use meridian_model::{Event, Kind, Object};
+use meridian_compile::Claim;
 use ovsdb::{Replica, State};
 use ovsdb_schemas::northbound::{logical_router_port, logical_switch_port};
 
@@ -12,51 +9,16 @@ use crate::ownership::Ownership;
 use crate::scope::Scope;
 
 impl Writer {
-    /// Takes over: reads what the database says was handed out, and compares everything.
+    /// Takes over: reads what the database says was handed out, and compares everything. Others may have handed out
+    /// addresses since we last compiled, and what they wrote counts; what we handed out counts where the database says
+    /// nothing, so that a wiped one is rebuilt as it was.
     pub(super) fn take_the_lead(&mut self) {
         let claims = read_claims(&self.session.replica(), &self.settings.ownership);
         tracing::info!(claims = claims.len(), lock = self.settings.lock, "leading");
-        if self.compiled {
-            self.begin_anew(claims);
-        } else {
-            self.compiler.claim(claims);
-        }
+        self.compiler.claim(claims);
         self.attempts.clear();
         self.scope = Scope::Full;
         self.leading = true;
-    }
-
-    /// Others may have handed out addresses since we last compiled, and what they wrote counts. What we handed out
-    /// counts where the database says nothing: a wiped one is rebuilt as it was.
-    fn begin_anew(&mut self, claims: Vec<Claim>) {
-        let written: HashSet<_> = claims.iter().map(subject).collect();
-        let ours: Vec<_> = self
-            .compiler
-            .claims()
-            .into_iter()
-            .filter(|c| !written.contains(&subject(c)))
-            .collect();
-        let mut compiler = Compiler::new(self.compiler.config().clone());
-        let cluster = self.compiler.cluster();
-        let nodes = cluster.nodes().map(|node| Object::Node((**node).clone())).collect();
-        let namespaces = cluster
-            .namespaces()
-            .map(|namespace| Object::Namespace((**namespace).clone()))
-            .collect();
-        let pods = cluster.pods().map(|pod| Object::Pod((**pod).clone())).collect();
-        compiler.apply(Event::Replace(Kind::Node, nodes));
-        compiler.apply(Event::Replace(Kind::Namespace, namespaces));
-        compiler.apply(Event::Replace(Kind::Pod, pods));
-        compiler.claim(claims.into_iter().chain(ours));
-        self.compiler = compiler;
-    }
-}
-
-/// Whom a claim is for.
-fn subject(claim: &Claim) -> String {
-    match claim {
-        Claim::Pod { pod, .. } => format!("pod/{pod}"),
-        Claim::Slice { node, .. } => format!("node/{node}"),
     }
 }
 

@@ -12,6 +12,7 @@
 //!
 //! Must not: write without the lock, delete before every source has told all there is, or give up.
 
+mod addresses;
 mod attempts;
 mod budget;
 mod execute;
@@ -20,6 +21,7 @@ mod lead;
 mod settings;
 mod status;
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -30,7 +32,7 @@ use ovsdb::{LockState, Session, State, Subscription};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::plan::{self, Plan, RowChange, Sides};
+use crate::plan::{self, Group, Plan, RowChange, Sides};
 use crate::scope::Scope;
 use attempts::Attempts;
 use execute::{Executor, Stop};
@@ -68,8 +70,6 @@ pub struct Writer {
     lock_moved: bool,
     /// When to go on after a transaction whose outcome is open.
     resume: Option<Instant>,
-    /// Whether the compiler has handed anything out.
-    compiled: bool,
     scope: Scope,
     /// What removals are held back, to be looked at again whenever anything is.
     held_scope: Scope,
@@ -112,7 +112,6 @@ impl Writer {
             epoch: 0,
             lock_moved: false,
             resume: None,
-            compiled: false,
             scope: Scope::default(),
             held_scope: Scope::default(),
             held: None,
@@ -192,6 +191,10 @@ impl Writer {
                 tracing::warn!("not the leader any more");
             }
             self.confirmed = false;
+            if self.is_synced() {
+                // So that taking over costs a comparison only.
+                self.compile();
+            }
             // All of it is compared when the lock comes.
             self.scope = Scope::default();
             drop(self.changes.try_take());
@@ -230,7 +233,7 @@ impl Writer {
         }
         if first {
             tracing::info!(source, "synced");
-            if self.sources.iter().all(|source| source.synced) {
+            if self.is_synced() {
                 self.session.lock();
             }
         }
@@ -246,12 +249,15 @@ impl Writer {
             self.epoch = epoch;
         }
         let held = *self.lock.borrow_and_update() == LockState::Held;
-        held && self.sources.iter().all(|source| source.synced)
+        held && self.is_synced()
+    }
+
+    fn is_synced(&self) -> bool {
+        self.sources.iter().all(|source| source.synced)
     }
 
     fn compile(&mut self) {
         let delta = self.compiler.compile();
-        self.compiled = true;
         for &id in &delta.rows {
             self.attempts.forgive(id);
         }
@@ -274,9 +280,7 @@ impl Writer {
             let plan = plan::plan(self.sides(&self.session.replica()), &scope);
             self.warn_of_columns(&plan);
             self.attempts.settle(|id| differs(&plan, id), now);
-            let plan = self.hold_back(plan);
-            let mut groups = plan.groups();
-            groups.retain(|group| !self.attempts.rests(group.id(), now));
+            let groups = self.writable(plan, now);
             if groups.is_empty() {
                 self.confirm();
                 return Ok(());
@@ -288,7 +292,7 @@ impl Writer {
             for batch in plan::batches(groups) {
                 let mut executor = Executor {
                     session: &self.session,
-                    compiler: &self.compiler,
+                    compiler: &mut self.compiler,
                     settings: &self.settings,
                     attempts: &mut self.attempts,
                     written: &mut written,
@@ -309,6 +313,34 @@ impl Writer {
             }
             self.scope = written;
         }
+    }
+
+    /// The groups of a plan that may be written now.
+    fn writable(&mut self, plan: Plan, now: Instant) -> Vec<Group> {
+        let going: Vec<_> = plan
+            .rows
+            .iter()
+            .filter(|(_, change)| **change == RowChange::Delete)
+            .map(|(id, _)| *id)
+            .collect();
+        let plan = self.hold_back(plan);
+        let mut groups = plan.groups();
+        groups.retain(|group| !self.attempts.rests(group.id(), now));
+        // Ports that should go and do not go now keep their addresses, and nobody else gets these.
+        let leaving: HashSet<_> = groups.iter().filter(|group| group.deletes()).map(Group::id).collect();
+        let staying = going.into_iter().filter(|id| !leaving.contains(id));
+        let taken = addresses::taken(&self.session.replica(), staying);
+        if !taken.is_empty() {
+            let desired = self.compiler.desired();
+            let (later, now) = groups
+                .into_iter()
+                .partition(|group| addresses::wants(desired, group, &taken));
+            groups = now;
+            for group in &later {
+                attempts::add_group(&mut self.held_scope, group);
+            }
+        }
+        groups
     }
 
     fn scope_with_held(&mut self) -> Scope {
@@ -345,7 +377,12 @@ impl Writer {
         {
             self.held_scope.add_link(link.clone());
         }
-        let held = Held { deletions, reason };
+        let (reason, over_budget) = reason;
+        let held = Held {
+            deletions,
+            reason,
+            over_budget,
+        };
         if self.held.as_ref() != Some(&held) {
             tracing::error!(deletions, reason = held.reason, "deletions are held back");
         }
@@ -353,17 +390,30 @@ impl Writer {
         plan.without_removals()
     }
 
-    fn reason_to_hold(&self, deletions: usize) -> Option<String> {
+    /// The reason, and whether it is the budget.
+    fn reason_to_hold(&self, deletions: usize) -> Option<(String, bool)> {
         if let Some(doubt) = self.sources.iter().find_map(|source| source.doubt.as_ref()) {
-            return Some(doubt.clone());
+            return Some((doubt.clone(), false));
         }
         let owned = lead::count_owned(&self.session.replica(), &self.settings.ownership);
         let allowed = self.settings.budget.allows(owned);
-        (deletions > allowed).then(|| {
-            format!(
-                "{deletions} of {owned} rows are to go, and the deletion budget allows {allowed} at once ({}); \
-                 if that is meant, start with a larger --deletion-budget",
-                self.settings.budget
+        let budget = self.settings.budget;
+        if deletions > allowed {
+            return Some((
+                format!(
+                    "{deletions} of {owned} rows are to go, and the deletion budget allows {allowed} at once \
+                     ({budget}); if that is meant, start with a larger --deletion-budget"
+                ),
+                true,
+            ));
+        }
+        self.held.as_ref().is_some_and(|held| held.over_budget).then(|| {
+            (
+                format!(
+                    "{deletions} of {owned} rows are left of more than the deletion budget allows at once ({budget}); \
+                     if that is meant, start again"
+                ),
+                true,
             )
         })
     }
@@ -394,7 +444,7 @@ impl Writer {
 
     fn publish(&self) {
         let ready = self.state.borrow().is_ready();
-        let synced = self.sources.iter().all(|source| source.synced);
+        let synced = self.is_synced();
         let lock = match *self.lock.borrow() {
             LockState::NotRequested => LockStatus::None,
             LockState::Waiting => LockStatus::Waiting,

@@ -97,6 +97,9 @@ pub struct Held {
     pub deletions: usize,
     /// Why.
     pub reason: String,
+    /// They are more than the deletion budget allows. They stay held while any of them is left, also when some of the
+    /// objects come back and the rest would fit: whatever lost the others may still be at it.
+    pub over_budget: bool,
 }
 
 impl Status {

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod server;
+
 use meridian_compile::{Compiler, Config, Settings};
 use meridian_model::{Event, Node, Object, Pod};
 use meridian_northbound::plan::{Group, LinkChange, Plan, RowChange, Sides, prepare};
@@ -30,7 +32,9 @@ pub fn bare_compiler(cluster_id: Option<&str>) -> Compiler {
 
 /// A node with a slice of its own.
 pub fn node(n: usize) -> Object {
-    Node::test(&format!("node-{n}")).with_cidrs([format!("10.244.{n}.0/24").as_str()]).into()
+    Node::test(&format!("node-{n}"))
+        .with_cidrs([format!("10.244.{n}.0/24").as_str()])
+        .into()
 }
 
 /// A pod on a node.
@@ -41,7 +45,14 @@ pub fn pod(name: &str, n: usize) -> Object {
 /// The compiler's rows against a replica.
 pub fn full_plan(compiler: &Compiler, replica: &Replica) -> Plan {
     let ownership = Ownership::default();
-    plan(Sides { desired: compiler.desired(), replica, ownership: &ownership }, &Scope::Full)
+    plan(
+        Sides {
+            desired: compiler.desired(),
+            replica,
+            ownership: &ownership,
+        },
+        &Scope::Full,
+    )
 }
 
 /// A replica that holds everything the compiler wants.
@@ -63,7 +74,9 @@ pub fn write(compiler: &Compiler, replica: &mut Replica) -> Vec<Group> {
         match change {
             RowChange::Insert | RowChange::Update(_) => {
                 let row = desired.row(table, uuid).unwrap();
-                let old = now.iter().flat_map(|row| row.iter().map(|(c, d)| (c.to_string(), d.clone())));
+                let old = now
+                    .iter()
+                    .flat_map(|row| row.iter().map(|(c, d)| (c.to_string(), d.clone())));
                 let new = row.columns.iter().map(|(c, d)| ((*c).to_owned(), d.clone()));
                 let columns: Vec<_> = old.chain(new).collect();
                 replica.put(table, uuid, columns);
@@ -75,7 +88,9 @@ pub fn write(compiler: &Compiler, replica: &mut Replica) -> Vec<Group> {
         }
     }
     for (link, change) in found.links {
-        let Some(row) = replica.row(link.table, link.parent) else { continue };
+        let Some(row) = replica.row(link.table, link.parent) else {
+            continue;
+        };
         let mut columns: Vec<(String, Datum)> = row.iter().map(|(c, d)| (c.to_string(), d.clone())).collect();
         let column = columns.iter_mut().find(|(name, _)| name == link.column).unwrap();
         let atoms = column.1.atoms().iter().filter(|atom| **atom != link.value).cloned();
@@ -89,7 +104,11 @@ pub fn write(compiler: &Compiler, replica: &mut Replica) -> Vec<Group> {
 /// The operations of a plan in one transaction, as `operation table`.
 pub fn operations(compiler: &Compiler, replica: &Replica, groups: &[Group]) -> Vec<String> {
     let ownership = Ownership::default();
-    let sides = Sides { desired: compiler.desired(), replica, ownership: &ownership };
+    let sides = Sides {
+        desired: compiler.desired(),
+        replica,
+        ownership: &ownership,
+    };
     let prepared = prepare(sides, groups, Some("lock"));
     assert_eq!(prepared.culprits.len(), prepared.transaction.len());
     prepared.transaction.operations().iter().map(describe).collect()
