@@ -4,7 +4,6 @@
 //! left out, and nothing depends on the order of writing.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
@@ -39,8 +38,13 @@ pub struct DumpedRow {
     pub columns: BTreeMap<String, String>,
 }
 
-/// Every row of the Northbound database served at these remotes, sorted.
+/// Every row of the Northbound database served at these remotes, sorted; panics where there is none.
 pub fn dump_rows(remotes: &str) -> Vec<DumpedRow> {
+    try_dump_rows(remotes).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Every row, sorted; an error where no server answers, such as a cluster that has no leader yet.
+pub fn try_dump_rows(remotes: &str) -> Result<Vec<DumpedRow>, String> {
     let tables = tables();
     let mut operations = vec![json!("OVN_Northbound")];
     operations.extend(
@@ -49,8 +53,7 @@ pub fn dump_rows(remotes: &str) -> Vec<DumpedRow> {
             .map(|table| json!({"op": "select", "table": table, "where": []})),
     );
     let operations = Value::Array(operations).to_string();
-    let answer = run("ovsdb-client", ["--timeout=30", "transact", remotes, &operations])
-        .unwrap_or_else(|error| panic!("{error}"));
+    let answer = run("ovsdb-client", ["--timeout=30", "transact", remotes, &operations])?;
     let results: Vec<Value> = serde_json::from_str(&answer).expect("ovsdb-client answers in JSON");
 
     let mut raw = Vec::new();
@@ -79,26 +82,54 @@ pub fn dump_rows(remotes: &str) -> Vec<DumpedRow> {
                 .filter(|(_, value)| !value.is_empty())
                 .collect(),
         })
+        // The tools of OVN leave an empty NB_Global behind.
+        .filter(|row| !row.columns.is_empty())
         .collect();
     rows.sort();
-    rows
+    Ok(rows)
 }
 
-/// Every row of the Northbound database as readable text, for golden files.
+/// Every row of the Northbound database as readable text, for golden files; panics where there is none.
 pub fn dump(remotes: &str) -> String {
+    text_of(&dump_rows(remotes))
+}
+
+/// Dumped rows as readable text.
+pub fn text_of(rows: &[DumpedRow]) -> String {
     let mut out = String::new();
-    for row in dump_rows(remotes) {
-        let _ = writeln!(out, "{} {}", row.table, row.name);
+    for row in rows {
+        let mut lines = vec![format!("{} {}", row.table, row.name)];
         for (column, value) in &row.columns {
-            // Writing to a string does not fail.
-            let _ = if value.contains('\n') {
-                writeln!(out, "  {column}:\n    {}", value.replace('\n', "\n    "))
+            if value.contains('\n') {
+                lines.push(format!("  {column}:"));
+                lines.extend(value.lines().map(|line| format!("    {line}")));
             } else {
-                writeln!(out, "  {column}: {value}")
-            };
+                lines.push(format!("  {column}: {value}"));
+            }
         }
+        out.push_str(&lines.join("\n"));
+        out.push('\n');
     }
     out
+}
+
+/// The lines around the first difference; enough to see what kind of change it is.
+pub fn difference(expected: &str, found: &str) -> String {
+    let same = expected
+        .lines()
+        .zip(found.lines())
+        .take_while(|(expected, found)| expected == found)
+        .count();
+    let excerpt = |text: &str| -> String {
+        let lines: Vec<&str> = text.lines().skip(same.saturating_sub(5)).take(15).collect();
+        lines.join("\n  ")
+    };
+    format!(
+        "from line {}\nexpected:\n  {}\nfound:\n  {}",
+        same + 1,
+        excerpt(expected),
+        excerpt(found)
+    )
 }
 
 fn tables() -> Vec<String> {
@@ -135,7 +166,7 @@ fn text(value: &Value, names: &BTreeMap<String, String>) -> String {
         }
         Some("map") => pairs(value)
             .iter()
-            .map(|(key, value)| format!("{key} = {}", atom(value, names)))
+            .map(|(key, value)| format!("{key} = {}", atom(value, names)).trim_end().to_owned())
             .collect(),
         _ => match value {
             Value::Bool(false) => return String::new(),

@@ -13,7 +13,7 @@ mod programs;
 mod translator;
 
 pub use central::Central;
-pub use dump::{DumpedRow, dump, dump_rows};
+pub use dump::{DumpedRow, difference, dump, dump_rows, text_of, try_dump_rows};
 pub use manifests::{Manifests, Pod, node, pod};
 pub use poll::{DEADLINE, eventually, wait_exit};
 pub use programs::{run, translator_binary};

@@ -62,7 +62,7 @@ fn plan(central: &Central, manifests: &Manifests) -> String {
 fn a_manifest_that_does_not_parse() {
     check(&Case {
         spoil: |manifests| manifests.put_text("broken.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: [\n"),
-        says: &["broken.yaml", "line 4"],
+        says: &["broken.yaml", "line 3"],
     });
 }
 

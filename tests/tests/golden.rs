@@ -9,7 +9,7 @@
 
 use std::path::Path;
 
-use meridian_tests::{Central, Manifests, Translator, dump, node, pod};
+use meridian_tests::{Central, Manifests, Translator, difference, dump, node, pod};
 
 struct Family {
     name: &'static str,
@@ -46,25 +46,6 @@ fn compare(family: &Family) {
         path.display(),
         difference(&agreed, &written)
     );
-}
-
-/// The lines around the first difference; enough to see what kind of change it is.
-fn difference(agreed: &str, written: &str) -> String {
-    let same = agreed
-        .lines()
-        .zip(written.lines())
-        .take_while(|(agreed, written)| agreed == written)
-        .count();
-    let excerpt = |text: &str| -> String {
-        let lines: Vec<&str> = text.lines().skip(same.saturating_sub(5)).take(15).collect();
-        lines.join("\n  ")
-    };
-    format!(
-        "from line {}\nagreed:\n  {}\nwritten:\n  {}",
-        same + 1,
-        excerpt(agreed),
-        excerpt(written)
-    )
 }
 
 #[test]

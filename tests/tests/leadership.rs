@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 
 use meridian_tests::{Central, Manifests, Translator, dump, eventually, node, pod};
 
-const LOCK: &str = "meridian-translator";
+const LOCK: &str = "meridian_translator";
 
 fn cluster() -> Manifests {
     Manifests::of([&node("node-1", &["10.244.0.0/24"]), &pod("a", "node-1").build()])
@@ -22,6 +22,15 @@ fn written(central: &Central, name: &str) {
         let found = text.contains(&format!("Logical_Switch_Port default_{name}\n"));
         if found { Ok(()) } else { Err(text) }
     });
+}
+
+fn role(translator: &Translator, expected: &str) -> Result<(), String> {
+    let (_, body) = translator.get("/readyz")?;
+    if body.starts_with(&format!("ready as {expected}")) {
+        Ok(())
+    } else {
+        Err(body)
+    }
 }
 
 /// Another client that takes the lock whoever holds it, and keeps it until dropped.
@@ -44,8 +53,10 @@ impl Thief {
 fn when_the_writer_is_killed_the_other_takes_over() {
     let (central, manifests) = (Central::databases(), cluster());
     let mut writer = Translator::start(&central.remote(), manifests.path(), &[]).ready();
-    let _standby = Translator::start(&central.remote(), manifests.path(), &[]).ready();
+    let standby = Translator::start(&central.remote(), manifests.path(), &[]).ready();
     let before = central.transactions().len();
+    role(&writer, "leader").unwrap();
+    role(&standby, "standby").unwrap();
 
     writer.kill();
     manifests.put(&pod("b", "node-1").build());
@@ -66,10 +77,7 @@ fn a_writer_that_lost_its_lock_writes_nothing() {
     let thief = Thief::steal(&central);
     manifests.put(&pod("b", "node-1").build());
     writer.resume();
-    eventually("the writer knows it is none", || {
-        let (_, body) = writer.get("/readyz")?;
-        if body.contains("lock") { Ok(()) } else { Err(body) }
-    });
+    eventually("the writer knows it is none", || role(&writer, "standby"));
     assert_eq!(central.transactions().len(), before);
 
     drop(thief);

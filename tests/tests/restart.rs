@@ -5,7 +5,7 @@
     reason = "clippy takes only the tests themselves for tests, not what they call"
 )]
 
-use meridian_tests::{Central, Manifests, Translator, dump, dump_rows, eventually, node, pod};
+use meridian_tests::{Central, Manifests, Translator, difference, dump, dump_rows, eventually, node, pod};
 
 fn cluster() -> Manifests {
     Manifests::of([
@@ -24,7 +24,11 @@ fn start(central: &Central, manifests: &Manifests) -> Translator {
 fn becomes(central: &Central, expected: &str) {
     eventually("Northbound is as before", || {
         let now = dump(&central.remote());
-        if now == expected { Ok(()) } else { Err(now) }
+        if now == expected {
+            Ok(())
+        } else {
+            Err(difference(expected, &now))
+        }
     });
 }
 
@@ -75,11 +79,11 @@ fn rows_of_others_stay() {
     let with_theirs = dump(&central.remote());
 
     let _translator = start(&central, &manifests);
-    manifests.remove(&pod("new", "node-2").build());
+    manifests.remove(&pod("b", "node-2").running(&["10.244.1.88"]).build());
     eventually("the removed pod's port goes", || {
-        port(&central, "default_new").map_or(Ok(()), |()| Err("still there"))
+        port(&central, "default_b").map_or(Ok(()), |()| Err("still there"))
     });
-    manifests.put(&pod("new", "node-2").build());
+    manifests.put(&pod("b", "node-2").running(&["10.244.1.88"]).build());
     becomes(&central, &with_theirs);
 }
 
@@ -99,8 +103,10 @@ fn what_was_edited_by_hand_is_put_back() {
         &["ls-del", "vpc-default-node-1"],
         &["lr-del", "vpc-default"],
     ] {
+        let before = central.transactions().len();
         central.nbctl(edit);
         becomes(&central, &agreed);
+        assert!(central.transactions().len() >= before + 2, "{edit:?} changed nothing");
     }
 }
 

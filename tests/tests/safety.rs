@@ -1,0 +1,107 @@
+//! A cluster that seems to lose much at once is rather a mistake.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy takes only the tests themselves for tests, not what they call"
+)]
+
+use meridian_tests::{Central, Manifests, Translator, dump, dump_rows, eventually, node, pod};
+use serde_json::Value;
+
+/// More pods than the floor of the default deletion budget.
+const PODS: u8 = 80;
+
+fn pods() -> Vec<Value> {
+    (0..PODS)
+        .map(|number| {
+            pod(&format!("p{number}"), "node-1")
+                .running(&[&format!("10.244.0.{}", 10 + number)])
+                .build()
+        })
+        .collect()
+}
+
+fn cluster() -> Manifests {
+    let manifests = Manifests::of(&pods());
+    manifests.put(&node("node-1", &["10.244.0.0/24"]));
+    manifests
+}
+
+#[test]
+fn an_emptied_folder_does_not_empty_northbound() {
+    let (central, manifests) = (Central::databases(), cluster());
+    let translator = Translator::start(&central.remote(), manifests.path(), &[]).ready();
+    let full = dump(&central.remote());
+
+    for pod in pods() {
+        manifests.remove(&pod);
+    }
+    eventually(
+        "the translator says that it holds deletions back",
+        || match translator.get("/readyz")? {
+            (503, body) if body.contains("deletions are held back") => Ok(()),
+            (code, body) => Err(format!("{code} {body}")),
+        },
+    );
+    assert!(
+        ports(&central) + 50 >= usize::from(PODS),
+        "only {} ports are left",
+        ports(&central)
+    );
+
+    // The objects come back: whoever emptied the folder has seen the mistake.
+    for pod in pods() {
+        manifests.put(&pod);
+    }
+    eventually("everything is as before", || {
+        let (code, body) = translator.get("/readyz")?;
+        if code == 200 && dump(&central.remote()) == full {
+            Ok(())
+        } else {
+            Err(body)
+        }
+    });
+}
+
+#[test]
+fn whoever_means_it_says_so() {
+    let (central, manifests) = (Central::databases(), cluster());
+    let flags = ["--deletion-budget", "unlimited"];
+    let _translator = Translator::start(&central.remote(), manifests.path(), &flags).ready();
+    for pod in pods() {
+        manifests.remove(&pod);
+    }
+    eventually("all pods' ports are gone", || {
+        if ports(&central) == 0 {
+            Ok(())
+        } else {
+            Err("some are left")
+        }
+    });
+}
+
+#[test]
+fn an_empty_folder_at_start_deletes_nothing_beyond_the_budget() {
+    let (central, manifests) = (Central::databases(), cluster());
+    Translator::start(&central.remote(), manifests.path(), &[])
+        .ready()
+        .terminate();
+    let written = central.transactions();
+
+    let empty = Manifests::default();
+    let translator = Translator::start(&central.remote(), empty.path(), &[]);
+    eventually(
+        "the translator says that it holds deletions back",
+        || match translator.get("/readyz")? {
+            (503, body) if body.contains("held back") => Ok(()),
+            (code, body) => Err(format!("{code} {body}")),
+        },
+    );
+    assert_eq!(central.transactions(), written);
+}
+
+/// How many ports of pods there are.
+fn ports(central: &Central) -> usize {
+    let rows = dump_rows(&central.remote());
+    rows.iter().filter(|row| row.name.starts_with("default_p")).count()
+}
