@@ -131,7 +131,8 @@ fn configure_device(
         }
         wanted_routes.push(wanted);
     }
-    Ok(true)
+    // In userspace the device outlives the ovs-vswitchd that made it, without carrier. That it gets one is notified.
+    Ok(link.up && link.carrier)
 }
 
 /// Routes that we set once and nobody wants any more; those of others are never touched.

@@ -246,7 +246,10 @@ impl Reconciler {
                 }
                 // The kubelet's probes go through it.
                 require(configured, &|| {
-                    format!("device {device} of port {} is not configured yet", port.name)
+                    format!(
+                        "device {device} of port {} is not there or has no carrier; is ovs-vswitchd running?",
+                        port.name
+                    )
                 });
                 ManagementStatus {
                     port: port.name.clone(),

@@ -61,6 +61,8 @@ pub struct Link {
     pub mtu: u32,
     /// Whether it is administratively up.
     pub up: bool,
+    /// Whether there is somebody at its other end (`IFF_RUNNING`).
+    pub carrier: bool,
     /// The driver's kind (`veth`, `tun`), none for hardware.
     pub kind: Option<String>,
 }
@@ -164,6 +166,7 @@ fn parse(payload: &[u8]) -> Option<Link> {
         mac: None,
         mtu: 0,
         up: flags & libc::IFF_UP.cast_unsigned() != 0,
+        carrier: flags & libc::IFF_RUNNING.cast_unsigned() != 0,
         kind: None,
     };
     for (kind, value) in wire::attributes(payload, IFINFOMSG) {

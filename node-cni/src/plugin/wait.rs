@@ -47,6 +47,10 @@ pub(super) fn until_connected<T, E: std::error::Error + 'static>(
         };
         // Interrupted or failed: the next attempt tells.
         let _ = polled;
+        // An attempt after the deadline could only fail for that reason, and hide this one.
+        if Instant::now() >= deadline {
+            return Err(error);
+        }
     }
 }
 

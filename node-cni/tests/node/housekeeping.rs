@@ -146,7 +146,10 @@ fn a_failure_to_log_keeps_no_pod_from_starting() {
 
 #[test]
 fn a_bridge_that_is_missing_is_named() {
-    let host = Host::start();
+    let mut host = Host::start();
+    // It would make the bridge.
+    host.controller.take();
+    host.vsctl(&["--if-exists", "del-br", "br-int"]);
     let message = Call::new(&host, "STATUS").fail(51);
     assert!(message.contains("bridge br-int does not exist"), "{message}");
 }

@@ -189,13 +189,6 @@ impl Host {
         run("ovn-nbctl", &all)
     }
 
-    pub(crate) fn sbctl(&self, arguments: &[&str]) -> String {
-        let database = format!("--db=unix:{}", self.path("ovn.sock"));
-        let mut all = vec![database.as_str()];
-        all.extend(arguments);
-        run("ovn-sbctl", &all)
-    }
-
     /// What is there now.
     pub(crate) fn leftovers(&self) -> Leftovers {
         let (links, shields) = self
