@@ -82,6 +82,8 @@ impl Compiler {
             self.addresses = Addresses::default();
             self.nodes.extend(self.cluster.nodes().map(|node| node.name.clone()));
             self.pods.extend(self.cluster.pods().map(|pod| pod.key()));
+            // Whatever the two forget without a successor nobody would touch.
+            self.engine.mark_all();
             self.note_claims(claim::uncontradicted(ours, &claims));
         }
         self.note_claims(claims);

@@ -51,6 +51,11 @@ impl Engine {
         self.dirty.insert(unit);
     }
 
+    /// Has everything compiled next time.
+    pub(crate) fn mark_all(&mut self) {
+        self.dirty.extend(self.units.keys().cloned());
+    }
+
     /// Has every unit compiled next time that depends on a fact.
     pub(crate) fn touch(&mut self, fact: &Fact) {
         self.dirty.extend(fact.home());

@@ -1,15 +1,19 @@
 //! [`Pool`]: the pod addresses of one network, and which of them to hand out next.
 //!
-//! Addresses never used go first, in order; then those given back, the longest free first. So an address rests as long
-//! as possible before another pod gets it, and whatever still remembers its former pod (ARP caches, conntrack, DNS)
-//! has time to forget. Only what is or was in use takes memory, so a /64 costs no more than a /24.
+//! Addresses never used go first, in order; then those given back, the longest free first. So an address rests before
+//! another pod gets it, and whatever still remembers its former pod (ARP caches, conntrack, DNS) has time to forget.
+//! Only what is in use or rests takes memory, so a /64 costs no more than a /24.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
 use crate::ip;
+
+/// With so many resting the next address is one of them, even if there are unused ones: a network that is never used up
+/// (every /64) would remember each pod there ever was. More than pods of a node, so that all may come anew at once.
+const MOST_RESTING: usize = 256;
 
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -19,10 +23,8 @@ pub(crate) struct Pool {
     taken: u128,
     /// No offset below is unused; those from here on may be.
     unused_from: u128,
-    /// Offsets given back, by the order in which they were.
-    rested: BTreeMap<u64, u128>,
-    resting_since: HashMap<u128, u64>,
-    clock: u64,
+    /// Offsets given back, the longest free first.
+    resting: VecDeque<u128>,
 }
 
 impl Pool {
@@ -34,9 +36,7 @@ impl Pool {
             last,
             taken: 0,
             unused_from: first,
-            rested: BTreeMap::new(),
-            resting_since: HashMap::new(),
-            clock: 0,
+            resting: VecDeque::new(),
         }
     }
 
@@ -46,7 +46,12 @@ impl Pool {
 
     /// How many addresses pods can have at most.
     pub(crate) fn capacity(&self) -> u128 {
-        (self.last + 1).saturating_sub(self.first)
+        // Of ::/0 all but three: one more than the last offset would not fit.
+        if self.first > self.last {
+            0
+        } else {
+            self.last - self.first + 1
+        }
     }
 
     pub(crate) fn is_exhausted(&self) -> bool {
@@ -62,8 +67,8 @@ impl Pool {
     pub(crate) fn take(&mut self, ip: IpAddr) {
         let offset = self.offset(ip);
         self.taken += 1;
-        if let Some(since) = self.resting_since.remove(&offset) {
-            self.rested.remove(&since);
+        if let Some(at) = self.resting.iter().position(|&resting| resting == offset) {
+            self.resting.remove(at);
         }
     }
 
@@ -71,9 +76,7 @@ impl Pool {
     pub(crate) fn give_back(&mut self, ip: IpAddr) {
         let offset = self.offset(ip);
         self.taken -= 1;
-        self.clock += 1;
-        self.rested.insert(self.clock, offset);
-        self.resting_since.insert(offset, self.clock);
+        self.resting.push_back(offset);
     }
 
     /// The address to hand out next. It stays free until [`Self::take`].
@@ -81,14 +84,14 @@ impl Pool {
         if self.is_exhausted() {
             return None;
         }
-        while self.unused_from <= self.last {
+        while self.resting.len() < MOST_RESTING && self.unused_from <= self.last {
             let ip = ip::nth(self.network, self.unused_from);
-            if !in_use(ip) && !self.resting_since.contains_key(&self.unused_from) {
+            if !in_use(ip) && !self.resting.contains(&self.unused_from) {
                 return Some(ip);
             }
             self.unused_from += 1;
         }
-        self.rested.values().next().map(|&offset| ip::nth(self.network, offset))
+        self.resting.front().map(|&offset| ip::nth(self.network, offset))
     }
 
     fn offset(&self, ip: IpAddr) -> u128 {
@@ -176,6 +179,16 @@ mod tests {
         assert_eq!(users.next().as_deref(), Some("fd00::3"));
         users.give_back("fd00::3");
         assert_eq!(users.next().as_deref(), Some("fd00::4"));
+    }
+
+    #[test]
+    fn a_network_that_is_never_used_up_remembers_a_limited_number_of_addresses() {
+        let mut users = Users::of("fd00::/64");
+        for _ in 0..3 * MOST_RESTING {
+            let ip = users.next().unwrap();
+            users.give_back(&ip);
+        }
+        assert_eq!(users.pool.resting.len(), MOST_RESTING);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Which addresses each pod gets.
 
 use meridian_compile::Claim;
-use meridian_model::{Key, Node, Pod, PodKey};
+use meridian_model::{Event, Key, Node, Pod, PodKey};
 
 use crate::support::{Lab, config};
 
@@ -62,6 +62,7 @@ fn a_claim_of_another_pod_of_the_same_name_is_void() {
 #[test]
 fn claims_of_pods_that_are_gone_are_forgotten() {
     let lab = small().restarted_with(vec![claim("gone", "gone-uid", &["10.0.0.3"])]);
+    assert_eq!(lab.0.claims().len(), 1, "the slice's");
     assert_eq!(lab.with(pod("p")).ips("x_p"), ["10.0.0.3/29"]);
 }
 
@@ -208,6 +209,21 @@ fn exhaustion_of_one_family_keeps_a_dual_stack_pod_waiting_for_both() {
 }
 
 #[test]
+fn what_a_pod_waits_for_is_kept_up_to_date() {
+    let dual = Lab::new(config(&["10.0.0.0/16", "fd00::/120"], 29, 125)).with(Node::test("a"));
+    let mut lab = ["p", "q", "r", "s", "t"]
+        .into_iter()
+        .fold(dual, |lab, name| lab.with(pod(name)));
+    assert!(lab.problems()[0].contains("address: all 4 pod addresses of 10.0.0.0/29 are in use; the pod"));
+    lab.apply(pod("six").with_ips(["fd00::7"]));
+    assert!(
+        lab.problems()[0].contains("10.0.0.0/29 are in use, all 5 pod addresses of fd00::/125 are in use; the pod")
+    );
+    lab.delete(Key::pod("x", "six"));
+    assert!(lab.problems()[0].contains("address: all 4 pod addresses of 10.0.0.0/29 are in use; the pod"));
+}
+
+#[test]
 fn pods_keep_their_addresses_while_their_node_is_away() {
     let mut lab = small().with(pod("p")).with(pod("q"));
     lab.delete(Key::pod("x", "p"));
@@ -253,4 +269,15 @@ fn a_standby_that_becomes_the_writer_keeps_what_nobody_contradicts() {
     assert_eq!(standby.ips("x_young"), ["10.0.0.3/29"], "it may be in use already");
     assert_eq!(standby.ips("x_other"), ["10.0.0.4/29"]);
     assert_eq!(standby.ips("x_old"), ["10.0.0.5/29"]);
+}
+
+#[test]
+fn a_node_that_goes_while_a_standby_takes_over_leaves_no_rows() {
+    let mut standby = small().with(pod("p"));
+    standby.0.apply(Event::Delete(Key::node("a")));
+    standby.0.claim([]);
+    standby.0.compile();
+    assert_eq!(standby.slice("a"), NONE);
+    assert_eq!(standby.ips("x_p"), NONE);
+    assert!(standby.problems()[0].contains("node a does not exist"));
 }

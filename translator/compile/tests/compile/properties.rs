@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use meridian_compile::{Compiler, Config, Delta, Desired, DesiredRow, LinkId, Problem, Unit};
+use meridian_compile::{Claim, Compiler, Config, Delta, Desired, DesiredRow, LinkId, Problem, Unit};
 use meridian_model::{Event, Key, Kind, Namespace, Node, Object, Phase, Pod};
 use ovsdb::Uuid;
 use proptest::prelude::*;
@@ -16,6 +16,7 @@ use crate::support::{LSP, config};
 #[derive(Clone, Debug)]
 enum Step {
     Event(Event),
+    Claim(Vec<Claim>),
     Compile,
 }
 
@@ -109,11 +110,32 @@ fn events() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// Claims of a database that remembers what may or may not be so any more.
+fn claims() -> impl Strategy<Value = Claim> {
+    let slices = (nodes(), node_cidrs()).prop_map(|(node, cidrs)| Claim::Slice {
+        node: node.name,
+        networks: cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect(),
+    });
+    let pods = (pods(), pod_ips()).prop_map(|(pod, ips)| Claim::Pod {
+        pod: pod.key(),
+        uid: pod.uid,
+        ips: ips.into(),
+    });
+    prop_oneof![1 => slices, 3 => pods]
+}
+
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    prop::collection::vec(
-        prop_oneof![3 => events().prop_map(Step::Event), 2 => Just(Step::Compile)],
-        0..60,
-    )
+    let step = prop_oneof![
+        24 => events().prop_map(Step::Event),
+        16 => Just(Step::Compile),
+        1 => prop::collection::vec(claims(), 0..6).prop_map(Step::Claim),
+    ];
+    let first = prop::collection::vec(claims(), 0..6).prop_map(Step::Claim);
+    (first, prop::collection::vec(step, 0..60)).prop_map(|(first, steps)| {
+        let mut all = vec![first];
+        all.extend(steps);
+        all
+    })
 }
 
 /// What somebody knows who only ever looked at what the deltas named.
@@ -249,6 +271,7 @@ proptest! {
         for step in steps.into_iter().chain([Step::Compile]) {
             match step {
                 Step::Event(event) => compiler.apply(event),
+                Step::Claim(claims) => compiler.claim(claims),
                 Step::Compile => {
                     let delta = compiler.compile();
                     mirror.follow(&delta, compiler.desired());
@@ -315,6 +338,7 @@ fn the_generator_reaches_the_cases_that_matter() {
         for step in steps {
             match step {
                 Step::Event(event) => compiler.apply(event),
+                Step::Claim(claims) => compiler.claim(claims),
                 Step::Compile => drop(compiler.compile()),
             }
             let problems = problems(&compiler);
