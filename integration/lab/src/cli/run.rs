@@ -88,13 +88,8 @@ fn up(context: &Context, args: &Up) -> anyhow::Result<ExitCode> {
         Datapath::Netdev => machine::Datapath::Netdev,
     });
     let start = std::time::Instant::now();
-    let (lab, how) =
-        Lab::up(&context.dir, options, datapath, context.binaries.clone(), context.ui).with_context(|| {
-            format!(
-                "the lab did not come up (look around in {}, or `meridian-lab down`)",
-                context.dir.display()
-            )
-        })?;
+    let (lab, how) = Lab::up(&context.dir, options, datapath, context.binaries.clone(), context.ui)
+        .with_context(|| format!("lab {:?} did not come up", context.name))?;
     if matches!(how, Upped::Reused(_)) && !bare {
         kubelet::sync(&lab)?;
         kubelet::collect_garbage(&lab)?;
