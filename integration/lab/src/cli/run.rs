@@ -65,6 +65,11 @@ fn open(context: &Context) -> anyhow::Result<Lab> {
     Ok(Lab::open(&context.dir, context.binaries.clone(), context.ui)?)
 }
 
+/// Also a lab that never came up: to find out why.
+fn inspect(context: &Context) -> anyhow::Result<Lab> {
+    Ok(Lab::inspect(&context.dir, context.binaries.clone(), context.ui)?)
+}
+
 fn up(context: &Context, args: &Up) -> anyhow::Result<ExitCode> {
     let Up {
         hosts,
@@ -126,7 +131,7 @@ fn down(context: &Context, keep_logs: bool) -> anyhow::Result<ExitCode> {
 }
 
 fn status(context: &Context) -> anyhow::Result<ExitCode> {
-    let lab = open(context)?;
+    let lab = inspect(context)?;
     let status = show::Status::of(&lab)?;
     let good = status.good();
     if context.json {
@@ -226,7 +231,7 @@ fn ping(context: &Context) -> anyhow::Result<ExitCode> {
 
 /// Becomes the command: the lab's lock is not held by it.
 fn exec(context: &Context, target: &str, command: &[String]) -> anyhow::Result<ExitCode> {
-    let lab = open(context)?;
+    let lab = inspect(context)?;
     let mut process = Process::new(&command[0]);
     process.args(&command[1..]);
     let central = Component::central(Role::Nb);
@@ -249,7 +254,7 @@ fn exec(context: &Context, target: &str, command: &[String]) -> anyhow::Result<E
 }
 
 fn logs(context: &Context, component: &str, lines: u32, follow: bool) -> anyhow::Result<ExitCode> {
-    let lab = open(context)?;
+    let lab = inspect(context)?;
     let files: Vec<_> = match component.strip_prefix("pod/") {
         Some(pod) => vec![sandbox(&lab, pod)?.log(&lab)],
         None => Component::select(lab.plan(), component)?

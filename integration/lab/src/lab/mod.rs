@@ -86,22 +86,28 @@ impl Lab {
 
     /// Opens a lab that is up.
     pub fn open(dir: &Path, binaries: Binaries, ui: Ui) -> Result<Self> {
-        let lock = Lock::acquire(dir)?;
-        match State::read(dir)? {
-            Some(state) if state.complete => Ok(Self::assemble(dir, state, binaries, ui, lock)),
-            found => {
-                if found.is_none() {
-                    lock.remove(dir);
-                }
-                Err(Error::State {
-                    what: match found {
-                        None => format!("no lab in {}", dir.display()),
-                        Some(_) => format!("the lab in {} was never finished", dir.display()),
-                    },
-                    next: "meridian-lab up".into(),
-                })
-            }
+        let lab = Self::inspect(dir, binaries, ui)?;
+        if lab.state.complete {
+            return Ok(lab);
         }
+        Err(Error::State {
+            what: format!("the lab in {} was never finished", dir.display()),
+            next: "meridian-lab up".into(),
+        })
+    }
+
+    /// Opens a lab to look around in, be it finished or not.
+    pub fn inspect(dir: &Path, binaries: Binaries, ui: Ui) -> Result<Self> {
+        teardown::refuse_strangers(dir)?;
+        let lock = Lock::acquire(dir)?;
+        if let Some(state) = State::read(dir)? {
+            return Ok(Self::assemble(dir, state, binaries, ui, lock));
+        }
+        lock.remove(dir);
+        Err(Error::State {
+            what: format!("no lab in {}", dir.display()),
+            next: "meridian-lab up".into(),
+        })
     }
 
     fn assemble(dir: &Path, state: State, binaries: Binaries, ui: Ui, lock: Lock) -> Self {
