@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let reader = connect(vec![remote.clone()], false).await?;
         report(&format!("synchronise {rows} ports over {remote}"), begin.elapsed());
         println!("{:>12} KiB more resident", resident().saturating_sub(before));
-        assert_eq!(reader.replica().table(PORT).map_or(0, |table| table.len()), rows);
+        assert_eq!(reader.replica().table(PORT).map_or(0, ovsdb::TableReplica::len), rows);
         reader.close().await;
     }
 

@@ -177,7 +177,10 @@ impl Link<'_> {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "errors are passed as they come out of `map_err`")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "errors are passed as they come out of `map_err`"
+)]
 pub(super) fn unexpected(what: &'static str, detail: impl ToString) -> Fault {
     Fault::Unexpected {
         what,

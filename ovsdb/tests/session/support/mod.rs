@@ -150,7 +150,11 @@ pub(crate) async fn names_become<const N: usize>(session: &Session, wanted: [&st
     });
     let arrived = arrived.await.is_ok();
     let (found, state) = (names(session), session.state());
-    assert!(arrived, "switches are {found:?}, not {wanted:?}; the session is {:?}", *state.borrow());
+    assert!(
+        arrived,
+        "switches are {found:?}, not {wanted:?}; the session is {:?}",
+        *state.borrow()
+    );
 }
 
 /// The rows that a subscription reports next.

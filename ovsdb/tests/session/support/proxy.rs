@@ -51,10 +51,20 @@ impl Proxy {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(forward(client, server.clone(), to_connections.subscribe(), passed.clone()));
+                tokio::spawn(forward(
+                    client,
+                    server.clone(),
+                    to_connections.subscribe(),
+                    passed.clone(),
+                ));
             }
         });
-        Self { folder, tricks, connections, requests }
+        Self {
+            folder,
+            tricks,
+            connections,
+            requests,
+        }
     }
 
     pub(crate) fn remote(&self) -> Remote {
@@ -69,7 +79,12 @@ impl Proxy {
     /// Waits until so many requests with this method have gone to the server.
     pub(crate) async fn requests(&self, method: &str, count: usize) {
         let mut passed = self.requests.subscribe();
-        within(method, passed.wait_for(|passed| passed.get(method).is_some_and(|passed| *passed >= count))).await.unwrap();
+        within(
+            method,
+            passed.wait_for(|passed| passed.get(method).is_some_and(|passed| *passed >= count)),
+        )
+        .await
+        .unwrap();
     }
 
     pub(crate) fn inject(&self, bytes: &'static str) {
