@@ -230,3 +230,68 @@ pub(crate) struct Output {
     pub(crate) links: Vec<Link>,
     pub(crate) problems: Vec<Problem>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(owner: &str) -> Link {
+        let (table, column) = ("Address_Set", "addresses");
+        Link {
+            table,
+            parent: Uuid::nil(),
+            column,
+            value: "10.0.0.5".into(),
+            owner: Unit::Node(owner.into()),
+        }
+    }
+
+    #[test]
+    fn an_element_stays_until_its_last_contributor_takes_it_back() {
+        let mut desired = Desired::default();
+        let id = link("a").id();
+        assert!(desired.link(link("b")), "the element is new");
+        assert!(!desired.link(link("a")), "the element was there");
+        assert!(!desired.link(link("a")), "a contribution counts once");
+        assert!(!desired.unlink(&id, &link("b").owner), "the element is still there");
+        assert!(desired.has_link(&id));
+        assert!(desired.unlink(&id, &link("a").owner), "the element is gone");
+        assert_eq!(desired, Desired::default());
+    }
+
+    #[test]
+    fn a_contribution_that_was_never_made_cannot_be_taken_back() {
+        let mut desired = Desired::default();
+        desired.link(link("a"));
+        assert!(!desired.unlink(&link("a").id(), &link("b").owner));
+        assert!(desired.has_link(&link("a").id()));
+    }
+
+    #[test]
+    fn contributors_are_sorted_whoever_came_first() {
+        let mut desired = Desired::default();
+        desired.link(link("b"));
+        desired.link(link("a"));
+        let contributors: Vec<_> = desired
+            .links("Address_Set", Uuid::nil(), "addresses")
+            .map(|(_, units)| units.to_vec())
+            .collect();
+        assert_eq!(contributors, [[link("a").owner, link("b").owner]]);
+    }
+
+    #[test]
+    fn a_row_put_again_unchanged_is_not_different() {
+        let row = DesiredRow {
+            table: "Logical_Switch",
+            uuid: Uuid::nil(),
+            owner: Unit::Node("a".into()),
+            key: "a".into(),
+            columns: [("name", Datum::scalar("a"))].into(),
+        };
+        let mut desired = Desired::default();
+        assert!(desired.put(row.clone()));
+        assert!(!desired.put(row.clone()));
+        desired.remove(row.table, row.uuid);
+        assert_eq!(desired, Desired::default());
+    }
+}

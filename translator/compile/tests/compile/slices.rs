@@ -170,3 +170,15 @@ fn a_node_that_is_gone_leaves_no_rows() {
     assert_eq!(desired.tables().collect::<Vec<_>>(), ["Logical_Router"]);
     assert_eq!(desired.link_columns().count(), 0);
 }
+
+#[test]
+fn a_slice_claimed_by_a_node_that_is_gone_is_free_again() {
+    let claim = Claim::Slice {
+        node: "gone".into(),
+        networks: ["10.244.5.0/24".parse().unwrap()].into(),
+    };
+    let lab = Lab::of(&["10.244.0.0/16"])
+        .restarted_with(vec![claim])
+        .with(Node::test("gone"));
+    assert_eq!(lab.slice("gone"), ["10.244.0.1/24"]);
+}
