@@ -1,5 +1,7 @@
 //! Plans on replicas made by hand: what is written, and what is left alone.
 
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a failed expectation is a failed test")]
+
 mod common;
 
 use common::{bare_compiler, compiler, full_plan, node, operations, pod, satisfied, write};

@@ -1,5 +1,7 @@
 //! The writer on a real `ovsdb-server`.
 
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a failed expectation is a failed test")]
+
 mod common;
 
 use std::time::Duration;

@@ -27,8 +27,10 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(name = "meridian-translator", version, about, after_help = EXAMPLES)]
 pub struct CommandLine {
+    /// How to log.
     #[command(flatten)]
     pub log: LogArgs,
+    /// What to do.
     #[command(subcommand)]
     pub command: CommandArgs,
 }
@@ -60,10 +62,13 @@ pub struct LogArgs {
 /// `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
+    /// The cluster's addresses and name.
     #[command(flatten)]
     pub network: NetworkArgs,
+    /// Where objects come from.
     #[command(flatten)]
     pub source: SourceArgs,
+    /// The Northbound database.
     #[command(flatten)]
     pub northbound: NorthboundArgs,
     /// Name of the OVSDB lock that makes one translator the writer
@@ -85,6 +90,7 @@ pub struct RunArgs {
 /// `render`.
 #[derive(Debug, Args)]
 pub struct RenderArgs {
+    /// The cluster's addresses and name.
     #[command(flatten)]
     pub network: NetworkArgs,
     /// Folder of manifests (*.yaml, *.yml, *.json; subfolders included).
@@ -98,10 +104,13 @@ pub struct RenderArgs {
 /// `plan`.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
+    /// The cluster's addresses and name.
     #[command(flatten)]
     pub network: NetworkArgs,
+    /// Where objects come from.
     #[command(flatten)]
     pub source: SourceArgs,
+    /// The Northbound database.
     #[command(flatten)]
     pub northbound: NorthboundArgs,
     /// How long to wait for the database and the cluster, in seconds.

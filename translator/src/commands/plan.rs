@@ -32,27 +32,26 @@ pub async fn execute(config: PlanConfig) -> anyhow::Result<Outcome> {
         while !missing.is_empty() {
             match inputs.recv().await {
                 Some(Input::Event(event)) => compiler.apply(event),
+                Some(Input::Events(events)) => events.into_iter().for_each(|event| compiler.apply(event)),
                 Some(Input::Synced { source, .. }) => missing.retain(|name| *name != source),
                 None => bail!("the source has ended"),
             }
         }
         Ok(())
     });
-    match read.await {
-        Ok(result) => result?,
-        Err(_) => {
-            let problems: Vec<_> = board
-                .all()
-                .into_iter()
-                .map(|(_, problem)| problem.to_string())
-                .collect();
-            bail!(
-                "no full list of {} within {patience:?} {}",
-                missing.join(", "),
-                problems.join("; ")
-            );
-        }
-    }
+    let Ok(read) = read.await else {
+        let problems: Vec<_> = board
+            .all()
+            .into_iter()
+            .map(|(_, problem)| problem.to_string())
+            .collect();
+        bail!(
+            "no full list of {} within {patience:?} {}",
+            missing.join(", "),
+            problems.join("; ")
+        );
+    };
+    read?;
     let mut state = session.state();
     if timeout(patience, session.ready()).await.is_err() {
         let state = state.borrow_and_update().clone();

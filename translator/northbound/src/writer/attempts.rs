@@ -32,7 +32,7 @@ pub struct WriteProblem {
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause. What was rejected is usually cured by a change of the object or the database, and those are
 /// looked at without delay.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// A row written this often within [`CONTEST_WINDOW`] to the same values is contested: somebody changes it back.
 const CONTEST_WRITES: u32 = 8;

@@ -93,13 +93,10 @@ impl Executor<'_> {
             at: SystemTime::now(),
             error,
         });
-        let error = match reply {
-            Ok(_) => {
-                tracing::debug!(?counts, latency = ?started.elapsed(), "written");
-                self.note_written(groups);
-                return Ok(Ok(()));
-            }
-            Err(error) => error,
+        let Err(error) = reply else {
+            tracing::debug!(?counts, latency = ?started.elapsed(), "written");
+            self.note_written(groups);
+            return Ok(Ok(()));
         };
         match result {
             TransactionResult::LockLost => {

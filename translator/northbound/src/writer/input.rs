@@ -11,6 +11,9 @@ const CAPACITY: usize = 1024;
 pub enum Input {
     /// Something happened to the cluster.
     Event(Event),
+    /// Several things were seen to have happened at once. They are compiled together, and what they delete is held
+    /// against the deletion budget together: sent one by one, each would be too little to be noticed.
+    Events(Vec<Event>),
     /// The source has told all there is.
     Synced {
         /// Which source.

@@ -37,7 +37,7 @@ pub fn read_claims(replica: &Replica, ownership: &Ownership) -> Vec<Claim> {
 pub(super) fn count_owned(replica: &Replica, ownership: &Ownership) -> usize {
     replica
         .tables()
-        .flat_map(|table| table.rows())
+        .flat_map(ovsdb::TableReplica::rows)
         .filter(|row| ownership.owns(row))
         .count()
 }

@@ -218,6 +218,7 @@ impl Writer {
         for input in inputs {
             match input {
                 Input::Event(event) => self.compiler.apply(event),
+                Input::Events(events) => events.into_iter().for_each(|event| self.compiler.apply(event)),
                 Input::Synced { source, doubt } => self.synced(source, doubt),
             }
         }

@@ -19,7 +19,7 @@ use crate::problems::{Board, Origin, Problem};
 
 /// kube's watcher says nothing when a watch works again. Its pauses between attempts grow to 30 seconds (and some
 /// jitter), so that an error not repeated for longer is over.
-const ERROR_LASTS: Duration = Duration::from_secs(60);
+const ERROR_LASTS: Duration = Duration::from_mins(1);
 
 /// Before starting over from a list.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -38,6 +38,8 @@ pub(super) struct Follower {
     /// Those of them that never could be read: they may have rows that are not orphans.
     unread: HashSet<Key>,
     nameless: Vec<Problem>,
+    /// Seen and not yet told: what comes in one list is told at once.
+    events: Vec<Event>,
     failure: Option<Problem>,
     synced: bool,
     doubt: Option<String>,
@@ -66,6 +68,7 @@ impl Follower {
             invalid: BTreeMap::new(),
             unread: HashSet::new(),
             nameless: Vec::new(),
+            events: Vec::new(),
             failure: None,
             synced: false,
             doubt: None,
@@ -140,12 +143,12 @@ impl Follower {
                 self.listed(objects).await?;
             }
             watcher::Event::Apply(object) => {
-                self.apply(object).await?;
+                self.apply(object);
                 self.tell().await?;
             }
             watcher::Event::Delete(object) => {
                 if let Some(key) = object.key {
-                    self.delete(key).await?;
+                    self.delete(key);
                     self.tell().await?;
                 }
             }
@@ -163,10 +166,10 @@ impl Follower {
             .cloned()
             .collect();
         for key in gone.into_iter().filter(|key| !seen.contains(key)) {
-            self.delete(key).await?;
+            self.delete(key);
         }
         for object in objects {
-            self.apply(object).await?;
+            self.apply(object);
         }
         if !self.synced {
             tracing::info!(kind = ?self.kind, objects = self.known.len(), invalid = self.invalid.len(), "listed");
@@ -175,14 +178,14 @@ impl Follower {
         self.tell().await
     }
 
-    async fn apply<K>(&mut self, object: Slim<K>) -> Result<(), Stopped> {
+    fn apply<K>(&mut self, object: Slim<K>) {
         match (object.object, object.key) {
             (Ok(object), key) => {
                 let key = key.unwrap_or_else(|| object.key());
                 self.invalid.remove(&key);
                 self.unread.remove(&key);
                 self.known.insert(key);
-                self.feed.send(Input::Event(Event::Apply(object))).await?;
+                self.events.push(Event::Apply(object));
             }
             (Err(error), Some(key)) => {
                 if !self.synced && !self.known.contains(&key) {
@@ -195,20 +198,21 @@ impl Follower {
                 .nameless
                 .push(problem_of(error.object, Some(error.field), error.message)),
         }
-        Ok(())
     }
 
-    async fn delete(&mut self, key: Key) -> Result<(), Stopped> {
+    fn delete(&mut self, key: Key) {
         self.invalid.remove(&key);
         self.unread.remove(&key);
         if self.known.remove(&key) {
-            self.feed.send(Input::Event(Event::Delete(key))).await?;
+            self.events.push(Event::Delete(key));
         }
-        Ok(())
     }
 
     /// Tells the board and the writer what has changed for them.
     async fn tell(&mut self) -> Result<(), Stopped> {
+        if !self.events.is_empty() {
+            self.feed.send(Input::Events(std::mem::take(&mut self.events))).await?;
+        }
         self.publish();
         let doubt = (!self.unread.is_empty()).then(|| {
             format!(

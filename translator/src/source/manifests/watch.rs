@@ -22,7 +22,7 @@ const QUIET: Duration = Duration::from_millis(20);
 /// A folder that is never quiet is read all the same.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// Some filesystems tell nobody when another machine writes.
-const RESCAN: Duration = Duration::from_secs(60);
+const RESCAN: Duration = Duration::from_mins(1);
 /// A folder that is gone is looked for more often than one that is there.
 const SEARCH: Duration = Duration::from_secs(1);
 
@@ -96,7 +96,8 @@ pub fn watch(root: &Path, feed: Feed, board: Board) -> Result<Watching, Error> {
         feed,
         board,
         signals,
-        told: None,
+        synced: false,
+        doubt: None,
         lost: false,
     };
     thread::Builder::new().name("manifests".into()).spawn(move || {
@@ -114,8 +115,9 @@ struct Follower {
     feed: Feed,
     board: Board,
     signals: mpsc::Receiver<Signal>,
-    /// The doubt last told, once anything was.
-    told: Option<Option<String>>,
+    /// Whether the writer was told that this is all, and with what doubt.
+    synced: bool,
+    doubt: Option<String>,
     /// The folder could not be listed, and the watch with it is probably gone.
     lost: bool,
 }
@@ -225,30 +227,28 @@ impl Follower {
     }
 
     fn look(&mut self, batch: &Batch) -> Result<(), Stopped> {
-        let Self { folder, feed, .. } = self;
-        let mut result = Ok(());
-        let mut emit = |event| {
-            if result.is_ok() {
-                result = feed.blocking_send(Input::Event(event));
-            }
-        };
+        let mut events = Vec::new();
+        let mut emit = |event| events.push(event);
         if batch.everything {
-            folder.scan(&mut emit);
+            self.folder.scan(&mut emit);
         } else {
             for path in &batch.files {
-                folder.read(path, &mut emit);
+                self.folder.read(path, &mut emit);
             }
         }
-        result?;
+        if !events.is_empty() {
+            self.feed.blocking_send(Input::Events(events))?;
+        }
         self.lost = self.folder.is_lost();
         self.board.set(Origin::Manifests, self.folder.problems());
         let doubt = self.folder.doubt();
-        if self.folder.scanned() && self.told.as_ref() != Some(&doubt) {
-            if self.told.is_none() {
+        if self.folder.scanned() && (!self.synced || self.doubt != doubt) {
+            if !self.synced {
                 let (files, objects) = self.folder.size();
                 tracing::info!(files, objects, ignored = self.folder.ignored(), "manifests read");
             }
-            self.told = Some(doubt.clone());
+            self.synced = true;
+            self.doubt.clone_from(&doubt);
             self.feed.blocking_send(Input::Synced {
                 source: super::NAME,
                 doubt,

@@ -1,0 +1,169 @@
+//! What the tests of the translator share.
+
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+pub mod api;
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use meridian_model::Cluster;
+use meridian_northbound::Input;
+use ovsdb::testing::PATIENCE;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// The program under test.
+pub fn translator(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meridian-translator"));
+    command.args(arguments).env_remove("KUBECONFIG");
+    command
+}
+
+/// Runs the program to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    translator(arguments).output().unwrap()
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A running program; killed when dropped.
+pub struct Daemon {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl Daemon {
+    /// Starts `run` with these flags and an address of its own.
+    pub fn start(arguments: &[&str]) -> Self {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let listen = address.to_string();
+        let arguments = [&["run", "--listen", &listen], arguments].concat();
+        let child = translator(&arguments).stderr(Stdio::piped()).spawn().unwrap();
+        Self { child, address }
+    }
+
+    /// GET: status code and body, if it answers.
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(self.address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let code = answer.split(' ').nth(1)?.parse().ok()?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        Some((code, body.to_owned()))
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.get("/readyz").is_some_and(|(code, _)| code == 200)
+    }
+
+    /// The value of a metric.
+    pub fn metric(&self, name: &str) -> f64 {
+        let (_, text) = self.get("/metrics").unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
+        line.unwrap_or_else(|| panic!("no {name} in\n{text}"))
+            .rsplit(' ')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
+    /// Sends SIGTERM and returns the exit code and what was logged.
+    pub fn terminate(mut self) -> (Option<i32>, String) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let status = self.child.wait().unwrap();
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (status.code(), log)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a source has told, as a writer would keep it.
+pub struct Told {
+    inputs: mpsc::Receiver<Input>,
+    pub cluster: Cluster,
+    /// The doubts of the sources that are synced, by name.
+    pub synced: Vec<(&'static str, Option<String>)>,
+}
+
+impl Told {
+    pub fn new(inputs: mpsc::Receiver<Input>) -> Self {
+        Self {
+            inputs,
+            cluster: Cluster::default(),
+            synced: Vec::new(),
+        }
+    }
+
+    /// Listens until something is so.
+    pub async fn until(&mut self, what: &str, wanted: impl Fn(&Self) -> bool) {
+        let listen = async {
+            while !wanted(self) {
+                match self.inputs.recv().await.expect("the source goes on") {
+                    Input::Event(event) => drop(self.cluster.apply(event)),
+                    Input::Events(events) => events.into_iter().for_each(|event| drop(self.cluster.apply(event))),
+                    Input::Synced { source, doubt } => {
+                        self.synced.retain(|(name, _)| *name != source);
+                        self.synced.push((source, doubt));
+                    }
+                }
+            }
+        };
+        assert!(
+            timeout(PATIENCE, listen).await.is_ok(),
+            "{what}: not within {PATIENCE:?}"
+        );
+    }
+
+    /// Whether the source has ended.
+    pub fn is_over(&self) -> bool {
+        self.inputs.is_closed()
+    }
+
+    /// Listens until all sources are synced.
+    pub async fn until_synced(&mut self, sources: usize) {
+        self.until("synced", |told| told.synced.len() == sources).await;
+    }
+
+    /// The pods, as `namespace/name on node`, sorted.
+    pub fn pods(&self) -> Vec<String> {
+        let describe = |pod: &std::sync::Arc<meridian_model::Pod>| {
+            format!("{} on {}", pod.key(), pod.node.as_deref().unwrap_or("nothing"))
+        };
+        let mut pods: Vec<_> = self.cluster.pods().map(describe).collect();
+        pods.sort();
+        pods
+    }
+}
+
+/// Polls until something is so.
+pub async fn eventually(what: &str, mut wanted: impl FnMut() -> bool) {
+    let poll = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(5));
+        while !wanted() {
+            ticks.tick().await;
+        }
+    };
+    assert!(timeout(PATIENCE, poll).await.is_ok(), "{what}: not within {PATIENCE:?}");
+}
