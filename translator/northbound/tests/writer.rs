@@ -240,6 +240,19 @@ async fn deletions_beyond_the_budget_wait_while_the_rest_goes_on() {
 }
 
 #[tokio::test]
+async fn what_is_seen_gone_at_once_is_held_at_once() {
+    let server = server();
+    let mut running = Running::with(&server, many()).await;
+    running.confirmed().await;
+    let session = bystander(&server).await;
+    let gone = (0..60).map(|n| Event::Delete(Key::pod("ns", format!("p{n}"))));
+    running.feed.send(Input::Events(gone.collect())).await.unwrap();
+    let status = running.until("held", |status| status.held.is_some()).await;
+    assert_eq!(status.held.unwrap().deletions, 60);
+    assert_eq!(names(&session.replica(), PORT).len(), 62);
+}
+
+#[tokio::test]
 async fn the_address_of_a_port_that_is_held_is_not_used_again() {
     let server = server();
     let mut running = Running::with(&server, many()).await;
