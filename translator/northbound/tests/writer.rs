@@ -1,6 +1,10 @@
 //! The writer on a real `ovsdb-server`.
 
-#![allow(clippy::unwrap_used, unreachable_pub, reason = "a failed expectation is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a failed expectation is a failed test"
+)]
 
 mod common;
 
@@ -11,7 +15,7 @@ use common::{node, pod};
 use meridian_api::port::OWNER;
 use meridian_model::{Event, Key, Kind, Pod};
 use meridian_northbound::writer::{LockStatus, Phase};
-use meridian_northbound::{DeletionBudget, TransactionResult};
+use meridian_northbound::{DeletionBudget, Input, TransactionResult};
 use ovsdb::testing::PATIENCE;
 use ovsdb::{Datum, Mutation, Session, Uuid, Where};
 use tokio::time::timeout;
