@@ -123,11 +123,10 @@ impl Config {
             },
             ovs,
             bridge,
-            datapath: match datapath {
-                DatapathArg::System => Datapath::System,
-                DatapathArg::Netdev => Datapath::Netdev,
-                DatapathArg::Auto if netlink::family_exists("ovs_datapath")? => Datapath::System,
-                DatapathArg::Auto => Datapath::Netdev,
+            datapath: if has_kernel_datapath(datapath)? {
+                Datapath::System
+            } else {
+                Datapath::Netdev
             },
             mtu,
             socket,
@@ -150,6 +149,14 @@ impl Config {
         // Not more than a packet's length field can say, which the loopback device's 65536 would be.
         let derived = derived.map(|mtu| u16::try_from(mtu).unwrap_or(u16::MAX));
         self.mtu.or(derived)
+    }
+}
+
+fn has_kernel_datapath(datapath: DatapathArg) -> anyhow::Result<bool> {
+    match datapath {
+        DatapathArg::System => Ok(true),
+        DatapathArg::Netdev => Ok(false),
+        DatapathArg::Auto => netlink::family_exists("ovs_datapath").context("look for the kernel's openvswitch"),
     }
 }
 

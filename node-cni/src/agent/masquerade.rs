@@ -53,32 +53,37 @@ impl Masquerade {
 
 /// The table as text.
 fn rules(devices: &[Device]) -> String {
-    let mut postrouting = String::new();
-    let mut forward = String::new();
-    if !devices.is_empty() {
-        let names = set(devices.iter().map(|device| format!("{:?}", device.name)));
-        for (family, v4) in [("ip", true), ("ip6", false)] {
-            let slices: BTreeSet<String> = devices
-                .iter()
-                .flat_map(|device| &device.facts.ips)
-                .filter(|ip| ip.is_ipv4() == v4)
-                .filter_map(network_of)
-                .map(|network| network.to_string())
-                .collect();
-            if !slices.is_empty() {
-                let slices = set(slices.into_iter());
-                postrouting += &format!("    {family} saddr {slices} oifname != {names} masquerade fully-random\n");
-            }
+    let names = set(devices.iter().map(|device| format!("{:?}", device.name)));
+    let masquerade = |family: &str, v4: bool| {
+        let slices: BTreeSet<String> = devices
+            .iter()
+            .flat_map(|device| &device.facts.ips)
+            .filter(|ip| ip.is_ipv4() == v4)
+            .filter_map(network_of)
+            .map(|network| network.to_string())
+            .collect();
+        if slices.is_empty() {
+            return String::new();
         }
-        if devices.len() > 1 {
-            forward += &format!("    iifname {names} oifname {names} drop\n");
-        }
-    }
-    format!(
-        "table inet meridian {{\n  chain postrouting {{\n    type nat hook postrouting priority srcnat; policy accept;\n\
-         {postrouting}  }}\n  chain forward {{\n    type filter hook forward priority filter; policy accept;\n\
-         {forward}  }}\n}}\n"
-    )
+        let slices = set(slices.into_iter());
+        format!("    {family} saddr {slices} oifname != {names} masquerade fully-random\n")
+    };
+    let between_vpcs = if devices.len() > 1 {
+        format!("    iifname {names} oifname {names} drop\n")
+    } else {
+        String::new()
+    };
+    [
+        "table inet meridian {\n",
+        "  chain postrouting {\n    type nat hook postrouting priority srcnat; policy accept;\n",
+        &masquerade("ip", true),
+        &masquerade("ip6", false),
+        "  }\n",
+        "  chain forward {\n    type filter hook forward priority filter; policy accept;\n",
+        &between_vpcs,
+        "  }\n}\n",
+    ]
+    .concat()
 }
 
 fn set(items: impl Iterator<Item = String>) -> String {

@@ -131,8 +131,8 @@ async fn follow(southbound: &Southbound, changes: &watch::Sender<u64>) {
         southbound.note_state();
         changes.send_modify(|count| *count += 1);
         let open = tokio::select! {
-            changed = rows.changed() => changed.is_some(),
-            changed = state.changed() => changed.is_ok(),
+            update = rows.changed() => update.is_some(),
+            update = state.changed() => update.is_ok(),
         };
         if !open {
             return;

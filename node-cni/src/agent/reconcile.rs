@@ -22,7 +22,7 @@ use crate::protocol::{ManagementStatus, NodeStatus};
 /// After something failed.
 const RETRY: Duration = Duration::from_secs(2);
 /// In case a notification was lost.
-const RECHECK: Duration = Duration::from_secs(60);
+const RECHECK: Duration = Duration::from_mins(1);
 /// Settings, then bridge, then ports: the third finds nothing to do.
 const OVS_ROUNDS: usize = 4;
 
@@ -99,7 +99,7 @@ impl Reconciler {
         let mut problems = Vec::new();
         let changed = self.kernel.take();
         if changed.routes || self.devices.is_none() {
-            self.measure(&mut problems);
+            self.measure(&mut problems).await;
         }
         let mtu = *self.outputs.mtu.borrow();
         let management = self.southbound.management_ports();
@@ -124,20 +124,20 @@ impl Reconciler {
         failed
     }
 
-    fn measure(&self, problems: &mut Vec<String>) {
-        let link_mtu = match host::uplink_mtu(self.config.encap_ip) {
-            Ok(link_mtu) => link_mtu,
-            Err(error) => {
-                problems.push(error.to_string());
-                return;
-            }
+    async fn measure(&self, problems: &mut Vec<String>) {
+        let encap_ip = self.config.encap_ip;
+        // Elsewhere: while the kernel takes a pod's namespace apart, even looking waits, and plugins' questions must not.
+        let link_mtu = match tokio::task::spawn_blocking(move || host::uplink_mtu(encap_ip)).await {
+            Ok(Ok(link_mtu)) => link_mtu,
+            Ok(Err(error)) => return problems.push(error.to_string()),
+            Err(error) => return problems.push(format!("bug in meridian-node: {error}")),
         };
         let mtu = self.config.pod_mtu(link_mtu);
-        if self
+        let replaced = self
             .outputs
             .mtu
-            .send_if_modified(|current| std::mem::replace(current, mtu) != mtu)
-        {
+            .send_if_modified(|current| std::mem::replace(current, mtu) != mtu);
+        if replaced {
             tracing::info!(?mtu, ?link_mtu, "MTU of pods");
             self.outputs.changes.send_modify(|count| *count += 1);
         }

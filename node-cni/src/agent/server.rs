@@ -171,7 +171,7 @@ async fn serve_port(
         }
         tokio::select! {
             // The agent is ending, and the plugin will ask the next.
-            changed = changes.changed() => if changed.is_err() { return Ok(()) },
+            open = changes.changed() => if open.is_err() { return Ok(()) },
             _ = recheck.tick() => beyond = sources.southbound.look_beyond(request).await,
             // The plugin says nothing more; that it can be read means that it has gone.
             _ = peer.read(&mut byte) => return Ok(()),

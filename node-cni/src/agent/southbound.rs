@@ -168,7 +168,7 @@ impl Southbound {
         mtu: Result<u16, std::net::IpAddr>,
     ) -> Result<PortAnswer, Blocked> {
         // What the last snapshot has is good enough while the database is away: ports do not change much.
-        let answer = self.with_port(&request.port, |row| self.answer(row, request));
+        let answer = self.with_port(&request.port, |row| Self::answer(row, request));
         let mut answer = answer.unwrap_or_else(|| Err(self.absent(&request.port)))?;
         if answer.facts.mtu.is_none() {
             answer.facts.mtu = Some(mtu.map_err(Blocked::NoMtu)?);
@@ -202,7 +202,7 @@ impl Southbound {
         let own = self.chassis();
         let port = || request.port.clone();
         let found = self.with_port(&request.port, |row| {
-            self.answer(row, request)?;
+            Self::answer(row, request)?;
             let own = own.ok_or_else(|| Blocked::NoChassis(self.node.clone()))?;
             let claimed = row
                 .get(port_binding::CHASSIS)
@@ -219,7 +219,7 @@ impl Southbound {
         found.unwrap_or_else(|| Err(self.absent(&request.port))).err()
     }
 
-    fn answer(&self, row: &Row, request: &PortRequest) -> Result<PortAnswer, Blocked> {
+    fn answer(row: &Row, request: &PortRequest) -> Result<PortAnswer, Blocked> {
         let port = || request.port.clone();
         let facts = facts(row).map_err(|error| Blocked::Foreign { port: port(), error })?;
         if facts.kind == PortKind::Management {

@@ -11,7 +11,6 @@
 //! deleted by name: from 6.16 on they outlive their device.
 
 use nix::errno::Errno;
-use nix::libc;
 use nix::sys::socket::SockProtocol;
 
 use super::NetlinkError;
@@ -63,8 +62,20 @@ pub fn shield(device: &str) -> Result<(), NetlinkError> {
 
 /// Removes the shield of a device; an absent one is no error.
 pub fn unshield(device: &str) -> Result<(), NetlinkError> {
+    let name = |message: &mut Message| {
+        message.string(NFTA_CHAIN_TABLE, TABLE).string(NFTA_CHAIN_NAME, device);
+    };
+    // Look first: the kernel waits for all processors before it gives a failed transaction up, some 15 ms.
+    let mut look = Message::new(GETCHAIN, 0, &nfgenmsg());
+    name(&mut look);
+    let found = Socket::open(SockProtocol::NetlinkNetFilter)
+        .and_then(|mut socket| socket.request(&|| format!("look up the shield of {device}"), look));
+    match found {
+        Err(error) if absent(&error) => return Ok(()),
+        other => other?,
+    };
     let mut chain = Message::new(DELCHAIN, 0, &nfgenmsg());
-    chain.string(NFTA_CHAIN_TABLE, TABLE).string(NFTA_CHAIN_NAME, device);
+    name(&mut chain);
     match transact(&|| format!("remove the shield of {device}"), vec![chain]) {
         Err(error) if absent(&error) => Ok(()),
         other => other,
@@ -109,7 +120,7 @@ fn absent(error: &NetlinkError) -> bool {
 fn transact(operation: &dyn Fn() -> String, batch: Vec<Message>) -> Result<(), NetlinkError> {
     let mut socket = Socket::open(SockProtocol::NetlinkNetFilter)?;
     // The batch's subsystem is in the field that is otherwise a resource id, in network order.
-    let subsystem = [libc::AF_UNSPEC as u8, 0, 0, 10];
+    let subsystem = [0, 0, 0, 10];
     socket.batch(
         operation,
         Message::new(BATCH_BEGIN, 0, &subsystem),

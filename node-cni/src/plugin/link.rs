@@ -71,7 +71,8 @@ pub(super) fn routes(facts: &PortFacts) -> Vec<(IpNetwork, IpAddr)> {
 pub(super) fn create(rtnetlink: &mut Rtnetlink, wanted: &Wanted<'_>, netns: &Netns) -> Result<(), CniError> {
     use std::os::fd::AsFd;
 
-    remove(rtnetlink, wanted.host)?;
+    // Not its shield, which would be made again at once.
+    rtnetlink.delete_link(wanted.host)?;
     let veth = Veth {
         host: wanted.host,
         pod: wanted.ifname,

@@ -22,36 +22,47 @@ pub(super) fn until_connected<T, E: std::error::Error + 'static>(
     deadline: Instant,
     mut attempt: impl FnMut() -> Result<T, E>,
 ) -> Result<T, E> {
-    loop {
+    // Without a watch at first: nearly always somebody listens, and the kernel takes some 20 ms to close one.
+    let mut error = match attempt() {
+        Ok(connected) => return Ok(connected),
+        Err(error) => error,
+    };
+    while is_waitable(&error) && Instant::now() < deadline {
         // Watch first, then try: a socket that appears in between is not missed.
         let watch = watch(socket);
-        let error = match attempt() {
+        error = match attempt() {
             Ok(connected) => return Ok(connected),
+            // The deadline passed on the way; the reason why there was no connection before is worth more.
+            Err(_) if Instant::now() >= deadline => break,
             Err(error) => error,
         };
-        let kind = io_kind(&error);
-        let remaining = deadline.saturating_duration_since(Instant::now());
-        let waitable = matches!(kind, Some(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused));
-        if !waitable || remaining.is_zero() {
-            return Err(error);
-        }
-        let limit = match (kind, &watch) {
-            (Some(io::ErrorKind::NotFound), Ok(_)) => remaining,
-            // Refused, or inotify itself is exhausted (fs.inotify.max_user_instances).
-            _ => remaining.min(REFUSED_RECHECK),
-        };
-        let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
-        let polled = match &watch {
-            Ok(inotify) => poll(&mut [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)], timeout),
-            Err(_) => poll(&mut [], timeout),
-        };
-        // Interrupted or failed: the next attempt tells.
-        let _ = polled;
-        // An attempt after the deadline could only fail for that reason, and hide this one.
-        if Instant::now() >= deadline {
-            return Err(error);
+        if is_waitable(&error) {
+            wait(watch.as_ref().ok(), &error, deadline);
         }
     }
+    Err(error)
+}
+
+fn is_waitable(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(
+        io_kind(error),
+        Some(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+    )
+}
+
+fn wait(watch: Option<&Inotify>, error: &(dyn std::error::Error + 'static), deadline: Instant) {
+    let remaining = deadline.saturating_duration_since(Instant::now());
+    let limit = match (watch, io_kind(error)) {
+        (Some(_), Some(io::ErrorKind::NotFound)) => remaining,
+        // Refused; or inotify itself is exhausted (fs.inotify.max_user_instances).
+        _ => remaining.min(REFUSED_RECHECK),
+    };
+    let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+    // Interrupted or failed: the next attempt tells.
+    let _ = match watch {
+        Some(inotify) => poll(&mut [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)], timeout),
+        None => poll(&mut [], timeout),
+    };
 }
 
 /// Watches the deepest folder on the way to the socket that exists.
@@ -81,7 +92,7 @@ fn watch(socket: &Path) -> Result<Inotify, Errno> {
 }
 
 /// The I/O error at the root of an error.
-pub(super) fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
+fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<io::Error>() {

@@ -120,12 +120,10 @@ fn a_restart_of_ovs_vswitchd_brings_the_management_port_back() {
     let pod = Pod::with_port(&host);
     add(&host, &pod);
     host.vswitchd.take();
-    eventually("the agent notices", || {
-        agent.status(&host).filter(|status| !status.ready)
-    });
+    eventually("the agent notices", || agent.status().filter(|status| !status.ready));
     host.start_vswitchd();
     eventually("the node is ready again", || {
-        agent.status(&host).filter(|status| status.ready)
+        agent.status().filter(|status| status.ready)
     });
     host.await_forwarding();
     let listener = pod.listen(true);
@@ -141,7 +139,7 @@ fn a_restarted_agent_changes_nothing() {
         (interfaces, host_routes(host), crate::support::ruleset(host))
     };
     let before = eventually("flows", || {
-        agent.status(&host)?.management.first()?.installed.then(|| state(&host))
+        agent.status()?.management.first()?.installed.then(|| state(&host))
     });
     agent.daemon.terminate();
     let agent = Agent::start(&host);
@@ -158,7 +156,7 @@ fn a_management_port_that_is_no_more_is_unplugged_with_its_routes() {
     let (host, agent) = ready_host();
     host.delete_port("mgmt-default-n1");
     eventually("it is gone", || {
-        agent.status(&host).filter(|status| status.management.is_empty())
+        agent.status().filter(|status| status.management.is_empty())
     });
     eventually("its device is gone", || {
         let links = run("ip", &["-n", host.name(), "link", "show"]);

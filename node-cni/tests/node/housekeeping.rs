@@ -106,9 +106,7 @@ fn status_tells_whether_a_pod_could_start() {
 fn status_tells_what_the_agent_misses() {
     let (mut host, agent) = ready_host();
     host.ovn_server.take();
-    ovsdb::testing::eventually("the agent notices", || {
-        agent.status(&host).filter(|status| !status.ready)
-    });
+    ovsdb::testing::eventually("the agent notices", || agent.status().filter(|status| !status.ready));
     let message = Call::new(&host, "STATUS").fail(50);
     assert!(message.contains("Southbound database"), "{message}");
 }

@@ -10,13 +10,14 @@ use super::{Host, NODE};
 #[derive(Debug)]
 pub(crate) struct Agent {
     pub(crate) daemon: Daemon,
+    socket: String,
 }
 
 impl Agent {
     /// Starts it and waits until the node is ready.
     pub(crate) fn start(host: &Host) -> Self {
         let agent = Self::spawn(host, &["--no-install"]);
-        eventually("the node is ready", || agent.status(host).filter(|status| status.ready));
+        eventually("the node is ready", || agent.status().filter(|status| status.ready));
         agent
     }
 
@@ -43,13 +44,14 @@ impl Agent {
         let program = env!("CARGO_BIN_EXE_meridian-node");
         Self {
             daemon: Daemon::start(host.folder(), host.name(), "agent", program, &arguments),
+            socket: socket.clone(),
         }
     }
 
     /// What it says of the node.
-    pub(crate) fn status(&self, host: &Host) -> Option<NodeStatus> {
+    pub(crate) fn status(&self) -> Option<NodeStatus> {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_meridian-node"))
-            .args(["status", "--socket", &host.path("node.sock")])
+            .args(["status", "--socket", &self.socket])
             .output()
             .unwrap();
         serde_json::from_slice(&output.stdout).ok()

@@ -149,7 +149,7 @@ impl Host {
                 same.then_some(())
             });
         }));
-        assert!(same.is_ok(), "left behind: {:?}, before: {before:?}", last);
+        assert!(same.is_ok(), "left behind: {last:?}, before: {before:?}");
     }
 
     /// Waits for a line of the plugin's log.
@@ -224,6 +224,7 @@ pub(crate) fn ruleset(host: &Host) -> String {
     run("ip", &["netns", "exec", host.name(), "nft", "list", "ruleset"])
 }
 
+#[allow(clippy::print_stderr, reason = "the daemons' last words, for a test that fails")]
 impl Drop for Host {
     fn drop(&mut self) {
         if std::thread::panicking() {
