@@ -209,7 +209,7 @@ fn run_follows_the_folder_and_a_restart_writes_nothing() {
     for action in ["insert", "update", "delete", "link"] {
         let metric = format!("meridian_northbound_rows_written_total{{action=\"{action}\"}}");
         let (_, text) = daemon.get("/metrics").unwrap();
-        assert!(!text.contains(&metric) || daemon.metric(&metric) == 0.0, "{text}");
+        assert!(!text.contains(&metric) || daemon.metric(&metric) == 0, "{text}");
     }
 }
 
@@ -229,7 +229,7 @@ fn sigterm_frees_the_lock_for_the_next_in_line() {
     assert_eq!(answer.0, 200);
     assert_eq!(
         leader.metric("meridian_northbound_lock_held") + standby.metric("meridian_northbound_lock_held"),
-        1.0
+        1
     );
     leader.terminate();
     eventually("leading", || {
@@ -258,7 +258,7 @@ fn health_tells_why_it_is_not_ready_and_status_what_is_wrong() {
     });
     assert_eq!(status["problems"][0]["object"], "file/bad.yaml");
     assert_eq!(status["state"], "connecting");
-    assert_eq!(daemon.metric("meridian_problems{origin=\"manifests\"}"), 1.0);
+    assert_eq!(daemon.metric("meridian_problems{origin=\"manifests\"}"), 1);
 }
 
 #[test]
@@ -276,10 +276,10 @@ fn a_problem_is_logged_once_when_it_appears_and_once_when_it_goes() {
     eventually("ready", || daemon.is_ready().then_some(()));
     let problems = || daemon.metric("meridian_problems{origin=\"manifests\"}");
     fs::write(dir.path().join("bad.yaml"), "kind: [").unwrap();
-    eventually("a problem", || (problems() == 1.0).then_some(()));
+    eventually("a problem", || (problems() == 1).then_some(()));
     fs::write(dir.path().join("other.yaml"), pod("other")).unwrap();
     fs::write(dir.path().join("bad.yaml"), pod("good")).unwrap();
-    eventually("no problem", || (problems() == 0.0).then_some(()));
+    eventually("no problem", || (problems() == 0).then_some(()));
     let (_, log) = daemon.terminate();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let about = |word: &str| lines.iter().filter(|line| line.to_string().contains(word)).count();

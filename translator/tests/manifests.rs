@@ -159,7 +159,7 @@ async fn following_ends_with_its_handle() {
     f.watching = None;
     let ended = async {
         while !f.told.is_over() {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(ovsdb::testing::PATIENCE, ended).await.unwrap();

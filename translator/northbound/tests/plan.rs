@@ -1,6 +1,10 @@
 //! Plans on replicas made by hand: what is written, and what is left alone.
 
-#![allow(clippy::unwrap_used, unreachable_pub, reason = "a failed expectation is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a failed expectation is a failed test"
+)]
 
 mod common;
 

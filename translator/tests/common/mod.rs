@@ -68,7 +68,7 @@ impl Daemon {
     }
 
     /// The value of a metric.
-    pub fn metric(&self, name: &str) -> f64 {
+    pub fn metric(&self, name: &str) -> i64 {
         let (_, text) = self.get("/metrics").unwrap();
         let line = text
             .lines()

@@ -1,0 +1,111 @@
+//! What may be written now, and which deletions are held back.
+
+use std::collections::HashSet;
+
+use tokio::time::Instant;
+
+use super::status::Held;
+use super::{Writer, addresses, attempts, lead};
+use crate::plan::{Group, LinkChange, Plan, RowChange};
+use crate::scope::Scope;
+
+impl Writer {
+    /// The groups of a plan that may be written now.
+    pub(super) fn writable(&mut self, plan: Plan, now: Instant) -> Vec<Group> {
+        let going: Vec<_> = plan
+            .rows
+            .iter()
+            .filter(|(_, change)| **change == RowChange::Delete)
+            .map(|(id, _)| *id)
+            .collect();
+        let plan = self.hold_back(plan);
+        let mut groups = plan.groups();
+        groups.retain(|group| !self.attempts.rests(group.id(), now));
+        // Ports that should go and do not go now keep their addresses, and nobody else gets these.
+        let leaving: HashSet<_> = groups.iter().filter(|group| group.deletes()).map(Group::id).collect();
+        let staying = going.into_iter().filter(|id| !leaving.contains(id));
+        let taken = addresses::taken(&self.session.replica(), staying);
+        if !taken.is_empty() {
+            let desired = self.compiler.desired();
+            let (later, now) = groups
+                .into_iter()
+                .partition(|group| addresses::wants(desired, group, &taken));
+            groups = now;
+            for group in &later {
+                attempts::add_group(&mut self.held_scope, group);
+            }
+        }
+        groups
+    }
+
+    pub(super) fn scope_with_held(&mut self) -> Scope {
+        let mut scope = std::mem::take(&mut self.scope);
+        if let (Scope::Part(part), Scope::Part(held)) = (&mut scope, &self.held_scope) {
+            part.rows.extend(held.rows.iter().copied());
+            part.links.extend(held.links.iter().cloned());
+        }
+        scope
+    }
+
+    /// Leaves deletions out of a plan while it is not safe to make them.
+    fn hold_back(&mut self, plan: Plan) -> Plan {
+        self.held_scope = Scope::default();
+        let deletions = plan.counts().deletes;
+        let reason = if deletions == 0 {
+            None
+        } else {
+            self.reason_to_hold(deletions)
+        };
+        let Some(reason) = reason else {
+            if self.held.take().is_some() {
+                tracing::info!("deletions are no longer held back");
+            }
+            return plan;
+        };
+        for (&(table, uuid), _) in plan.rows.iter().filter(|(_, change)| **change == RowChange::Delete) {
+            self.held_scope.add_row(table, uuid);
+        }
+        for (link, _) in plan.links.iter().filter(|(_, change)| **change == LinkChange::Remove) {
+            self.held_scope.add_link(link.clone());
+        }
+        let (reason, over_budget) = reason;
+        let held = Held {
+            deletions,
+            reason,
+            over_budget,
+        };
+        if self.held.as_ref() != Some(&held) {
+            tracing::error!(deletions, reason = held.reason, "deletions are held back");
+        }
+        self.held = Some(held);
+        plan.without_removals()
+    }
+
+    /// The reason, and whether it is the budget.
+    fn reason_to_hold(&self, deletions: usize) -> Option<(String, bool)> {
+        if let Some(doubt) = self.sources.iter().find_map(|source| source.doubt.as_ref()) {
+            return Some((doubt.clone(), false));
+        }
+        let owned = lead::count_owned(&self.session.replica(), &self.settings.ownership);
+        let allowed = self.settings.budget.allows(owned);
+        let budget = self.settings.budget;
+        if deletions > allowed {
+            return Some((
+                format!(
+                    "{deletions} of {owned} rows are to go, and the deletion budget allows {allowed} at once \
+                     ({budget}); if that is meant, start with a larger --deletion-budget"
+                ),
+                true,
+            ));
+        }
+        self.held.as_ref().is_some_and(|held| held.over_budget).then(|| {
+            (
+                format!(
+                    "{deletions} of {owned} rows are left of more than the deletion budget allows at once ({budget}); \
+                     if that is meant, start again"
+                ),
+                true,
+            )
+        })
+    }
+}
