@@ -175,7 +175,7 @@ fn the_configuration_is_written_once_the_node_is_ready_and_stays() {
     let mut agent = Agent::spawn(&host, &folders);
     eventually("the agent waits for ovn-controller", || {
         agent
-            .status(&host)?
+            .status()?
             .problems
             .iter()
             .any(|problem| problem.contains("has not registered"))
