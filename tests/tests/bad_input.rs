@@ -7,7 +7,7 @@
 
 use std::process::Command;
 
-use meridian_tests::{Central, Manifests, Translator, dump, node, pod, translator_binary};
+use meridian_tests::{Central, Manifests, Translator, difference, dump, eventually, node, pod, translator_binary};
 use serde_json::Value;
 
 /// One thing wrong in an otherwise good cluster.
@@ -30,12 +30,33 @@ fn check(case: &Case) {
 
     let rows = dump(&central.remote());
     assert!(rows.contains("Logical_Switch_Port default_good\n"), "{rows}");
-    let (code, status) = translator.get("/status").unwrap();
-    assert_eq!(code, 200);
-    let status: Value = serde_json::from_str(&status).unwrap();
-    says_all("/status", &status["problems"].to_string(), case.says);
+    problems(&translator, case.says);
     says_all("the log", &translator.log(), case.says);
     says_all("plan", &plan(&central, &manifests), case.says);
+}
+
+/// What `/status` lists as problems.
+fn problem_list(translator: &Translator) -> Result<String, String> {
+    let (_, status) = translator.get("/status")?;
+    let status: Value = serde_json::from_str(&status).map_err(|error| format!("{error}: {status}"))?;
+    Ok(status["problems"].to_string())
+}
+
+/// Waits until `/status` says all of this.
+fn problems(translator: &Translator, words: &[&str]) {
+    eventually("/status names the problem", || {
+        let text = problem_list(translator)?;
+        let missing = words.iter().find(|word| !text.contains(**word));
+        missing.map_or(Ok(()), |word| Err(format!("no {word:?} in {text}")))
+    });
+}
+
+fn written(central: &Central, port: &str) {
+    eventually("the port is written", || {
+        let rows = dump(&central.remote());
+        let found = rows.contains(&format!("Logical_Switch_Port {port}\n"));
+        if found { Ok(()) } else { Err(rows) }
+    });
 }
 
 fn says_all(what: &str, text: &str, words: &[&str]) {
@@ -63,6 +84,44 @@ fn a_manifest_that_does_not_parse() {
     check(&Case {
         spoil: |manifests| manifests.put_text("broken.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: [\n"),
         says: &["broken.yaml", "line 3"],
+    });
+}
+
+#[test]
+fn a_manifest_that_breaks_later_keeps_what_it_said() {
+    let manifests = Manifests::of([&node("node-1", &["10.244.0.0/24"])]);
+    manifests.put_text("a.json", &pod("a", "node-1").build().to_string());
+    let central = Central::databases();
+    let translator = Translator::start(&central.remote(), manifests.path(), &[]).ready();
+    let before = dump(&central.remote());
+
+    manifests.put_text("a.json", "{");
+    problems(&translator, &["a.json"]);
+    manifests.put(&pod("b", "node-1").build());
+    written(&central, "default_b");
+    manifests.remove(&pod("b", "node-1").build());
+    eventually("nothing but the other pod has come and gone", || {
+        let now = dump(&central.remote());
+        if now == before {
+            Ok(())
+        } else {
+            Err(difference(&before, &now))
+        }
+    });
+}
+
+#[test]
+fn a_problem_goes_away_with_its_reason() {
+    let manifests = Manifests::of([&node("node-1", &["10.244.0.0/24"]), &pod("early", "node-2").build()]);
+    let central = Central::databases();
+    let translator = Translator::start(&central.remote(), manifests.path(), &[]).ready();
+    problems(&translator, &["pod/default/early"]);
+
+    manifests.put(&node("node-2", &["10.244.1.0/24"]));
+    written(&central, "default_early");
+    eventually("no problem is left", || match problem_list(&translator)? {
+        text if text == "[]" => Ok(()),
+        text => Err(text),
     });
 }
 
@@ -146,7 +205,6 @@ fn a_node_without_pod_cidr_when_the_cluster_is_full() {
     let central = Central::databases();
     let flags = ["--cluster-cidr", "10.244.0.0/24"];
     let translator = Translator::start(&central.remote(), manifests.path(), &flags).ready();
-    let (_, status) = translator.get("/status").unwrap();
-    says_all("/status", &status, &["node/node-2", "spec.podCIDRs", "10.244.0.0/24"]);
+    problems(&translator, &["node/node-2", "spec.podCIDRs", "10.244.0.0/24"]);
     central.nbctl(&["lsp-get-addresses", "default_good"]);
 }
