@@ -140,9 +140,11 @@ fn addresses(batch: &mut String, device: &str, ips: &[IpNetwork]) {
 }
 
 fn ip(netns: &str, batch: String) -> Result<()> {
+    // In the namespace rather than with `ip -n`, which mounts a fresh /sys each time.
     Cmd::new("ip")
-        .args(["-n", netns, "-batch", "-"])
+        .args(["-batch", "-"])
         .input(batch)
+        .netns(netns)
         .run()
         .map(drop)
 }

@@ -27,7 +27,7 @@ pub fn create(name: &str, lab: &Path) -> Result<()> {
     // The mark: were the lab killed now, `down` must not overtake this.
     let mark = [(MARK, lab)];
     Cmd::new("ip").args(["netns", "add", name]).envs(mark).run()?;
-    Cmd::new("ip").args(["-n", name, "link", "set", "lo", "up"]).run()?;
+    Cmd::new("ip").args(["link", "set", "lo", "up"]).netns(name).run()?;
     Ok(())
 }
 

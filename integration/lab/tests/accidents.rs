@@ -80,7 +80,8 @@ fn a_broken_path_fails_ping_and_is_named() {
     let TestLab { lab, place } = lab;
     lab.close();
     Cmd::new("ip")
-        .args(["-n", &victim.netns, "link", "set", "eth0", "down"])
+        .args(["link", "set", "eth0", "down"])
+        .netns(&victim.netns)
         .run()
         .expect("a link can be set down");
     let ping = place.run(&["--json", "ping"]);

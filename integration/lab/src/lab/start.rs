@@ -131,8 +131,8 @@ impl Lab {
         let name = self.plan.netns(&host.name);
         let device = format!("{bridge} on {}", host.name);
         wait::for_some(&device, wait::PATIENCE, || {
-            let args = ["-n", &name, "link", "show", "dev", bridge];
-            Cmd::new("ip").args(args).run().ok()
+            let args = ["link", "show", "dev", bridge];
+            Cmd::new("ip").args(args).netns(&name).run().ok()
         })
         .map(drop)
     }
