@@ -11,7 +11,10 @@ pub(crate) struct Size {
 }
 
 /// 500 nodes with 40 pods each, the size the project is judged by.
-pub(crate) const LARGE: Size = Size { nodes: 500, pods: 20_000 };
+pub(crate) const LARGE: Size = Size {
+    nodes: 500,
+    pods: 20_000,
+};
 /// A twentieth of it, with as many pods a node.
 pub(crate) const SMALL: Size = Size { nodes: 25, pods: 1_000 };
 
@@ -20,7 +23,10 @@ impl Size {
     pub(crate) fn events(self) -> [Event; 2] {
         let nodes = (0..self.nodes).map(|at| Object::Node(node(at)));
         let pods = (0..self.pods).map(|at| Object::Pod(self.pod(at)));
-        [Event::Replace(Kind::Node, nodes.collect()), Event::Replace(Kind::Pod, pods.collect())]
+        [
+            Event::Replace(Kind::Node, nodes.collect()),
+            Event::Replace(Kind::Pod, pods.collect()),
+        ]
     }
 
     /// The same as manifests.
@@ -34,7 +40,10 @@ impl Size {
         let (node, index) = (at % self.nodes, at / self.nodes);
         let [high, low] = octets(node);
         let mut pod = pending(at, node);
-        pod.ips = [format!("10.{high}.{low}.{}", index + 3)].iter().map(|ip| ip.parse().expect("an address")).collect();
+        pod.ips = [format!("10.{high}.{low}.{}", index + 3)]
+            .iter()
+            .map(|ip| ip.parse().expect("an address"))
+            .collect();
         pod.phase = meridian_model::Phase::Running;
         pod
     }
@@ -46,12 +55,20 @@ pub(crate) fn newcomer(at: usize) -> Pod {
 }
 
 fn pending(at: usize, node: usize) -> Pod {
-    let mut pod = Pod::test(&format!("namespace-{}", at % 100), &format!("workload-{}-{at:08x}", at % 500));
-    pod.uid = uuid::Uuid::from_u128(0x4d45_5249_4449_414e << 64 | at as u128).to_string().into();
+    let mut pod = Pod::test(
+        &format!("namespace-{}", at % 100),
+        &format!("workload-{}-{at:08x}", at % 500),
+    );
+    pod.uid = uuid::Uuid::from_u128(0x4d45_5249_4449_414e << 64 | at as u128)
+        .to_string()
+        .into();
     pod.node = Some(node_name(node).into());
-    pod.labels = [("app", format!("workload-{}", at % 500)), ("pod-template-hash", format!("{:08x}", at % 500))]
-        .into_iter()
-        .collect();
+    pod.labels = [
+        ("app", format!("workload-{}", at % 500)),
+        ("pod-template-hash", format!("{:08x}", at % 500)),
+    ]
+    .into_iter()
+    .collect();
     pod
 }
 
@@ -75,8 +92,11 @@ fn octets(node: usize) -> [usize; 2] {
 /// What a real API server would say of the pod, so that the cost of reading it is real too.
 fn manifest(pod: &Pod) -> Value {
     let ips: Vec<Value> = pod.ips.iter().map(|ip| json!({"ip": ip})).collect();
-    let labels: serde_json::Map<String, Value> =
-        pod.labels.iter().map(|(key, value)| (key.to_string(), Value::from(value.to_string()))).collect();
+    let labels: serde_json::Map<String, Value> = pod
+        .labels
+        .iter()
+        .map(|(key, value)| (key.to_string(), Value::from(value.to_string())))
+        .collect();
     json!({
         "apiVersion": "v1",
         "kind": "Pod",

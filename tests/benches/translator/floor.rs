@@ -61,7 +61,10 @@ fn client(server: &OvsdbServer) -> Client {
 fn transactions(desired: &Desired, batch: usize) -> Vec<Transaction> {
     let holders = holders(desired);
     let mut structure = Builder::default();
-    let tables: Vec<&'static str> = desired.tables().filter(|table| *table != logical_switch_port::TABLE).collect();
+    let tables: Vec<&'static str> = desired
+        .tables()
+        .filter(|table| *table != logical_switch_port::TABLE)
+        .collect();
     for row in tables.iter().flat_map(|table| desired.rows(table)) {
         structure.insert(row, &holders);
     }
@@ -93,7 +96,12 @@ fn holders(desired: &Desired) -> BTreeMap<Atom, Vec<LinkId>> {
     let mut holders: BTreeMap<Atom, Vec<LinkId>> = BTreeMap::new();
     for (table, parent, column) in desired.link_columns() {
         for (value, _) in desired.links(table, parent, column) {
-            let link = LinkId { table, parent, column, value: value.clone() };
+            let link = LinkId {
+                table,
+                parent,
+                column,
+                value: value.clone(),
+            };
             holders.entry(value.clone()).or_default().push(link);
         }
     }
@@ -107,22 +115,36 @@ struct Builder {
 
 impl Default for Builder {
     fn default() -> Self {
-        Self { transaction: Transaction::new(DATABASE), links: BTreeMap::new() }
+        Self {
+            transaction: Transaction::new(DATABASE),
+            links: BTreeMap::new(),
+        }
     }
 }
 
 impl Builder {
     fn insert(&mut self, row: &DesiredRow, holders: &BTreeMap<Atom, Vec<LinkId>>) {
         let columns = row.columns.iter().filter(|(_, datum)| !datum.is_empty());
-        self.transaction.insert(row.table, Some(row.uuid), columns.map(|(column, datum)| (*column, datum.clone())));
+        self.transaction.insert(
+            row.table,
+            Some(row.uuid),
+            columns.map(|(column, datum)| (*column, datum.clone())),
+        );
         for link in holders.get(&Atom::Uuid(row.uuid)).into_iter().flatten() {
-            self.links.entry((link.table, link.parent, link.column)).or_default().push(link.value.clone());
+            self.links
+                .entry((link.table, link.parent, link.column))
+                .or_default()
+                .push(link.value.clone());
         }
     }
 
     fn finish(mut self) -> Transaction {
         for ((table, parent, column), values) in self.links {
-            self.transaction.mutate(table, Where::Uuid(parent), [Mutation::insert(column, Datum::set(values))]);
+            self.transaction.mutate(
+                table,
+                Where::Uuid(parent),
+                [Mutation::insert(column, Datum::set(values))],
+            );
         }
         self.transaction
     }

@@ -28,8 +28,11 @@ pub(crate) fn northbound() -> OvsdbServer {
 
 /// The configuration of all measurements.
 pub(crate) fn config() -> Config {
-    Config::new(Settings { cluster_cidrs: vec!["10.128.0.0/9".parse().expect("a network")], ..Settings::default() })
-        .expect("valid settings")
+    Config::new(Settings {
+        cluster_cidrs: vec!["10.128.0.0/9".parse().expect("a network")],
+        ..Settings::default()
+    })
+    .expect("valid settings")
 }
 
 /// A running writer.
@@ -55,7 +58,9 @@ impl Observer for Transactions {
 impl Running {
     /// Starts a writer and gives it the full lists. Returns when the session is ready and before anything is written.
     pub(crate) async fn start(server: &OvsdbServer) -> Self {
-        let config = SessionConfig::new(DATABASE, vec![server.unix()]).with_monitors(monitors()).with_lock("bench");
+        let config = SessionConfig::new(DATABASE, vec![server.unix()])
+            .with_monitors(monitors())
+            .with_lock("bench");
         let session = Session::spawn(config);
         session.ready().await.expect("the server is there");
         let transactions = Arc::new(Transactions::default());
@@ -69,7 +74,14 @@ impl Running {
             // An error says that the other end is gone, which is a reason to stop too.
             let _ = stopped.await;
         }));
-        Self { feed, status, changes, transactions, stop, task }
+        Self {
+            feed,
+            status,
+            changes,
+            transactions,
+            stop,
+            task,
+        }
     }
 
     /// The time from the first event until the database was compared and holds everything.
@@ -78,9 +90,16 @@ impl Running {
         for event in events {
             self.send(Input::Event(event)).await;
         }
-        self.send(Input::Synced { source: SOURCE, doubt: None }).await;
+        self.send(Input::Synced {
+            source: SOURCE,
+            doubt: None,
+        })
+        .await;
         let confirmed = self.status.wait_for(|status| status.phase == Phase::Confirmed);
-        tokio::time::timeout(PATIENCE, confirmed).await.expect("in time").expect("the writer runs");
+        tokio::time::timeout(PATIENCE, confirmed)
+            .await
+            .expect("in time")
+            .expect("the writer runs");
         let elapsed = start.elapsed();
         drop(self.changes.try_take());
         elapsed
@@ -92,7 +111,11 @@ impl Running {
         self.send(Input::Event(event)).await;
         loop {
             let changes = self.changes.changed().await.expect("the session is open");
-            if changes.rows.iter().any(|(table, _)| **table == *logical_switch_port::TABLE) {
+            if changes
+                .rows
+                .iter()
+                .any(|(table, _)| **table == *logical_switch_port::TABLE)
+            {
                 return start.elapsed();
             }
         }

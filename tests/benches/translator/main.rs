@@ -25,7 +25,10 @@ const COLD_RUNS: usize = 3;
 const EVENTS: usize = 300;
 
 fn main() -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let mut report = Report::default();
     show(&format!("{} nodes, {} pods; medians", LARGE.nodes, LARGE.pods));
     runtime.block_on(async {
@@ -34,7 +37,11 @@ fn main() -> ExitCode {
         restart(&mut report).await;
     });
     memory::resident(&mut report);
-    if report.close() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if report.close() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// From the full lists to a confirmed database, against inserting the same rows.
@@ -59,7 +66,13 @@ async fn cold_sync(report: &mut Report) {
         "{} rows in {ours:.0?}; a raw client {floor:.0?} in its best batches, of {batch}",
         compiler.desired().len()
     );
-    report.at_most("cold sync, to a raw client", ours.div_duration_f64(floor), "x", 1.5, &detail);
+    report.at_most(
+        "cold sync, to a raw client",
+        ours.div_duration_f64(floor),
+        "x",
+        1.5,
+        &detail,
+    );
 }
 
 /// From one pod event to its committed port, in a large cluster against a small one; turn by turn, because the speed
@@ -74,7 +87,11 @@ async fn one_event(report: &mut Report) {
     }
     for at in 0..EVENTS {
         for (running, times) in &mut sides {
-            times.push(running.until_port(Event::Apply(Object::Pod(cluster::newcomer(at)))).await);
+            times.push(
+                running
+                    .until_port(Event::Apply(Object::Pod(cluster::newcomer(at))))
+                    .await,
+            );
         }
     }
     let mut medians = Vec::new();
@@ -84,7 +101,10 @@ async fn one_event(report: &mut Report) {
     }
     let floor = floor_of_one_event();
     let [small, large] = [medians[0], medians[1]];
-    let detail = format!("{large:.0?} at {}, {small:.0?} at {}; a raw client {floor:.0?}", LARGE.pods, SMALL.pods);
+    let detail = format!(
+        "{large:.0?} at {}, {small:.0?} at {}; a raw client {floor:.0?}",
+        LARGE.pods, SMALL.pods
+    );
     let what = "one pod event, to the same at 1,000 pods";
     report.at_most(what, large.div_duration_f64(small), "x", 1.2, &detail);
 }
@@ -114,6 +134,12 @@ async fn restart(report: &mut Report) {
     #[expect(clippy::cast_precision_loss, reason = "a handful at most")]
     let transactions = second.transactions() as f64;
     let detail = format!("everything read and compared in {time:.0?}");
-    report.at_most("restart with nothing changed, transactions", transactions, "", 0.0, &detail);
+    report.at_most(
+        "restart with nothing changed, transactions",
+        transactions,
+        "",
+        0.0,
+        &detail,
+    );
     second.stop().await;
 }

@@ -25,7 +25,10 @@ pub(crate) fn resident(report: &mut Report) {
 
 /// A line of `/proc/PID/status`, which counts in kibibytes.
 fn megabytes(status: &str, key: &str) -> f64 {
-    let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("the kernel tells");
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(key))
+        .expect("the kernel tells");
     let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
     kibibytes * 1024.0 / 1e6
 }

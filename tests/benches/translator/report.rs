@@ -16,7 +16,9 @@ impl Report {
         self.taken += 1;
         self.missed += usize::from(!good);
         let verdict = if good { "ok" } else { "MISSED" };
-        show(&format!("{what:<44} {figure:>8.2}{unit:<3} at most {bound:>6.2}{unit:<3} {verdict:<6}  {detail}"));
+        show(&format!(
+            "{what:<44} {figure:>8.2}{unit:<3} at most {bound:>6.2}{unit:<3} {verdict:<6}  {detail}"
+        ));
     }
 
     /// Prints the closing line; false if a bound was missed.
