@@ -33,7 +33,7 @@ pub(super) enum Command {
     Status(Socket),
     /// Tell why a pod's port is not up.
     Explain {
-        /// The pod, as `namespace/name`.
+        /// The pod, as `namespace/name`, or the name of a logical port.
         pod: String,
         #[command(flatten)]
         socket: Socket,
@@ -135,6 +135,9 @@ pub(super) struct Run {
     /// MTU of pods; by default that of the device with the tunnel address, less the encapsulation.
     #[arg(long, env = "MERIDIAN_MTU", value_name = "BYTES", value_parser = clap::value_parser!(u16).range(576..))]
     pub(super) mtu: Option<u16>,
+    /// What stands before `<namespace>_<pod>` in port names, where clusters share a Northbound database.
+    #[arg(long, env = "MERIDIAN_PORT_PREFIX", default_value = "", value_name = "TEXT")]
+    pub(super) port_prefix: String,
     #[command(flatten)]
     pub(super) socket: Socket,
     #[command(flatten)]
@@ -145,6 +148,9 @@ pub(super) struct Run {
     /// Chain the reference `portmap` plugin, which must be in the plugin folder, for hostPort.
     #[arg(long, env = "MERIDIAN_CNI_PORTMAP")]
     pub(super) cni_portmap: bool,
+    /// Where the plugin logs its calls; nowhere if unset.
+    #[arg(long, env = "MERIDIAN_CNI_LOG_FILE", value_name = "FILE")]
+    pub(super) cni_log_file: Option<PathBuf>,
     /// Install neither plugin nor configuration.
     #[arg(long, env = "MERIDIAN_NO_INSTALL")]
     pub(super) no_install: bool,

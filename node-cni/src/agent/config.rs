@@ -47,6 +47,9 @@ pub(super) struct Config {
     pub(super) ovs: Remote,
     pub(super) bridge: String,
     pub(super) datapath: Datapath,
+    /// The datapath was chosen by a person, and holds for a bridge that exists, too.
+    pub(super) datapath_given: bool,
+    pub(super) port_prefix: String,
     pub(super) mtu: Option<u16>,
     pub(super) socket: PathBuf,
     pub(super) install: Option<Install>,
@@ -59,6 +62,7 @@ pub(super) struct Install {
     pub(super) conf_dir: PathBuf,
     pub(super) plugin: PathBuf,
     pub(super) portmap: bool,
+    pub(super) log_file: Option<PathBuf>,
 }
 
 impl Config {
@@ -76,9 +80,11 @@ impl Config {
             datapath,
             mtu,
             socket: Socket { socket },
+            port_prefix,
             folders,
             cni_binary,
             cni_portmap,
+            cni_log_file,
             no_install,
             log: _,
             log_format: _,
@@ -109,6 +115,7 @@ impl Config {
                     None => beside_this_program()?,
                 },
                 portmap: cni_portmap,
+                log_file: cni_log_file,
             })
         };
         Ok(Self {
@@ -123,6 +130,8 @@ impl Config {
             },
             ovs,
             bridge,
+            datapath_given: datapath != DatapathArg::Auto,
+            port_prefix,
             datapath: if has_kernel_datapath(datapath)? {
                 Datapath::System
             } else {

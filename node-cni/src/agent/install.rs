@@ -56,6 +56,12 @@ fn configuration(config: &Config, install: &Install) -> serde_json::Value {
         "agentSocket": config.socket,
         "bridge": config.bridge,
     });
+    if !config.port_prefix.is_empty() {
+        plugin["portPrefix"] = json!(config.port_prefix);
+    }
+    if let Some(log_file) = &install.log_file {
+        plugin["logFile"] = json!(log_file);
+    }
     if let Remote::Unix(path) = &config.ovs {
         plugin["ovsSocket"] = json!(format!("unix:{}", path.display()));
     }

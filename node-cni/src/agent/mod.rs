@@ -56,9 +56,11 @@ pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Explain { pod, socket } => {
-            let (namespace, pod) = pod.split_once('/').context("a pod is written namespace/name")?;
             let explain = PortRequest {
-                port: name::pod_port("", namespace, pod),
+                port: match pod.split_once('/') {
+                    Some((namespace, pod)) => name::pod_port("", namespace, pod),
+                    None => pod,
+                },
                 uid: None,
                 sandbox: None,
             };

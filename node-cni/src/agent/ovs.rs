@@ -9,7 +9,7 @@ use ovsdb::{
 };
 use ovsdb_schemas::open_vswitch::{DATABASE, bridge, interface, open_vswitch, port};
 
-use super::config::Config;
+use super::config::{Config, Datapath};
 use super::southbound::ManagementPort;
 use crate::name;
 use crate::plugin::key;
@@ -89,16 +89,19 @@ pub(super) fn plan(wanted: &Wanted<'_>, replica: &Replica) -> Option<Transaction
 /// `external_ids` by which ovn-controller knows who and where it is.
 fn settings(config: &Config, replica: &Replica, transaction: &mut Transaction) {
     let encap_ip = config.encap_ip.to_string();
-    let wanted = BTreeMap::from([
+    let mut wanted = BTreeMap::from([
         ("ovn-remote", config.southbound_text.as_str()),
         ("ovn-encap-type", config.encap_type),
         ("ovn-encap-ip", &encap_ip),
         ("ovn-bridge", &config.bridge),
-        // If somebody deletes the bridge, ovn-controller may be faster than we to make it anew.
-        ("ovn-bridge-datapath-type", config.datapath.as_str()),
         ("system-id", &config.node),
         ("hostname", &config.node),
     ]);
+    // ovn-controller not only makes a bridge that is missing with this type, it also changes one that is there: a node
+    // whose bridge forwards in userspace must not lose its pods because its kernel could do it as well.
+    if config.datapath_given || config.datapath == Datapath::Netdev {
+        wanted.insert("ovn-bridge-datapath-type", config.datapath.as_str());
+    }
     let table = replica.table(open_vswitch::TABLE);
     let Some((uuid, row)) = table.and_then(|table| table.iter().next()) else {
         // A database that was just made.
@@ -288,4 +291,230 @@ fn interface_named<'a>(replica: &'a Replica, device: &str) -> Option<&'a Row> {
     let rows = replica.table(interface::TABLE)?.iter();
     rows.map(|(_, row)| row)
         .find(|row| row.get(interface::NAME).as_str() == Some(device))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::path::Path;
+    use std::process::Command;
+
+    use meridian_api::port::{PortFacts, PortKind};
+    use ovsdb::Remote;
+    use ovsdb::testing::OvsdbServer;
+
+    use super::*;
+
+    fn server() -> OvsdbServer {
+        OvsdbServer::start(&[Path::new("/usr/share/openvswitch/vswitch.ovsschema")])
+    }
+
+    fn vsctl(server: &OvsdbServer, arguments: &[&str]) -> String {
+        let database = format!("--db=unix:{}", server.socket().display());
+        let output = Command::new("ovs-vsctl")
+            .arg(database)
+            .arg("--no-wait")
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    fn config(server: &OvsdbServer) -> Config {
+        Config {
+            node: "n1".into(),
+            southbound: vec![Remote::Tcp("10.0.0.1".into(), 6642)],
+            southbound_text: "tcp:10.0.0.1:6642".into(),
+            tls: None,
+            encap_ip: IpAddr::from([10, 0, 0, 11]),
+            encap_type: "geneve",
+            ovs: server.unix(),
+            bridge: "br-int".into(),
+            datapath: Datapath::Netdev,
+            datapath_given: true,
+            port_prefix: String::new(),
+            mtu: None,
+            socket: "/run/meridian/node.sock".into(),
+            install: None,
+        }
+    }
+
+    fn management() -> ManagementPort {
+        ManagementPort {
+            name: "mgmt-default-n1".into(),
+            facts: PortFacts {
+                kind: PortKind::Management,
+                mac: "0a:58:0a:f4:01:02".into(),
+                ips: vec!["10.244.1.2/24".parse().unwrap()],
+                gateways: vec![],
+                routes: vec![],
+                mtu: None,
+                uid: None,
+            },
+        }
+    }
+
+    /// Carries plans out until there is none; yields how many there were.
+    async fn settle(session: &Session, wanted: &Wanted<'_>) -> usize {
+        session.ready().await.unwrap();
+        for round in 0..OVS_LIMIT {
+            let plan = plan(wanted, &session.replica());
+            match plan {
+                None => return round,
+                Some(transaction) => session.transact(transaction).await.unwrap(),
+            };
+        }
+        panic!("it never settles");
+    }
+
+    const OVS_LIMIT: usize = 5;
+
+    #[tokio::test]
+    async fn an_empty_database_becomes_a_chassis_with_a_management_port() {
+        let server = server();
+        let config = config(&server);
+        let session = connect(&config);
+        let ports = [management()];
+        let wanted = Wanted {
+            config: &config,
+            management: Some(&ports),
+            mtu: Some(1442),
+        };
+        assert_eq!(settle(&session, &wanted).await, 2);
+        let get = |arguments: &[&str]| vsctl(&server, arguments);
+        assert_eq!(get(&["get", "Open_vSwitch", ".", "external_ids:system-id"]), "n1");
+        assert_eq!(
+            get(&["get", "Bridge", "br-int", "datapath_type", "fail_mode"]),
+            "netdev\nsecure"
+        );
+        assert_eq!(get(&["list-ports", "br-int"]), "meridian0");
+        let interface = get(&[
+            "get",
+            "Interface",
+            "meridian0",
+            "mac",
+            "mtu_request",
+            "external_ids:iface-id",
+        ]);
+        assert_eq!(interface, "\"0a:58:0a:f4:01:02\"\n1442\nmgmt-default-n1");
+    }
+
+    #[tokio::test]
+    async fn only_what_differs_is_written_and_nothing_of_others() {
+        let server = server();
+        vsctl(&server, &["init"]);
+        vsctl(
+            &server,
+            &[
+                "set",
+                "Open_vSwitch",
+                ".",
+                "external_ids:system-id=old",
+                "external_ids:mine=kept",
+            ],
+        );
+        let config = config(&server);
+        let session = connect(&config);
+        let ports = [management()];
+        let wanted = Wanted {
+            config: &config,
+            management: Some(&ports),
+            mtu: Some(1442),
+        };
+        settle(&session, &wanted).await;
+        assert_eq!(
+            vsctl(&server, &["get", "Open_vSwitch", ".", "external_ids:mine"]),
+            "kept"
+        );
+        // What ovn-controller writes beside our keys is left alone.
+        vsctl(
+            &server,
+            &["set", "Interface", "meridian0", "external_ids:ovn-installed=true"],
+        );
+        let mut changed = management();
+        changed.facts.mac = "0a:58:0a:f4:01:03".into();
+        let ports = [changed];
+        let wanted = Wanted {
+            management: Some(&ports),
+            ..wanted
+        };
+        let planned = plan(&wanted, &session.replica()).unwrap();
+        assert_eq!(
+            planned
+                .operations()
+                .iter()
+                .filter(|operation| operation.table().is_some())
+                .count(),
+            2
+        );
+        settle(&session, &wanted).await;
+        let ids = vsctl(&server, &["get", "Interface", "meridian0", "external_ids"]);
+        assert!(
+            ids.contains("ovn-installed") && ids.contains("0a:58:0a:f4:01:03"),
+            "{ids}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_management_port_goes_when_it_is_known_to_be_gone_and_not_before() {
+        let server = server();
+        let config = config(&server);
+        let session = connect(&config);
+        let ports = [management()];
+        let wanted = |management| Wanted {
+            config: &config,
+            management,
+            mtu: None,
+        };
+        settle(&session, &wanted(Some(&ports))).await;
+        vsctl(
+            &server,
+            &[
+                "add-port",
+                "br-int",
+                "foreign",
+                "--",
+                "set",
+                "Interface",
+                "foreign",
+                "type=internal",
+            ],
+        );
+        assert_eq!(settle(&session, &wanted(None)).await, 0);
+        settle(&session, &wanted(Some(&[]))).await;
+        assert_eq!(vsctl(&server, &["list-ports", "br-int"]), "foreign");
+    }
+
+    #[tokio::test]
+    async fn a_bridge_that_exists_keeps_its_datapath_unless_a_person_chose_another() {
+        let server = server();
+        vsctl(
+            &server,
+            &[
+                "init",
+                "--",
+                "add-br",
+                "br-int",
+                "--",
+                "set",
+                "Bridge",
+                "br-int",
+                "datapath_type=netdev",
+            ],
+        );
+        let mut config = config(&server);
+        config.datapath = Datapath::System;
+        config.datapath_given = false;
+        let session = connect(&config);
+        let wanted = Wanted {
+            config: &config,
+            management: None,
+            mtu: None,
+        };
+        settle(&session, &wanted).await;
+        let ids = vsctl(&server, &["get", "Open_vSwitch", ".", "external_ids"]);
+        assert!(!ids.contains("ovn-bridge-datapath-type"), "{ids}");
+        assert_eq!(vsctl(&server, &["get", "Bridge", "br-int", "datapath_type"]), "netdev");
+    }
 }

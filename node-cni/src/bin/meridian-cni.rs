@@ -8,6 +8,11 @@ use meridian_node_cni::plugin;
 fn main() -> ExitCode {
     // The runtime reads standard output: a panic, too, must be a CNI error.
     std::panic::set_hook(Box::new(|panic| print(&plugin::panicked(&panic.to_string()))));
+    // Runtimes call without arguments.
+    if std::env::args_os().len() > 1 {
+        let _ = writeln!(stdout(), "{}", plugin::about());
+        return ExitCode::SUCCESS;
+    }
     let mut input = Vec::new();
     // Input that cannot be read is input that cannot be decoded, and is reported so.
     let _ = stdin().read_to_end(&mut input);

@@ -6,18 +6,22 @@ use nix::sys::socket::SockProtocol;
 
 use super::NetlinkError;
 use super::socket::Socket;
+use super::wire::{self, Received};
 
 /// What to be told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Watch {
     /// Links, addresses and routes.
     Routes,
-    /// nftables' ruleset.
+    /// nftables' ruleset, apart from what filters single devices (`netdev`).
     Nftables,
 }
 
 /// `NFNLGRP_NFTABLES` is group 7; `bind` takes a mask.
 const NFTABLES_GROUP: u32 = 1 << (7 - 1);
+/// `NFT_MSG_NEWGEN`: the end of a transaction, whatever it was about.
+const NEWGEN: u16 = 15;
+const NFPROTO_NETDEV: u8 = 5;
 
 /// Calls `changed` for each batch of notifications, for ever; returns only on an error.
 ///
@@ -37,13 +41,19 @@ pub fn wait(what: Watch, mut changed: impl FnMut() -> bool) -> Result<(), Netlin
     };
     let mut socket = Socket::listen(protocol, groups)?;
     loop {
-        match socket.receive() {
-            Ok(_) => {}
-            Err(error) if error.errno() == Some(Errno::ENOBUFS) => {}
+        let relevant = match socket.receive() {
+            Ok(datagram) => what == Watch::Routes || wire::messages(datagram).any(|message| is_rule(&message)),
+            Err(error) if error.errno() == Some(Errno::ENOBUFS) => true,
             Err(error) => return Err(error),
-        }
-        if !changed() {
+        };
+        if relevant && !changed() {
             return Ok(());
         }
     }
+}
+
+/// Whether a notification is about something other than shields, which come and go with every pod.
+fn is_rule(message: &Received<'_>) -> bool {
+    let is_generation = message.kind & 0xff == NEWGEN;
+    !is_generation && message.payload.first() != Some(&NFPROTO_NETDEV)
 }

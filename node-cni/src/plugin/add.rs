@@ -39,6 +39,11 @@ pub(super) fn add(config: &Config, attachment: &Attachment, trace: &Trace) -> Re
             format!("no flows for port {} in time: {reason}", request.port),
         )
         .details(agent.explain(request).unwrap_or_default())),
+        // Whoever removed our port goes by the same names: what is there now is theirs, and cleaning up would hit them.
+        Err(Failure::Overtaken) => {
+            let message = "the port was removed while it was coming up, by a DEL or a later ADD of the same attachment";
+            return Err(CniError::new(Code::TryAgainLater, message));
+        }
         Err(Failure::Error(error)) => Err(error),
         Ok(()) => Ok(plan.result(config, attachment)),
     };
@@ -56,6 +61,8 @@ enum Failure {
     Error(CniError),
     /// All is in place but the flows; as far as this side sees.
     NotInstalled(String),
+    /// Another call for the same attachment removed the port.
+    Overtaken,
 }
 
 impl<E: Into<CniError>> From<E> for Failure {
@@ -270,9 +277,7 @@ enum Waiting {
 fn wait_installed(ovs: &mut Ovs, plan: &Plan<'_>) -> Result<(), Waiting> {
     loop {
         let Some(row) = ovs.interface(plan.interface) else {
-            let gone = "the port was removed while it was coming up, by a DEL or a later ADD of the same pod";
-            let error = CniError::new(Code::TryAgainLater, gone);
-            return Err(Waiting::Failure(Failure::Error(error)));
+            return Err(Waiting::Failure(Failure::Overtaken));
         };
         if ovs::id(row, key::OVN_INSTALLED) == Some("true") {
             return Ok(());

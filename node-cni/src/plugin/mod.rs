@@ -46,6 +46,16 @@ pub fn run(variable: impl Fn(&str) -> Option<String>, input: &[u8]) -> Output {
     }
 }
 
+/// What a person who runs the plugin is told.
+pub fn about() -> String {
+    format!(
+        "meridian-cni {}: a CNI plugin, run by the container runtime with CNI_COMMAND and a configuration on standard input.\n\
+         CNI versions: {}. Configuration: `meridian-node run` writes it.",
+        env!("CARGO_PKG_VERSION"),
+        Version::ALL.map(Version::as_str).join(", "),
+    )
+}
+
 /// The error result of a panic.
 pub fn panicked(what: &str) -> Value {
     let message = format!("bug in meridian-cni: {what}");

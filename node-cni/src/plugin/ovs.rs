@@ -260,3 +260,157 @@ pub(super) fn has_id(key: &str, value: &str) -> Condition {
 pub(super) fn has_name(name: &str) -> Condition {
     Condition::eq(interface::NAME, name)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+    use std::time::Duration;
+
+    use ovsdb::testing::OvsdbServer;
+
+    use super::*;
+
+    fn server() -> OvsdbServer {
+        let server = OvsdbServer::start(&[Path::new("/usr/share/openvswitch/vswitch.ovsschema")]);
+        vsctl(&server, &["init"]);
+        server
+    }
+
+    fn vsctl(server: &OvsdbServer, arguments: &[&str]) -> String {
+        let database = format!("--db=unix:{}", server.socket().display());
+        let output = Command::new("ovs-vsctl")
+            .arg(database)
+            .arg("--no-wait")
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    fn config(server: &OvsdbServer) -> Config {
+        let socket = server.socket();
+        let text = format!(
+            r#"{{"cniVersion":"1.1.0","name":"m","ovsSocket":"unix:{}"}}"#,
+            socket.display()
+        );
+        Config::parse(&text).unwrap()
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(200)
+    }
+
+    fn patient() -> Instant {
+        Instant::now() + Duration::from_secs(30)
+    }
+
+    fn plug(ovs: &mut Ovs, device: &str, port: &str, remove: &[Uuid]) -> Result<Uuid, OvsError> {
+        let interface = Uuid::new_v4();
+        let ids = [(key::IFACE_ID, port.to_owned())];
+        let new = NewPort {
+            interface,
+            device,
+            external_ids: &ids,
+        };
+        ovs.plug(&new, remove).map(|()| interface)
+    }
+
+    #[test]
+    fn one_transaction_adds_a_port_and_removes_older_ones_wherever_they_are() {
+        let server = server();
+        vsctl(
+            &server,
+            &[
+                "add-br", "br-int", "--", "add-br", "br-old", "--", "add-port", "br-old", "older",
+            ],
+        );
+        vsctl(&server, &["set", "Interface", "older", "external_ids:iface-id=ns_pod"]);
+        vsctl(&server, &["add-port", "br-int", "another"]);
+        let mut ovs = Ovs::connect(&config(&server), &[has_id(key::IFACE_ID, "ns_pod")], patient()).unwrap();
+        let older: Vec<Uuid> = ovs.interfaces().map(|(uuid, _)| uuid).collect();
+        assert_eq!(older.len(), 1, "only interfaces that match are replicated");
+        let interface = plug(&mut ovs, "newer", "ns_pod", &older).unwrap();
+        assert_eq!(vsctl(&server, &["list-ports", "br-old"]), "");
+        assert_eq!(vsctl(&server, &["list-ports", "br-int"]), "another\nnewer");
+        assert_eq!(id(ovs.interface(interface).unwrap(), key::IFACE_ID), Some("ns_pod"));
+        assert_eq!(
+            vsctl(&server, &["get", "Port", "newer", "other_config:transient"]),
+            "\"true\""
+        );
+    }
+
+    #[test]
+    fn removing_ports_takes_their_rows_along_and_none_is_no_error() {
+        let server = server();
+        vsctl(&server, &["add-br", "br-int"]);
+        let mut ovs = Ovs::connect(&config(&server), &[has_name("mrd0")], patient()).unwrap();
+        let interface = plug(&mut ovs, "mrd0", "ns_pod", &[]).unwrap();
+        ovs.unplug(&[interface]).unwrap();
+        ovs.unplug(&[interface]).unwrap();
+        ovs.unplug(&[]).unwrap();
+        assert_eq!(
+            vsctl(&server, &["--bare", "--columns=name", "list", "Interface"]),
+            "br-int"
+        );
+    }
+
+    #[test]
+    fn a_bridge_that_vanished_fails_the_port_and_leaves_no_row() {
+        let server = server();
+        vsctl(&server, &["add-br", "br-int"]);
+        let mut ovs = Ovs::connect(&config(&server), &[has_name("mrd0")], patient()).unwrap();
+        vsctl(&server, &["del-br", "br-int"]);
+        let error = plug(&mut ovs, "mrd0", "ns_pod", &[]).unwrap_err();
+        assert!(matches!(error, OvsError::NoBridge(_)), "{error}");
+        assert_eq!(vsctl(&server, &["--bare", "--columns=name", "list", "Interface"]), "");
+    }
+
+    #[test]
+    fn a_bridge_that_comes_later_is_waited_for() {
+        let server = server();
+        let mut ovs = Ovs::connect(&config(&server), &[], soon()).unwrap();
+        assert!(matches!(ovs.datapath(), Err(OvsError::NoBridge(_))));
+        let mut ovs = Ovs::connect(&config(&server), &[], patient()).unwrap();
+        let add = [
+            "add-br",
+            "br-int",
+            "--",
+            "set",
+            "Bridge",
+            "br-int",
+            "datapath_type=netdev",
+        ];
+        vsctl(&server, &add);
+        assert_eq!(ovs.datapath().unwrap(), "netdev");
+    }
+
+    #[test]
+    fn an_ovs_vswitchd_that_does_not_react_is_noticed() {
+        let server = server();
+        let mut ovs = Ovs::connect(&config(&server), &[], soon()).unwrap();
+        assert!(matches!(ovs.settle(), Err(OvsError::Unresponsive)));
+        let mut ovs = Ovs::connect(&config(&server), &[], patient()).unwrap();
+        // What ovs-vswitchd writes when it is done.
+        vsctl(&server, &["set", "Open_vSwitch", ".", "cur_cfg=1000"]);
+        ovs.settle().unwrap();
+    }
+
+    #[test]
+    fn a_server_that_went_away_is_told_from_one_that_refuses() {
+        let mut server = server();
+        vsctl(&server, &["add-br", "br-int"]);
+        let mut ovs = Ovs::connect(&config(&server), &[], patient()).unwrap();
+        plug(&mut ovs, "mrd0", "ns_pod", &[]).unwrap();
+        let refused = plug(&mut ovs, "mrd0", "ns_pod", &[]).unwrap_err();
+        assert!(!refused.is_disconnect(), "{refused}");
+        server.kill();
+        let lost = std::iter::repeat_with(|| ovs.wait_update())
+            .find_map(Result::err)
+            .unwrap();
+        assert!(lost.is_disconnect(), "{lost}");
+        let absent = Ovs::connect(&config(&server), &[], soon()).unwrap_err();
+        assert!(absent.to_string().contains("connecting to"), "{absent}");
+    }
+}
