@@ -42,7 +42,7 @@ fn refused(variables: &[(&str, &str)], input: &str) -> (u64, String) {
     )
 }
 
-fn add<'a>(netns: &'a str) -> Vec<(&'a str, &'a str)> {
+fn add(netns: &str) -> Vec<(&str, &str)> {
     vec![
         ("CNI_COMMAND", "ADD"),
         ("CNI_CONTAINERID", "c1"),

@@ -221,3 +221,34 @@ fn the_socket_is_for_root_only() {
     let mode = std::fs::metadata(host.path("node.sock")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
+
+#[test]
+fn routes_follow_the_facts() {
+    let (host, _agent) = ready_host();
+    eventually("the route of the cluster", || {
+        host_routes(&host).contains("10.244.0.0/16").then_some(())
+    });
+    let routes = "external_ids:\"meridian/routes\"=\"10.96.0.0/16=10.244.1.1 fd00:10:96::/112=fd00:10:244:1::1\"";
+    host.nbctl(&["set", "Logical_Switch_Port", "mgmt-default-n1", routes]);
+    eventually("the route of the services, and only that", || {
+        let found = host_routes(&host);
+        (found.contains("10.96.0.0/16 via 10.244.1.1") && !found.contains("10.244.0.0/16")).then_some(())
+    });
+}
+
+#[test]
+fn garbage_on_the_socket_is_answered_and_hurts_nobody() {
+    use std::io::{Read, Write};
+    let (host, agent) = ready_host();
+    for garbage in ["garbage\n", "{\"port\":7}\n", "\n"] {
+        let mut stream = std::os::unix::net::UnixStream::connect(host.path("node.sock")).unwrap();
+        stream.write_all(garbage.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("not a request"), "{answer}");
+    }
+    // More than any request has, and never a newline.
+    let mut stream = std::os::unix::net::UnixStream::connect(host.path("node.sock")).unwrap();
+    let _ = stream.write_all(&vec![b'x'; 1 << 20]);
+    assert!(agent.status().unwrap().ready);
+}

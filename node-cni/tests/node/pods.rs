@@ -173,3 +173,22 @@ fn an_absent_network_namespace_needs_no_cleaning_up() {
     pod.remove_netns();
     Call::on(&host, "ADD", &pod).fail(3);
 }
+
+#[test]
+fn an_add_that_was_overtaken_does_not_clean_up_after_the_later_one() {
+    let (mut host, _agent) = ready_host();
+    let (pod, other) = (Pod::with_port(&host), Pod::with_port(&host));
+    add(&host, &other);
+    // The first ADD waits for its flows, and so does the second for a while.
+    host.controller.take();
+    let first = Call::on(&host, "ADD", &pod).start();
+    host.await_plugin_log(&pod, "pod-configured");
+    let second = Call::on(&host, "ADD", &pod).start();
+    let message = first.finish().failed(11);
+    assert!(message.contains("by a DEL or a later ADD"), "{message}");
+    host.start_controller();
+    let reply = second.finish();
+    assert!(reply.success, "{}", reply.json);
+    host.await_forwarding();
+    pod.exchange(&other, true);
+}

@@ -10,7 +10,7 @@ fn an_add_survives_a_restart_of_the_ovs_database() {
     // So that the ADD is still waiting for its flows when the server goes.
     host.controller.take();
     let call = Call::on(&host, "ADD", &pod).start();
-    host.await_plugin_log("pod-configured");
+    host.await_plugin_log(&pod, "pod-configured");
     host.ovs_server.take();
     host.start_ovs_server();
     host.start_controller();
@@ -25,7 +25,7 @@ fn an_add_waits_for_an_ovs_database_that_is_down() {
     let pod = Pod::with_port(&host);
     host.ovs_server.take();
     let mut call = Call::on(&host, "ADD", &pod).start();
-    host.await_plugin_log("facts-known");
+    host.await_plugin_log(&pod, "facts-known");
     assert!(call.is_running());
     host.start_ovs_server();
     let reply = call.finish();
@@ -40,7 +40,7 @@ fn an_add_survives_a_restart_of_ovs_vswitchd() {
     add(&host, &other);
     host.controller.take();
     let call = Call::on(&host, "ADD", &pod).start();
-    host.await_plugin_log("pod-configured");
+    host.await_plugin_log(&pod, "pod-configured");
     host.vswitchd.take();
     host.start_vswitchd();
     host.start_controller();

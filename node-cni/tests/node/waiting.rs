@@ -9,7 +9,7 @@ fn a_port_that_comes_later_is_waited_for() {
     let (host, _agent) = ready_host();
     let pod = Pod::new(&host);
     let mut call = Call::on(&host, "ADD", &pod).start();
-    host.await_plugin_log("no logical port");
+    host.await_plugin_log(&pod, "no logical port");
     assert!(call.is_running());
     pod.create_port(&host);
     let reply = call.finish();
@@ -83,7 +83,7 @@ fn an_agent_that_dies_meanwhile_is_replaced_by_the_next() {
     let (host, mut agent) = ready_host();
     let pod = Pod::new(&host);
     let call = Call::on(&host, "ADD", &pod).start();
-    host.await_plugin_log("no logical port");
+    host.await_plugin_log(&pod, "no logical port");
     agent.daemon.kill();
     let _next = Agent::start(&host);
     pod.create_port(&host);

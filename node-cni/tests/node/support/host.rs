@@ -11,7 +11,7 @@ use ovsdb::testing::eventually;
 use tempfile::TempDir;
 
 use super::daemon::Daemon;
-use super::{NetnsGuard, run};
+use super::{NetnsGuard, Pod, run};
 
 /// A host: Open vSwitch, ovn-controller, and OVN's central databases with northd.
 #[derive(Debug)]
@@ -152,11 +152,14 @@ impl Host {
         assert!(same.is_ok(), "left behind: {last:?}, before: {before:?}");
     }
 
-    /// Waits for a line of the plugin's log.
-    pub(crate) fn await_plugin_log(&self, what: &str) {
+    /// Waits for a line of the plugin's log about a pod.
+    pub(crate) fn await_plugin_log(&self, pod: &Pod, what: &str) {
         eventually(what, || {
             let log = std::fs::read_to_string(self.path("plugin.log")).unwrap_or_default();
-            log.contains(what).then_some(())
+            let mut lines = log.lines();
+            lines
+                .any(|line| line.contains(&pod.container_id) && line.contains(what))
+                .then_some(())
         });
     }
 
