@@ -1,7 +1,8 @@
 //! How fast the translator is, each figure as a ratio to a floor measured in the same run on the same server:
 //! absolute times say more about the machine than about us.
 //!
-//! `cargo bench -p meridian-tests --bench translator`; `make bench` builds what it needs first.
+//! `cargo bench -p meridian-tests --bench translator [-- cold event restart memory]`; `make bench` builds what it needs
+//! first.
 
 mod cluster;
 mod floor;
@@ -31,12 +32,25 @@ fn main() -> ExitCode {
         .expect("a runtime");
     let mut report = Report::default();
     show(&format!("{} nodes, {} pods; medians", LARGE.nodes, LARGE.pods));
-    runtime.block_on(async {
-        cold_sync(&mut report).await;
-        one_event(&mut report).await;
-        restart(&mut report).await;
-    });
-    memory::resident(&mut report);
+    let asked = |name: &str| {
+        let mut names = std::env::args()
+            .skip(1)
+            .filter(|argument| !argument.starts_with('-'))
+            .peekable();
+        names.peek().is_none() || names.any(|asked| asked == name)
+    };
+    if asked("cold") {
+        runtime.block_on(cold_sync(&mut report));
+    }
+    if asked("event") {
+        runtime.block_on(one_event(&mut report));
+    }
+    if asked("restart") {
+        runtime.block_on(restart(&mut report));
+    }
+    if asked("memory") {
+        memory::resident(&mut report);
+    }
     if report.close() {
         ExitCode::SUCCESS
     } else {
