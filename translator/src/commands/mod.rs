@@ -21,7 +21,11 @@ pub enum Outcome {
 pub fn execute(line: CommandLine) -> anyhow::Result<Outcome> {
     let CommandLine { log, command } = line;
     logging::init(log.log_format, &log.log_level)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // One task compiles and writes, one owns the database session; the rest is small. More threads only scatter memory.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     match command {
         CommandArgs::Run(args) => runtime.block_on(run::execute(args.try_into()?)),
         CommandArgs::Plan(args) => runtime.block_on(plan::execute(args.try_into()?)),

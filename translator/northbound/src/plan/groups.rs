@@ -60,6 +60,15 @@ impl Group {
         matches!(self.row, Some((_, _, RowChange::Delete)))
     }
 
+    fn holder(&self) -> Option<Uuid> {
+        self.links.first().map(|(link, _)| link.parent)
+    }
+
+    /// Whether what comes after it may be sent before it is answered: nothing else hangs on it.
+    pub(crate) fn is_independent(&self) -> bool {
+        matches!(self.phase, Phase::FreeAddresses | Phase::Fill)
+    }
+
     fn weight(&self) -> usize {
         self.links.len().max(1)
     }
@@ -104,7 +113,8 @@ impl Plan {
             group.links.push((link, change));
         }
         let mut groups: Vec<Group> = with_row.into_values().chain(links_only.into_values()).collect();
-        groups.sort_by_key(|group| group.phase);
+        // Rows with the same holder side by side: the server then rewrites a set column once a batch, not once a row.
+        groups.sort_by_cached_key(|group| (group.phase, group.holder()));
         groups
     }
 }

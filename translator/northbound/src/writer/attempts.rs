@@ -2,7 +2,7 @@
 //!
 //! One bad row must not stop the rest, nor be forgotten, nor be tried without pause.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -41,7 +41,10 @@ const CONTEST_WINDOW: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     failed: BTreeMap<GroupId, Failure>,
+    /// Since when within [`CONTEST_WINDOW`], and how often.
     written: HashMap<GroupId, (Instant, u32)>,
+    /// The same ids in the order in which their windows end, so that forgetting costs nothing where nothing ends.
+    windows: VecDeque<(Instant, GroupId)>,
 }
 
 #[derive(Debug)]
@@ -91,10 +94,10 @@ impl Attempts {
         let id = group.id();
         self.failed.remove(&id);
         let now = Instant::now();
-        let (since, times) = self.written.entry(id).or_insert((now, 0));
-        if now.duration_since(*since) > CONTEST_WINDOW {
-            (*since, *times) = (now, 0);
-        }
+        let (_, times) = self.written.entry(id).or_insert_with(|| {
+            self.windows.push_back((now, id));
+            (now, 0)
+        });
         *times += 1;
         *times >= CONTEST_WRITES
     }
@@ -109,6 +112,7 @@ impl Attempts {
     pub(super) fn clear(&mut self) {
         self.failed.clear();
         self.written.clear();
+        self.windows.clear();
     }
 
     /// Whether a group must wait for its next attempt.
@@ -126,8 +130,15 @@ impl Attempts {
     /// Forgets failures that a comparison has just shown to be none any more, and writes long past.
     pub(super) fn settle(&mut self, still_differ: impl Fn(GroupId) -> bool, now: Instant) {
         self.failed.retain(|id, failure| failure.due > now || still_differ(*id));
-        self.written
-            .retain(|_, (since, _)| now.duration_since(*since) <= CONTEST_WINDOW);
+        while let Some((since, id)) = self
+            .windows
+            .pop_front_if(|(since, _)| now.duration_since(*since) > CONTEST_WINDOW)
+        {
+            // It may have been forgiven and written again since; then a later window is its own.
+            if self.written.get(&id).is_some_and(|(begun, _)| *begun == since) {
+                self.written.remove(&id);
+            }
+        }
     }
 
     /// When to try again next.

@@ -2,14 +2,16 @@
 
 use std::time::{Instant, SystemTime};
 
+use futures::StreamExt as _;
+use futures::stream::FuturesOrdered;
 use meridian_compile::Compiler;
-use ovsdb::{Session, TransactError};
+use ovsdb::{Outcome, Session, TransactError, Transaction};
 
 use super::Settings;
 use super::attempts::{Attempts, WriteProblem, add_group};
 use super::status::LastTransaction;
 use crate::observer::TransactionResult;
-use crate::plan::{Group, Sides, name_of, owner_of, prepare};
+use crate::plan::{Counts, Group, Prepared, Sides, name_of, owner_of, prepare};
 use crate::scope::Scope;
 
 /// Why writing must stop, and everything be compared again before it goes on.
@@ -33,50 +35,146 @@ pub(super) struct Executor<'a> {
     pub(super) last: &'a mut Option<LastTransaction>,
 }
 
+/// Transactions that are on their way at once, so that the server need not wait for us between two of them. More would
+/// only mean more to do again when one is refused.
+const IN_FLIGHT: usize = 4;
+
+/// A transaction that was sent.
+struct Sent {
+    groups: Vec<Group>,
+    culprits: Vec<Option<usize>>,
+    counts: Counts,
+    started: Instant,
+}
+
+/// Why a transaction was refused, and by which group if the server says.
+struct Refusal {
+    culprit: Option<usize>,
+    message: String,
+}
+
 impl Executor<'_> {
-    /// Writes a batch; if the server refuses it, all of it that the server does not refuse.
-    pub(super) async fn write(&mut self, batch: Vec<Group>) -> Result<(), Stop> {
-        let mut work = vec![batch];
-        while let Some(mut groups) = work.pop() {
-            let Err((culprit, message)) = self.send(&mut groups).await? else {
+    /// Writes batches in their order. Those that nothing depends on are sent without waiting for the one before; where
+    /// the server answers first is the order in which they were sent.
+    pub(super) async fn write(&mut self, batches: Vec<Vec<Group>>) -> Result<(), Stop> {
+        let session = self.session;
+        let mut in_flight = FuturesOrdered::new();
+        let mut refused = Vec::new();
+        let mut stop = Ok(());
+        let mut batches = batches.into_iter().peekable();
+        while stop.is_ok() && (batches.peek().is_some() || !in_flight.is_empty()) {
+            let independent = |batch: &Vec<Group>| batch.iter().all(Group::is_independent);
+            let room = in_flight.is_empty() || (in_flight.len() < IN_FLIGHT && batches.peek().is_some_and(independent));
+            if room && let Some(batch) = batches.next() {
+                let alone = !independent(&batch);
+                if let Some((sent, transaction)) = self.prepare(batch) {
+                    in_flight.push_back(async move { (sent, session.transact(transaction).await) });
+                }
+                if !alone {
+                    continue;
+                }
+            }
+            if let Some((sent, reply)) = in_flight.next().await {
+                match self.conclude(sent, reply) {
+                    Ok(None) => {}
+                    Ok(Some(pieces)) => refused.extend(pieces),
+                    Err(reason) => stop = Err(reason),
+                }
+            }
+        }
+        // What is on its way is answered all the same, and must be taken note of.
+        while let Some((sent, reply)) = in_flight.next().await {
+            match self.conclude(sent, reply) {
+                Ok(pieces) => refused.extend(pieces.into_iter().flatten()),
+                Err(reason) => stop = Err(reason),
+            }
+        }
+        drop(in_flight);
+        stop?;
+        self.write_pieces(refused).await
+    }
+
+    /// Writes pieces of what the server has refused, one by one: all of it that it does not refuse again.
+    async fn write_pieces(&mut self, mut pieces: Vec<Vec<Group>>) -> Result<(), Stop> {
+        while let Some(piece) = pieces.pop() {
+            let Some((sent, transaction)) = self.prepare(piece) else {
                 continue;
             };
-            if groups.len() == 1 {
-                self.blame(groups.remove(0), message);
-            } else if let Some(culprit) = culprit.filter(|culprit| *culprit < groups.len()) {
-                let culprit = groups.remove(culprit);
-                work.push(vec![culprit]);
-                work.push(groups);
-            } else {
-                let second = groups.split_off(groups.len() / 2);
-                work.push(second);
-                work.push(groups);
-            }
+            let reply = self.session.transact(transaction).await;
+            pieces.extend(self.conclude(sent, reply)?.into_iter().flatten());
         }
         Ok(())
     }
 
-    /// Sends one transaction. The inner error is a refusal with the index of the group at fault, if the server says.
-    /// Groups that must wait for a row are taken out: they are looked at again with that row.
-    async fn send(&mut self, groups: &mut Vec<Group>) -> Result<Result<(), (Option<usize>, String)>, Stop> {
-        let mut prepared = prepare(self.sides(&self.session.replica()), groups, Some(&self.settings.lock));
+    /// Builds the transaction for some groups, unless there is nothing left to write.
+    /// Groups that must wait for a row are left out: they are looked at again with that row.
+    fn prepare(&self, mut groups: Vec<Group>) -> Option<(Sent, Transaction)> {
+        let replica = self.session.replica();
+        let lock = Some(self.settings.lock.as_str());
+        let mut prepared = prepare(self.sides(&replica), &groups, lock);
         if !prepared.waiting.is_empty() {
             let mut index = 0;
             groups.retain(|_| {
                 index += 1;
                 !prepared.waiting.contains_key(&(index - 1))
             });
-            prepared = prepare(self.sides(&self.session.replica()), groups, Some(&self.settings.lock));
+            prepared = prepare(self.sides(&replica), &groups, lock);
         }
-        let counts = prepared.counts;
+        let Prepared {
+            mut transaction,
+            culprits,
+            counts,
+            waiting: _,
+        } = prepared;
         if counts.total() == 0 {
-            return Ok(Ok(()));
+            return None;
         }
-        prepared
-            .transaction
-            .comment(&format!("meridian-translator: {} rows", counts.total()));
+        transaction.comment(&format!("meridian-translator: {} rows", counts.total()));
         let started = Instant::now();
-        let reply = self.session.transact(prepared.transaction).await;
+        let sent = Sent {
+            groups,
+            culprits,
+            counts,
+            started,
+        };
+        Some((sent, transaction))
+    }
+
+    /// Takes note of an answer. If it is a refusal, returns the pieces in which to try again.
+    fn conclude(&mut self, sent: Sent, reply: Result<Outcome, TransactError>) -> Result<Option<Vec<Vec<Group>>>, Stop> {
+        let Sent {
+            mut groups,
+            culprits,
+            counts,
+            started,
+        } = sent;
+        let Some(refusal) = self.judge(&mut groups, &culprits, counts, started, reply)? else {
+            return Ok(None);
+        };
+        let Refusal { culprit, message } = refusal;
+        if groups.len() == 1 {
+            self.blame(groups.remove(0), message);
+            return Ok(None);
+        }
+        Ok(Some(
+            if let Some(culprit) = culprit.filter(|culprit| *culprit < groups.len()) {
+                let culprit = groups.remove(culprit);
+                vec![vec![culprit], groups]
+            } else {
+                let second = groups.split_off(groups.len() / 2);
+                vec![second, groups]
+            },
+        ))
+    }
+
+    fn judge(
+        &mut self,
+        groups: &mut Vec<Group>,
+        culprits: &[Option<usize>],
+        counts: Counts,
+        started: Instant,
+        reply: Result<Outcome, TransactError>,
+    ) -> Result<Option<Refusal>, Stop> {
         let result = match &reply {
             Ok(_) => TransactionResult::Committed,
             Err(TransactError::LockLost) => TransactionResult::LockLost,
@@ -96,7 +194,7 @@ impl Executor<'_> {
         let Err(error) = reply else {
             tracing::debug!(?counts, latency = ?started.elapsed(), "written");
             self.note_written(groups);
-            return Ok(Ok(()));
+            return Ok(None);
         };
         match result {
             TransactionResult::LockLost => {
@@ -114,11 +212,12 @@ impl Executor<'_> {
             for group in groups.drain(..) {
                 self.attempts.overtaken(group);
             }
-            return Ok(Ok(()));
+            return Ok(None);
         }
         let operation = operation_of(&error);
-        let culprit = operation.and_then(|operation| prepared.culprits.get(operation).copied().flatten());
-        Ok(Err((culprit, error.to_string())))
+        let culprit = operation.and_then(|operation| culprits.get(operation).copied().flatten());
+        let message = error.to_string();
+        Ok(Some(Refusal { culprit, message }))
     }
 
     fn note_written(&mut self, groups: &[Group]) {

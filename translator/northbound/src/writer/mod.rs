@@ -289,22 +289,15 @@ impl Writer {
             self.confirmed = false;
             self.publish();
             let mut written = Scope::default();
-            let mut result = Ok(());
-            for batch in plan::batches(groups) {
-                let mut executor = Executor {
-                    session: &self.session,
-                    compiler: &mut self.compiler,
-                    settings: &self.settings,
-                    attempts: &mut self.attempts,
-                    written: &mut written,
-                    last: &mut self.last_transaction,
-                };
-                result = executor.write(batch).await;
-                if result.is_err() {
-                    break;
-                }
-            }
-            result?;
+            let mut executor = Executor {
+                session: &self.session,
+                compiler: &mut self.compiler,
+                settings: &self.settings,
+                attempts: &mut self.attempts,
+                written: &mut written,
+                last: &mut self.last_transaction,
+            };
+            executor.write(plan::batches(groups)).await?;
             if written.is_empty() {
                 // Everything that could be written is; the rest is a problem, or waits for one.
                 if !self.attempts.overtakes() {

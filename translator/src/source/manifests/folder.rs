@@ -32,7 +32,8 @@ pub struct Folder {
 #[derive(Debug)]
 struct File {
     stamp: Option<Stamp>,
-    keys: BTreeSet<Key>,
+    /// Sorted. A slice, because most files hold one object and there may be tens of thousands of them.
+    keys: Box<[Key]>,
     problems: Vec<Problem>,
     ignored: usize,
     /// It could not be read in full when the folder was first scanned, nor since: what it would
@@ -132,28 +133,27 @@ impl Folder {
         let before = self.files.remove(&path);
         let never_read = contents.incomplete && before.as_ref().map_or(!self.scanned, |file| file.never_read);
         let old = before.map(|file| file.keys).unwrap_or_default();
-        let mut keys: BTreeSet<Key> = contents.objects.keys().cloned().collect();
-        let lost: Vec<&Key> = old.difference(&keys).collect();
+        let mut keys: Vec<Key> = contents.objects.keys().cloned().collect();
+        let lost = old.iter().filter(|key| !contents.objects.contains_key(key));
         let mut next = Vec::new();
-        let kept: Vec<Key> = if contents.incomplete {
-            lost.into_iter().cloned().collect()
+        if contents.incomplete {
+            keys.extend(lost.cloned());
+            keys.sort_unstable();
         } else {
             for key in lost {
                 next.extend(self.release(key, &path, emit));
             }
-            Vec::new()
-        };
+        }
         for (key, object) in contents.objects {
             if self.claim(&key, &path) {
                 emit(Event::Apply(object));
             }
         }
-        keys.extend(kept);
         let empty = keys.is_empty() && contents.problems.is_empty();
         if stamp.is_some() || !empty {
             let file = File {
                 stamp,
-                keys,
+                keys: keys.into(),
                 problems: contents.problems,
                 ignored: contents.ignored,
                 never_read,

@@ -19,8 +19,13 @@ use crate::problems::{Board, Origin};
 
 /// An editor writes a file in several steps, which must be over before it is read.
 const QUIET: Duration = Duration::from_millis(20);
+/// Files that are removed one after another belong together, so that the deletion budget sees how many there are; and
+/// who removes them is slower than who writes one.
+const QUIET_AFTER_REMOVAL: Duration = Duration::from_millis(100);
 /// A folder that is never quiet is read all the same.
 const PATIENCE: Duration = Duration::from_millis(200);
+/// The same while files are being removed.
+const PATIENCE_WITH_REMOVALS: Duration = Duration::from_secs(2);
 /// Some filesystems tell nobody when another machine writes.
 const RESCAN: Duration = Duration::from_mins(1);
 /// A folder that is gone is looked for more often than one that is there.
@@ -126,15 +131,22 @@ struct Follower {
 #[derive(Default)]
 struct Batch {
     everything: bool,
+    removals: bool,
     files: BTreeSet<PathBuf>,
+}
+
+impl Batch {
+    fn everything() -> Self {
+        Self {
+            everything: true,
+            ..Self::default()
+        }
+    }
 }
 
 impl Follower {
     fn run(mut self) -> Result<(), Stopped> {
-        self.look(&Batch {
-            everything: true,
-            files: BTreeSet::new(),
-        })?;
+        self.look(&Batch::everything())?;
         let mut scanned = Instant::now();
         loop {
             let interval = if self.lost { SEARCH } else { RESCAN };
@@ -146,10 +158,7 @@ impl Follower {
                     }
                     batch
                 }
-                Err(RecvTimeoutError::Timeout) => Batch {
-                    everything: true,
-                    files: BTreeSet::new(),
-                },
+                Err(RecvTimeoutError::Timeout) => Batch::everything(),
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             };
             if self.lost {
@@ -167,9 +176,15 @@ impl Follower {
 
     /// Takes what else is signalled until the folder is quiet. False to stop.
     fn gather(&self, batch: &mut Batch) -> bool {
-        let deadline = Instant::now() + PATIENCE;
+        let began = Instant::now();
         loop {
-            let wait = QUIET.min(deadline.saturating_duration_since(Instant::now()));
+            let (quiet, patience) = if batch.removals {
+                (QUIET_AFTER_REMOVAL, PATIENCE_WITH_REMOVALS)
+            } else {
+                (QUIET, PATIENCE)
+            };
+            let deadline = began + patience;
+            let wait = quiet.min(deadline.saturating_duration_since(Instant::now()));
             match self.signals.recv_timeout(wait) {
                 Ok(signal) => {
                     if !self.note(batch, signal) {
@@ -199,6 +214,7 @@ impl Follower {
                 batch.everything |= event.need_rescan();
                 for path in event.paths {
                     if self.is_plain_manifest(&path) {
+                        batch.removals |= !path.exists();
                         batch.files.insert(path);
                     } else {
                         batch.everything = true;
