@@ -22,7 +22,7 @@ const DEAR_BATCH: usize = 5_000;
 
 /// In which order groups are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Phase {
+pub(crate) enum Phase {
     /// Ports that go: their addresses are free from here on.
     FreeAddresses,
     /// Rows that stand by themselves, and everything ovn-northd recomputes for.
@@ -62,11 +62,6 @@ impl Group {
 
     fn holder(&self) -> Option<Uuid> {
         self.links.first().map(|(link, _)| link.parent)
-    }
-
-    /// Whether what comes after it may be sent before it is answered: nothing else hangs on it.
-    pub(crate) fn is_independent(&self) -> bool {
-        matches!(self.phase, Phase::FreeAddresses | Phase::Fill)
     }
 
     fn weight(&self) -> usize {
@@ -153,6 +148,14 @@ fn phase_of_row(name: &str, change: &RowChange) -> Phase {
         RowChange::Update(_) => Phase::ChangePorts,
         RowChange::Insert => Phase::Fill,
     }
+}
+
+/// The phase of a batch whose groups neither need one another nor anything else of their phase, so that it may be sent
+/// before the batch ahead of it is answered, if that is of the same phase.
+pub(crate) fn independent_phase(batch: &[Group]) -> Option<Phase> {
+    let phase = batch.first()?.phase;
+    let alike = batch.iter().all(|group| group.phase == phase);
+    (alike && matches!(phase, Phase::FreeAddresses | Phase::Fill)).then_some(phase)
 }
 
 /// Cuts groups into batches, one transaction each. What fits one transaction becomes one.

@@ -11,7 +11,7 @@ use super::Settings;
 use super::attempts::{Attempts, WriteProblem, add_group};
 use super::status::LastTransaction;
 use crate::observer::TransactionResult;
-use crate::plan::{Counts, Group, Prepared, Sides, name_of, owner_of, prepare};
+use crate::plan::{self, Counts, Group, Prepared, Sides, name_of, owner_of, prepare};
 use crate::scope::Scope;
 
 /// Why writing must stop, and everything be compared again before it goes on.
@@ -54,61 +54,55 @@ struct Refusal {
 }
 
 impl Executor<'_> {
-    /// Writes batches in their order. Those that nothing depends on are sent without waiting for the one before; where
-    /// the server answers first is the order in which they were sent.
+    /// Writes batches in their order. Where nothing in a batch depends on the one before, it is sent without waiting for
+    /// the answer; the server makes them in order all the same.
     pub(super) async fn write(&mut self, batches: Vec<Vec<Group>>) -> Result<(), Stop> {
         let session = self.session;
-        let mut in_flight = FuturesOrdered::new();
+        let mut on_their_way = FuturesOrdered::new();
         let mut refused = Vec::new();
         let mut stop = Ok(());
+        let mut last = None;
         let mut batches = batches.into_iter().peekable();
-        while stop.is_ok() && (batches.peek().is_some() || !in_flight.is_empty()) {
-            let independent = |batch: &Vec<Group>| batch.iter().all(Group::is_independent);
-            let room = in_flight.is_empty() || (in_flight.len() < IN_FLIGHT && batches.peek().is_some_and(independent));
-            if room && let Some(batch) = batches.next() {
-                let alone = !independent(&batch);
-                if let Some((sent, transaction)) = self.prepare(batch) {
-                    in_flight.push_back(async move { (sent, session.transact(transaction).await) });
+        loop {
+            let independent = |next: &Vec<Group>| last.is_some() && last == plan::independent_phase(next);
+            let room =
+                on_their_way.is_empty() || on_their_way.len() < IN_FLIGHT && batches.peek().is_some_and(independent);
+            let next = if room && stop.is_ok() { batches.next() } else { None };
+            if let Some(batch) = next {
+                last = plan::independent_phase(&batch);
+                if let Some((sent, transaction)) = self.build(batch) {
+                    on_their_way.push_back(async move { (sent, session.transact(transaction).await) });
                 }
-                if !alone {
-                    continue;
-                }
-            }
-            if let Some((sent, reply)) = in_flight.next().await {
+            } else if let Some((sent, reply)) = on_their_way.next().await {
+                // What is on its way is answered also when it is time to stop, and must be taken note of.
                 match self.conclude(sent, reply) {
-                    Ok(None) => {}
-                    Ok(Some(pieces)) => refused.extend(pieces),
+                    Ok(pieces) => refused.extend(pieces),
                     Err(reason) => stop = Err(reason),
                 }
+            } else {
+                break;
             }
         }
-        // What is on its way is answered all the same, and must be taken note of.
-        while let Some((sent, reply)) = in_flight.next().await {
-            match self.conclude(sent, reply) {
-                Ok(pieces) => refused.extend(pieces.into_iter().flatten()),
-                Err(reason) => stop = Err(reason),
-            }
-        }
-        drop(in_flight);
         stop?;
+        drop(on_their_way);
         self.write_pieces(refused).await
     }
 
     /// Writes pieces of what the server has refused, one by one: all of it that it does not refuse again.
     async fn write_pieces(&mut self, mut pieces: Vec<Vec<Group>>) -> Result<(), Stop> {
         while let Some(piece) = pieces.pop() {
-            let Some((sent, transaction)) = self.prepare(piece) else {
+            let Some((sent, transaction)) = self.build(piece) else {
                 continue;
             };
             let reply = self.session.transact(transaction).await;
-            pieces.extend(self.conclude(sent, reply)?.into_iter().flatten());
+            pieces.extend(self.conclude(sent, reply)?);
         }
         Ok(())
     }
 
     /// Builds the transaction for some groups, unless there is nothing left to write.
     /// Groups that must wait for a row are left out: they are looked at again with that row.
-    fn prepare(&self, mut groups: Vec<Group>) -> Option<(Sent, Transaction)> {
+    fn build(&self, mut groups: Vec<Group>) -> Option<(Sent, Transaction)> {
         let replica = self.session.replica();
         let lock = Some(self.settings.lock.as_str());
         let mut prepared = prepare(self.sides(&replica), &groups, lock);
@@ -141,30 +135,25 @@ impl Executor<'_> {
     }
 
     /// Takes note of an answer. If it is a refusal, returns the pieces in which to try again.
-    fn conclude(&mut self, sent: Sent, reply: Result<Outcome, TransactError>) -> Result<Option<Vec<Vec<Group>>>, Stop> {
+    fn conclude(&mut self, sent: Sent, reply: Result<Outcome, TransactError>) -> Result<Vec<Vec<Group>>, Stop> {
         let Sent {
             mut groups,
             culprits,
             counts,
             started,
         } = sent;
-        let Some(refusal) = self.judge(&mut groups, &culprits, counts, started, reply)? else {
-            return Ok(None);
+        let Some(Refusal { culprit, message }) = self.judge(&mut groups, &culprits, counts, started, reply)? else {
+            return Ok(Vec::new());
         };
-        let Refusal { culprit, message } = refusal;
         if groups.len() == 1 {
             self.blame(groups.remove(0), message);
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        Ok(Some(
-            if let Some(culprit) = culprit.filter(|culprit| *culprit < groups.len()) {
-                let culprit = groups.remove(culprit);
-                vec![vec![culprit], groups]
-            } else {
-                let second = groups.split_off(groups.len() / 2);
-                vec![second, groups]
-            },
-        ))
+        let rest = match culprit {
+            Some(culprit) if culprit < groups.len() => vec![groups.remove(culprit)],
+            _ => groups.split_off(groups.len() / 2),
+        };
+        Ok(vec![rest, groups])
     }
 
     fn judge(
