@@ -23,9 +23,17 @@ struct Port {
 
 impl Network {
     fn start() -> Self {
+        Self::of([
+            &["10.244.0.0/24", "fd00:10:244::/64"],
+            &["10.244.1.0/24", "fd00:10:244:1::/64"],
+        ])
+    }
+
+    /// With these slices.
+    fn of(slices: [&[&str]; 2]) -> Self {
         let manifests = Manifests::of([
-            &node("node-1", &["10.244.0.0/24", "fd00:10:244::/64"]),
-            &node("node-2", &["10.244.1.0/24", "fd00:10:244:1::/64"]),
+            &node("node-1", slices[0]),
+            &node("node-2", slices[1]),
             &pod("a", "node-1").build(),
             &pod("b", "node-1").build(),
             &pod("c", "node-2").build(),
@@ -134,5 +142,31 @@ fn a_pod_cannot_forge_its_addresses() {
     };
     for steps in network.trace(&forged, &a.mac, &b.mac, &texts(&b.ips)) {
         assert_eq!(steps, nothing, "another's address passes");
+    }
+}
+
+#[test]
+fn slices_of_different_lengths_reach_each_other() {
+    let network = Network::of([
+        &["10.244.0.0/26", "fd00:10:244::/80"],
+        &["10.244.1.0/24", "fd00:10:244:1::/64"],
+    ]);
+    let (a, c) = (network.pod("a"), network.pod("c"));
+    let router = network.router_mac("node-1");
+    let host = network.port("mgmt-default-node-1");
+    for to in [texts(&c.ips), texts(&network.port("mgmt-default-node-2").ips)].concat() {
+        let steps = &network.trace(&a, &a.mac, &router, &[to])[0];
+        let last = steps.last().unwrap();
+        assert!(
+            last == "output(\"default_c\");" || last == "output(\"mgmt-default-node-2\");",
+            "{to}: {steps:?}"
+        );
+    }
+    for steps in network.trace(&a, &a.mac, &router, &["192.0.2.1", "2001:db8::1"]) {
+        assert_eq!(steps.last().unwrap(), "output(\"mgmt-default-node-1\");");
+    }
+    // What the host sends into the network takes the same ways.
+    for steps in network.trace(&host, &host.mac, &router, &texts(&c.ips)) {
+        assert_eq!(steps.last().unwrap(), "output(\"default_c\");");
     }
 }

@@ -3,14 +3,15 @@
 //! ```text
 //! [ Logical_Router vpc-default ] -ports-> [ Logical_Router_Port ] <-router-port- [ LSP vpc-default-N-router ]
 //!        |                                                                                   ^
-//!        +-static_routes-> [ src-ip route via management ]       [ Logical_Switch vpc-default-N ] -ports-+
+//!        +-static_routes-> [ default route via management ]      [ Logical_Switch vpc-default-N ] -ports-+
 //!                                                                                            v
 //!                                                                            [ LSP mgmt-default-N ], pods
 //! ```
 //!
-//! What leaves the cluster goes by a `src-ip` route per slice to the host, through the management port. OVN prefers the
-//! longer prefix whatever its kind: slices of different lengths must not be mixed within a family, or a pod of the
-//! longer one reaches those of the shorter through its host.
+//! What leaves the cluster leaves through the sender's own host: each node's router port has a route table of its own,
+//! with a default route to the node's management port. Not a `src-ip` route per slice: OVN prefers the longer prefix
+//! whatever its kind, so such a route would also take what goes to slices with a shorter prefix, and to peers. Routes to
+//! the slices themselves are in every table, and any prefix is longer than that of a default route.
 
 use std::net::IpAddr;
 
@@ -26,6 +27,9 @@ use crate::context::Context;
 use crate::names::DEFAULT_VPC;
 use crate::slices::{Standing, list};
 use crate::{ip, port};
+
+/// The option of a router port that names the routes for what comes in there.
+const ROUTE_TABLE: &str = "route_table";
 
 pub(crate) fn compile(ctx: &mut Context<'_>, name: &Name) {
     match ctx.slice(name) {
@@ -64,6 +68,8 @@ fn router_port(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork], router
             logical_router_port::NETWORKS,
             Datum::set(networks.iter().map(|&n| interface(n, ip::gateway(n)).to_string())),
         ),
+        // Where what comes in here looks for its way out. ovn-northd has room for 65,534 tables in all.
+        (logical_router_port::OPTIONS, ctx.map([(ROUTE_TABLE, &*name)])),
     ];
     let port = ctx.row(logical_router_port::TABLE, name, columns, []);
     ctx.link(logical_router::TABLE, router, logical_router::PORTS, port);
@@ -121,13 +127,16 @@ fn management(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork], switch:
 }
 
 fn egress_route(ctx: &mut Context<'_>, node: &str, network: IpNetwork, router: Uuid) {
-    let key = ctx.names().egress_route(DEFAULT_VPC, node, network.is_ipv4());
+    let names = ctx.names();
+    let key = names.egress_route(DEFAULT_VPC, node, network.is_ipv4());
+    let everything = if network.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
     let columns = [
-        (logical_router_static_route::POLICY, Datum::scalar("src-ip")),
         (
-            logical_router_static_route::IP_PREFIX,
-            Datum::scalar(network.to_string()),
+            logical_router_static_route::ROUTE_TABLE,
+            Datum::scalar(names.router_port(DEFAULT_VPC, node)),
         ),
+        (logical_router_static_route::POLICY, Datum::scalar("dst-ip")),
+        (logical_router_static_route::IP_PREFIX, Datum::scalar(everything)),
         (
             logical_router_static_route::NEXTHOP,
             Datum::scalar(ip::management(network).to_string()),
