@@ -34,7 +34,7 @@ impl Identity {
         // The command in parentheses may hold anything: what follows the last one is regular.
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
         let state = fields.next()?;
-        if state == "Z" || state == "X" {
+        if (state == "Z" || state == "X") && !has_other_threads(pid) {
             return None;
         }
         // `state` is field 3, the start time field 22.
@@ -53,6 +53,12 @@ impl Identity {
             kill(Pid::from_raw(self.pid), signal).ok();
         }
     }
+}
+
+/// A killed process whose first thread is a zombie already still holds its sockets until the last
+/// of its threads has ended: its successor could not bind.
+fn has_other_threads(pid: i32) -> bool {
+    fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|tasks| tasks.count() > 1)
 }
 
 /// What to start.
