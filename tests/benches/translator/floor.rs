@@ -69,7 +69,14 @@ fn transactions(desired: &Desired, batch: usize) -> Vec<Transaction> {
         structure.insert(row, &holders);
     }
     let mut transactions = vec![structure.finish()];
-    let ports: Vec<&DesiredRow> = desired.sorted_rows(logical_switch_port::TABLE);
+    // Ports of one switch side by side are inserted faster than in any other order.
+    let mut ports: Vec<&DesiredRow> = desired.rows(logical_switch_port::TABLE).collect();
+    ports.sort_by_key(|row| {
+        holders
+            .get(&Atom::Uuid(row.uuid))
+            .and_then(|links| links.first())
+            .map(|link| link.parent)
+    });
     for chunk in ports.chunks(batch) {
         let mut builder = Builder::default();
         for row in chunk {
