@@ -1,6 +1,7 @@
 //! [`Config`]: the cluster-wide choices, validated.
 
 use ipnetwork::IpNetwork;
+use meridian_api::name;
 use meridian_model::Name;
 
 use crate::ip;
@@ -120,7 +121,7 @@ impl Config {
                 return Err(ConfigError::HostSlice { slice, cidr, most });
             }
         }
-        if let Some(id) = cluster_id.as_deref().filter(|id| !valid_id(id)) {
+        if let Some(id) = cluster_id.as_deref().filter(|id| !name::is_cluster_id(id)) {
             return Err(ConfigError::ClusterId(id.to_owned()));
         }
         if let Some(mtu) = mtu.filter(|&mtu| mtu < 1280) {
@@ -164,13 +165,6 @@ impl Config {
     pub fn mtu(&self) -> Option<u16> {
         self.mtu
     }
-}
-
-fn valid_id(id: &str) -> bool {
-    (1..=63).contains(&id.len())
-        && id
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 #[cfg(test)]

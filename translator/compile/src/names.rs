@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use meridian_api::name;
 use meridian_model::{Name, PodKey};
 
-/// The VPC that every cluster starts with.
-pub(crate) const DEFAULT_VPC: &str = "default";
+pub(crate) use meridian_api::name::DEFAULT_VPC;
 
 /// The names in one cluster.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Names {
 impl Names {
     pub(crate) fn new(cluster: Option<&Name>) -> Self {
         Self {
-            prefix: cluster.map(|id| format!("{id}_")).unwrap_or_default(),
+            prefix: name::prefix(cluster.map(|id| &**id)),
         }
     }
 
@@ -44,7 +44,7 @@ impl Names {
 
     /// The port of the node itself in the VPC.
     pub(crate) fn management(&self, vpc: &str, node: &str) -> Arc<str> {
-        self.name(format_args!("mgmt-{vpc}-{node}"))
+        name::management_port(&self.prefix, vpc, node).into()
     }
 
     /// The route for what leaves a node's slice, per family.
@@ -53,9 +53,9 @@ impl Names {
         self.name(format_args!("vpc-{vpc}-{node}-egress-{family}"))
     }
 
-    /// A pod's port, also the `iface-id` of its interface. No Kubernetes name contains an underscore.
+    /// A pod's port.
     pub(crate) fn pod(&self, pod: &PodKey) -> Arc<str> {
-        self.name(format_args!("{}_{}", pod.namespace, pod.name))
+        name::pod_port(&self.prefix, &pod.namespace, &pod.name).into()
     }
 
     fn name(&self, rest: fmt::Arguments<'_>) -> Arc<str> {

@@ -5,6 +5,7 @@
 //! `List`.
 
 use std::fmt;
+use std::io;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -38,17 +39,10 @@ pub(super) struct SyntaxError {
     pub(super) message: String,
 }
 
-/// Reads a file's text; `each` gets every object in it.
-pub(super) fn read(text: &str, json: bool, each: &mut dyn FnMut(Place, Value)) -> Result<(), SyntaxError> {
-    if json {
-        read_json(text, each)
-    } else {
-        read_yaml(text, each)
-    }
-}
-
-fn read_json(text: &str, each: &mut dyn FnMut(Place, Value)) -> Result<(), SyntaxError> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
+/// Reads JSON documents; `each` gets every object. Nothing but the object at hand is in memory: dumps of whole clusters
+/// are JSON.
+pub(super) fn read_json(reader: impl io::Read, each: &mut dyn FnMut(Place, Value)) -> Result<(), SyntaxError> {
+    let mut deserializer = serde_json::Deserializer::from_reader(io::BufReader::with_capacity(BUFFER, reader));
     let mut document = 0;
     loop {
         // `end` skips whitespace and succeeds only at the end of the text.
@@ -65,7 +59,10 @@ fn read_json(text: &str, each: &mut dyn FnMut(Place, Value)) -> Result<(), Synta
     }
 }
 
-fn read_yaml(text: &str, each: &mut dyn FnMut(Place, Value)) -> Result<(), SyntaxError> {
+const BUFFER: usize = 64 * 1024;
+
+/// Reads YAML documents; `each` gets every object.
+pub(super) fn read_yaml(text: &str, each: &mut dyn FnMut(Place, Value)) -> Result<(), SyntaxError> {
     for (index, piece) in split_documents(text).enumerate() {
         let document = index + 1;
         if is_blank(piece.text) {
@@ -268,11 +265,15 @@ mod tests {
 
     fn names(text: &str, json: bool) -> Vec<String> {
         let mut found = Vec::new();
-        read(text, json, &mut |place, value| {
+        let mut each = |place: Place, value: Value| {
             let name = value["metadata"]["name"].as_str().unwrap_or("?").to_owned();
             found.push(format!("{place}: {name}"));
-        })
-        .unwrap();
+        };
+        if json {
+            read_json(text.as_bytes(), &mut each).unwrap();
+        } else {
+            read_yaml(text, &mut each).unwrap();
+        }
         found
     }
 
@@ -300,7 +301,7 @@ mod tests {
     #[test]
     fn a_syntax_error_names_document_and_line_of_the_file() {
         let text = "metadata: {name: a}\n---\nmetadata:\n  name: [\n";
-        let error = read(text, false, &mut |_, _| {}).unwrap_err();
+        let error = read_yaml(text, &mut |_, _| {}).unwrap_err();
         assert_eq!(error.document, 2);
         assert!(error.message.contains("line "), "{error}");
         assert!(!error.message.contains("line 1"), "{error}");
@@ -308,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_scalar_is_no_object() {
-        let error = read("just text\n", false, &mut |_, _| {}).unwrap_err();
+        let error = read_yaml("just text\n", &mut |_, _| {}).unwrap_err();
         assert!(error.message.contains("a Kubernetes object"), "{error}");
     }
 

@@ -1,6 +1,8 @@
 //! What one file of manifests says.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
 use meridian_model::{Key, Object};
@@ -26,28 +28,27 @@ pub(super) struct Contents {
 impl Contents {
     /// Reads a file; one that is not there is empty. `shown` is the path that messages name.
     pub(super) fn read(path: &Path, shown: &Path) -> Self {
-        match std::fs::read_to_string(path) {
-            Ok(text) => {
-                let json = path.extension().is_some_and(|extension| extension == "json");
-                Self::parse(&text, json, shown)
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Self::default(),
-            Err(e) => Self {
-                problems: vec![file_problem(shown, &e)],
-                incomplete: true,
-                ..Self::default()
-            },
-        }
-    }
-
-    fn parse(text: &str, json: bool, shown: &Path) -> Self {
         let mut contents = Self::default();
         let mut places = BTreeMap::new();
-        let read = document::read(text, json, &mut |place, value| {
-            contents.take(shown, place, &mut places, convert::from_value(value));
-        });
-        if let Err(e) = read {
-            contents.problems.push(file_problem(shown, &e));
+        let mut each = |place, value| contents.take(shown, place, &mut places, convert::from_value(value));
+        let error: Option<String> = if path.extension().is_some_and(|extension| extension == "json") {
+            match File::open(path) {
+                Ok(file) => document::read_json(file, &mut each).err().map(|e| e.to_string()),
+                Err(e) => message_of(&e),
+            }
+        } else {
+            match std::fs::read_to_string(path) {
+                Ok(text) => document::read_yaml(&text, &mut each).err().map(|e| e.to_string()),
+                Err(e) => message_of(&e),
+            }
+        };
+        if let Some(error) = error {
+            contents.problems.push(Problem {
+                object: format!("file/{}", shown.display()),
+                field: None,
+                message: format!("{error}; the last objects read from it stay as they were"),
+                place: None,
+            });
             contents.incomplete = true;
         }
         contents
@@ -92,11 +93,7 @@ impl Contents {
     }
 }
 
-fn file_problem(shown: &Path, error: &dyn std::fmt::Display) -> Problem {
-    Problem {
-        object: format!("file/{}", shown.display()),
-        field: None,
-        message: format!("{error}; the last objects read from it stay as they were"),
-        place: None,
-    }
+/// A file that is not there is no error: it is empty.
+fn message_of(error: &io::Error) -> Option<String> {
+    (error.kind() != io::ErrorKind::NotFound).then(|| error.to_string())
 }
