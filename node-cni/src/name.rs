@@ -1,6 +1,9 @@
 //! Names that both sides of the node must agree on, or that must come out the same every time.
 
+use meridian_api::name::{DEFAULT_VPC, management_port};
 use uuid::Uuid;
+
+pub use meridian_api::name::pod_port;
 
 /// Device names are 15 bytes at most (`IFNAMSIZ` less the NUL).
 pub const MAX_DEVICE_NAME: usize = 15;
@@ -34,16 +37,11 @@ pub fn is_host_end(network: &str, device: &str) -> bool {
     device.len() == MAX_DEVICE_NAME && device.starts_with(&host_end_prefix(network))
 }
 
-/// Name of a pod's logical port, which is also the `iface-id` of its OVS interface.
-pub fn pod_port(prefix: &str, namespace: &str, pod: &str) -> String {
-    format!("{prefix}{namespace}_{pod}")
-}
-
 /// Name of the host's device for a management port.
 ///
-/// `mgmt-default-<node>` is the one people look at; those of other VPCs get a short hash.
-pub fn management_device(port: &str, node: &str) -> String {
-    if port == format!("mgmt-default-{node}") {
+/// That of the default VPC is the one people look at; those of other VPCs get a short hash. `prefix` is the cluster's.
+pub fn management_device(port: &str, prefix: &str, node: &str) -> String {
+    if port == management_port(prefix, DEFAULT_VPC, node) {
         return "meridian0".to_owned();
     }
     format!("mrm{}", digits(port, MAX_DEVICE_NAME - 3))
@@ -85,9 +83,14 @@ mod tests {
 
     #[test]
     fn management_devices_fit_a_device_name() {
-        assert_eq!(management_device("mgmt-default-n1", "n1"), "meridian0");
-        let custom = management_device("mgmt-blue-n1", "n1");
+        assert_eq!(management_device("mgmt-default-n1", "", "n1"), "meridian0");
+        let custom = management_device("mgmt-blue-n1", "", "n1");
         assert_eq!(custom.len(), MAX_DEVICE_NAME);
-        assert_ne!(custom, management_device("mgmt-green-n1", "n1"));
+        assert_ne!(custom, management_device("mgmt-green-n1", "", "n1"));
+    }
+
+    #[test]
+    fn the_device_of_the_default_vpc_has_its_name_whatever_the_cluster() {
+        assert_eq!(management_device("east_mgmt-default-n1", "east_", "n1"), "meridian0");
     }
 }

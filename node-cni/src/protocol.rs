@@ -18,7 +18,7 @@ pub enum Request {
     Port(PortRequest),
     /// Why a port that is plugged does not come up.
     Explain {
-        /// Which.
+        /// Which; its `port` may also be `namespace/pod`, for those who do not know the cluster's port names.
         explain: PortRequest,
     },
     /// The node's state.

@@ -5,6 +5,7 @@
     reason = "clippy takes only the tests themselves for tests, not what they call"
 )]
 
+use meridian_api::name;
 use meridian_api::port::{PortFacts, PortKind};
 use meridian_tests::{Central, Manifests, Translator, node, pod};
 
@@ -39,4 +40,18 @@ fn port_bindings_carry_the_facts_the_node_needs() {
     assert_eq!(ips, ["10.244.0.2/24", "fd00:10:244::2/64"]);
     let routes: Vec<String> = host.routes.iter().map(ToString::to_string).collect();
     assert!(routes.contains(&"10.244.0.0/16=10.244.0.1".to_owned()), "{routes:?}");
+}
+
+#[test]
+fn the_node_finds_the_ports_of_a_cluster_with_an_id_by_the_names_it_derives() {
+    let manifests = Manifests::of([&node("node-1", &["10.244.0.0/24"]), &pod("a", "node-1").build()]);
+    let central = Central::start();
+    let _translator = Translator::start(&central.remote(), manifests.path(), &["--cluster-id", "east"]).ready();
+    central.sync();
+
+    let prefix = name::prefix(Some("east"));
+    let a = facts(&central, &name::pod_port(&prefix, "default", "a"));
+    assert_eq!((a.kind, a.uid.as_deref()), (PortKind::Pod, Some("uid-a")));
+    let host = facts(&central, &name::management_port(&prefix, name::DEFAULT_VPC, "node-1"));
+    assert_eq!(host.kind, PortKind::Management);
 }

@@ -135,9 +135,9 @@ pub(super) struct Run {
     /// MTU of pods; by default that of the device with the tunnel address, less the encapsulation.
     #[arg(long, env = "MERIDIAN_MTU", value_name = "BYTES", value_parser = clap::value_parser!(u16).range(576..))]
     pub(super) mtu: Option<u16>,
-    /// What stands before `<namespace>_<pod>` in port names, where clusters share a Northbound database.
-    #[arg(long, env = "MERIDIAN_PORT_PREFIX", default_value = "", value_name = "TEXT")]
-    pub(super) port_prefix: String,
+    /// The cluster's id, if the translator has one: what tells clusters apart that share a Northbound database.
+    #[arg(long, env = "MERIDIAN_CLUSTER_ID", value_name = "ID")]
+    pub(super) cluster_id: Option<String>,
     #[command(flatten)]
     pub(super) socket: Socket,
     #[command(flatten)]

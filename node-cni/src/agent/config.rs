@@ -4,9 +4,11 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
+use meridian_api::name;
 use ovsdb::{Remote, TlsConfig};
 
 use super::args::{DatapathArg, EncapArg, Run, Socket};
+use crate::name::management_device;
 use crate::netlink;
 use crate::plugin::USERSPACE;
 
@@ -49,6 +51,7 @@ pub(super) struct Config {
     pub(super) datapath: Datapath,
     /// The datapath was chosen by a person, and holds for a bridge that exists, too.
     pub(super) datapath_given: bool,
+    /// What stands before the cluster's port names.
     pub(super) port_prefix: String,
     pub(super) mtu: Option<u16>,
     pub(super) socket: PathBuf,
@@ -80,7 +83,7 @@ impl Config {
             datapath,
             mtu,
             socket: Socket { socket },
-            port_prefix,
+            cluster_id,
             folders,
             cni_binary,
             cni_portmap,
@@ -91,6 +94,9 @@ impl Config {
         } = run;
         if node.is_empty() {
             bail!("--node-name is empty");
+        }
+        if let Some(id) = cluster_id.as_deref().filter(|id| !name::is_cluster_id(id)) {
+            bail!("--cluster-id is {id:?}: it must be 1 to 63 characters of a-z, 0-9 and -, as the translator's");
         }
         let southbound = Remote::parse_list(&southbound_text).context("--southbound")?;
         let ovs: Remote = ovs.parse().context("--ovs")?;
@@ -131,7 +137,7 @@ impl Config {
             ovs,
             bridge,
             datapath_given: datapath != DatapathArg::Auto,
-            port_prefix,
+            port_prefix: name::prefix(cluster_id.as_deref()),
             datapath: if has_kernel_datapath(datapath)? {
                 Datapath::System
             } else {
@@ -141,6 +147,11 @@ impl Config {
             socket,
             install,
         })
+    }
+
+    /// The host's device for a management port.
+    pub(super) fn management_device(&self, port: &str) -> String {
+        management_device(port, &self.port_prefix, &self.node)
     }
 
     /// What encapsulation takes of a packet on the wire.
@@ -202,6 +213,16 @@ mod tests {
     fn a_given_mtu_needs_no_link() {
         let given = config(&["--southbound", "unix:/sb", "--encap-ip", "10.0.0.2", "--mtu", "1300"]).unwrap();
         assert_eq!(given.pod_mtu(None), Some(1300));
+    }
+
+    #[test]
+    fn a_cluster_id_stands_before_port_names_as_the_translator_writes_them() {
+        let common = ["--southbound", "unix:/sb", "--encap-ip", "10.0.0.2", "--cluster-id"];
+        let east = config(&[&common[..], &["east"]].concat()).unwrap();
+        assert_eq!(east.port_prefix, "east_");
+        assert_eq!(east.management_device("east_mgmt-default-n1"), "meridian0");
+        let error = config(&[&common[..], &["east_"]].concat()).unwrap_err();
+        assert!(error.to_string().contains("--cluster-id is \"east_\""), "{error}");
     }
 
     #[test]

@@ -27,7 +27,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use crate::name;
 use crate::protocol::{Empty, NodeStatus, PortRequest, Request, Response};
 use args::{Command, LogFormat, Run};
 use config::Config;
@@ -57,10 +56,7 @@ pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Explain { pod, socket } => {
             let explain = PortRequest {
-                port: match pod.split_once('/') {
-                    Some((namespace, pod)) => name::pod_port("", namespace, pod),
-                    None => pod,
-                },
+                port: pod,
                 uid: None,
                 sandbox: None,
             };
@@ -105,6 +101,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
         changes: changes_seen,
         mtu: mtu_seen,
         encap_ip: config.encap_ip,
+        port_prefix: config.port_prefix.clone(),
         status: status_seen,
     });
     let outputs = Outputs {

@@ -11,7 +11,6 @@ use ovsdb_schemas::open_vswitch::{DATABASE, bridge, interface, open_vswitch, por
 
 use super::config::{Config, Datapath};
 use super::southbound::ManagementPort;
-use crate::name;
 use crate::plugin::key;
 
 /// Key of `external_ids` of the agent's own interfaces: the logical port.
@@ -173,7 +172,7 @@ fn integration_bridge(config: &Config, replica: &Replica, transaction: &mut Tran
 fn management_ports(wanted: &Wanted<'_>, ports: &[ManagementPort], replica: &Replica, transaction: &mut Transaction) {
     let mut devices = Vec::new();
     for (index, management) in ports.iter().enumerate() {
-        let device = name::management_device(&management.name, &wanted.config.node);
+        let device = wanted.config.management_device(&management.name);
         let mut columns = vec![
             (interface::TYPE, Datum::scalar(INTERNAL)),
             // Open vSwitch sets address and MTU, also when it makes the device anew after a restart.

@@ -15,7 +15,6 @@ use super::kernel::Kernel;
 use super::masquerade::Masquerade;
 use super::southbound::{ManagementPort, Southbound, connection};
 use super::{install, ovs};
-use crate::name;
 use crate::plugin::USERSPACE;
 use crate::protocol::{ManagementStatus, NodeStatus};
 
@@ -110,7 +109,7 @@ impl Reconciler {
         let devices: Vec<Device> = management
             .iter()
             .map(|port| Device {
-                name: name::management_device(&port.name, &self.config.node),
+                name: self.config.management_device(&port.name),
                 facts: port.facts.clone(),
                 userspace,
             })
@@ -238,7 +237,7 @@ impl Reconciler {
         let management = management
             .iter()
             .map(|port| {
-                let device = name::management_device(&port.name, &self.config.node);
+                let device = self.config.management_device(&port.name);
                 let (error, installed) = ovs::management_state(&replica, &device);
                 let configured = self.configured.contains(&device);
                 if let Some(error) = error {

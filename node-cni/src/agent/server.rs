@@ -17,6 +17,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
 use super::southbound::{Blocked, Southbound};
+use crate::name;
 use crate::protocol::{NodeStatus, PortRequest, Request, Response};
 
 /// A request is a line of some hundred bytes; a peer that sends more without a newline is no plugin.
@@ -32,6 +33,8 @@ pub(super) struct Sources {
     pub(super) changes: watch::Receiver<u64>,
     pub(super) mtu: watch::Receiver<Option<u16>>,
     pub(super) encap_ip: IpAddr,
+    /// What stands before the cluster's port names.
+    pub(super) port_prefix: String,
     pub(super) status: watch::Receiver<NodeStatus>,
 }
 
@@ -124,7 +127,10 @@ async fn converse(stream: UnixStream, sources: &Sources) -> io::Result<()> {
     let peer = reader.into_inner().into_inner();
     match request {
         Request::Port(port) => serve_port(peer, &mut writer, sources, &port).await,
-        Request::Explain { explain } => {
+        Request::Explain { mut explain } => {
+            if let Some((namespace, pod)) = explain.port.split_once('/') {
+                explain.port = name::pod_port(&sources.port_prefix, namespace, pod);
+            }
             let reason = explain_port(sources, &explain).await;
             say(&mut writer, &Response::Explained { reason }).await
         }

@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use ovsdb::blocking::{Client, ClientError};
-use ovsdb::{Atom, Condition, Datum, Mutation, Mutator, Row, TableMonitor, TransactError, Transaction, Where};
+use ovsdb::{
+    Atom, Condition, DatabaseSchema, Datum, Mutation, Mutator, Row, TableMonitor, TransactError, Transaction, Where,
+};
 use ovsdb_schemas::open_vswitch::{DATABASE, bridge, interface, open_vswitch, port};
 use uuid::Uuid;
 
@@ -35,6 +37,26 @@ pub mod key {
     /// Set by ovn-controller when the port's flows are in place.
     pub const OVN_INSTALLED: &str = "ovn-installed";
 }
+
+/// Everything the plugin touches, older by years than any Open vSwitch that knows `ovn-installed`. The server's own
+/// schema is as large as the rest of a call's traffic together; asking for it took a tenth of ADD's own time.
+const SCHEMA: &str = r#"{"name": "Open_vSwitch", "tables": {
+  "Open_vSwitch": {"isRoot": true, "columns": {
+    "cur_cfg": {"type": "integer"},
+    "next_cfg": {"type": "integer"}}},
+  "Bridge": {"columns": {
+    "name": {"type": "string", "mutable": false},
+    "datapath_type": {"type": "string"},
+    "ports": {"type": {"key": {"type": "uuid", "refTable": "Port"}, "min": 0, "max": "unlimited"}}}},
+  "Port": {"columns": {
+    "name": {"type": "string", "mutable": false},
+    "interfaces": {"type": {"key": {"type": "uuid", "refTable": "Interface"}, "min": 1, "max": "unlimited"}},
+    "other_config": {"type": {"key": "string", "value": "string", "min": 0, "max": "unlimited"}}}},
+  "Interface": {"columns": {
+    "name": {"type": "string", "mutable": false},
+    "external_ids": {"type": {"key": "string", "value": "string", "min": 0, "max": "unlimited"}},
+    "ofport": {"type": {"key": "integer", "min": 0, "max": 1}},
+    "error": {"type": {"key": "string", "min": 0, "max": 1}}}}}}"#;
 
 /// Why the database cannot be used now.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +113,8 @@ impl Ovs {
     /// Connects, waiting for a server that is starting, and replicates the interfaces that match any condition.
     pub(super) fn connect(config: &Config, interfaces: &[Condition], deadline: Instant) -> Result<Self, OvsError> {
         let socket = &config.ovs_socket;
-        let mut client = wait::until_connected(socket, deadline, || Client::connect(socket, deadline))?;
+        let client = wait::until_connected(socket, deadline, || Client::connect(socket, deadline))?;
+        let mut client = client.with_schema(DatabaseSchema::parse(SCHEMA).map_err(ClientError::from)?);
         let mut interface_monitor = TableMonitor::new(interface::TABLE).columns([
             interface::NAME,
             interface::EXTERNAL_IDS,
@@ -315,6 +338,32 @@ mod tests {
             external_ids: &ids,
         };
         ovs.plug(&new, remove).map(|()| interface)
+    }
+
+    #[test]
+    fn the_schema_known_beforehand_is_part_of_the_servers() {
+        let installed = std::fs::read_to_string("/usr/share/openvswitch/vswitch.ovsschema").unwrap();
+        let known = DatabaseSchema::parse(SCHEMA).unwrap();
+        for text in [installed.as_str(), ovsdb_schemas::open_vswitch::SCHEMA_JSON] {
+            let server = DatabaseSchema::parse(text).unwrap();
+            for (table, known) in &known.tables {
+                let real = &server.tables[table];
+                assert_eq!(known.is_root, real.is_root, "{table}");
+                for (column, known) in &known.columns {
+                    let real = &real.columns[column];
+                    assert_eq!(known.mutable, real.mutable, "{table}.{column}");
+                    // Limits of numbers are the server's to check.
+                    let shape = |column: &ovsdb::ColumnSchema| {
+                        let kinds = (
+                            column.r#type.key.kind,
+                            column.r#type.value.as_ref().map(|value| value.kind),
+                        );
+                        (kinds, column.r#type.min, column.r#type.max)
+                    };
+                    assert_eq!(shape(known), shape(real), "{table}.{column}");
+                }
+            }
+        }
     }
 
     #[test]

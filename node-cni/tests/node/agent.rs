@@ -26,13 +26,10 @@ fn host_and_pod_talk_through_the_management_port() {
 #[test]
 fn pods_reach_the_world_under_the_nodes_address() {
     let (host, _agent) = ready_host();
-    host.nbctl(&[
-        "--policy=src-ip",
-        "lr-route-add",
-        "vpc-default",
-        "10.244.1.0/24",
-        "10.244.1.2",
-    ]);
+    let table = "options:route_table=vpc-default-n1";
+    host.nbctl(&["set", "Logical_Router_Port", "vpc-default-n1", table]);
+    let route = ["lr-route-add", "vpc-default", "0.0.0.0/0", "10.244.1.2"];
+    host.nbctl(&[&["--route-table=vpc-default-n1"], &route[..]].concat());
     let world = format!("{}-world", host.name());
     run("ip", &["netns", "add", &world]);
     let _guard = crate::support::NetnsGuard(world.clone());
@@ -212,6 +209,34 @@ fn explain_tells_why_a_pod_does_not_start() {
     eventually("unclaimed", || explain(&name).contains("has not claimed").then_some(()));
     add(&host, &pod);
     eventually("up", || explain(&name).contains("as up").then_some(()));
+}
+
+#[test]
+fn a_cluster_id_is_part_of_every_port_name_the_node_uses() {
+    let host = Host::start();
+    host.create_network_of(Some("east"));
+    let (bin, conf) = (host.path("bin"), host.path("net.d"));
+    let folders = ["--cni-bin-dir", bin.as_str(), "--cni-conf-dir", conf.as_str()];
+    let agent = Agent::spawn(&host, &[&["--cluster-id", "east"], &folders[..]].concat());
+    let status = eventually("the node is ready", || agent.status().filter(|status| status.ready));
+    let management = &status.management[0];
+    assert_eq!(
+        (management.port.as_str(), management.device.as_str()),
+        ("east_mgmt-default-n1", "meridian0")
+    );
+    let conflist = eventually("the configuration is there", || {
+        std::fs::read(format!("{conf}/10-meridian.conflist")).ok()
+    });
+    let conflist: serde_json::Value = serde_json::from_slice(&conflist).unwrap();
+    assert_eq!(conflist["plugins"][0]["portPrefix"], "east_");
+
+    let program = env!("CARGO_BIN_EXE_meridian-node");
+    let explain = |pod: &str| run(program, &["explain", pod, "--socket", &host.path("node.sock")]);
+    assert!(explain("default/nobody").contains("no logical port east_default_nobody"));
+    let pod = Pod::new(&host);
+    host.create_port(&format!("east_{}", pod.port()), &pod.facts(), "n1");
+    let name = format!("default/{}", pod.name);
+    eventually("unclaimed", || explain(&name).contains("has not claimed").then_some(()));
 }
 
 #[test]

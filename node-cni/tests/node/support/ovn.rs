@@ -1,5 +1,6 @@
 //! The logical network, as the translator would write it.
 
+use meridian_api::name;
 use meridian_api::port::{PortFacts, PortKind, Route};
 
 use super::{Host, NODE};
@@ -7,6 +8,11 @@ use super::{Host, NODE};
 impl Host {
     /// Router, the node's switch, and the node's management port.
     pub(crate) fn create_network(&self) {
+        self.create_network_of(None);
+    }
+
+    /// The same with the port names of a cluster that has an id.
+    pub(crate) fn create_network_of(&self, cluster: Option<&str>) {
         let management = PortFacts {
             kind: PortKind::Management,
             mac: "0a:58:0a:f4:01:02".into(),
@@ -47,7 +53,8 @@ impl Host {
             "router-port=vpc-default-n1",
         ]);
         self.nbctl(&arguments);
-        self.create_port(&format!("mgmt-default-{NODE}"), &management, NODE);
+        let name = name::management_port(&name::prefix(cluster), name::DEFAULT_VPC, NODE);
+        self.create_port(&name, &management, NODE);
     }
 
     /// A logical port with its facts.

@@ -1,0 +1,48 @@
+//! Names of logical ports that both sides derive: the compiler to write them, the node to find them.
+
+/// The VPC that every cluster starts with.
+pub const DEFAULT_VPC: &str = "default";
+
+/// Whether a text can be the id of a cluster. It ends up in names and in `external_ids`.
+pub fn is_cluster_id(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// What stands before all names of a cluster, where several share a Northbound database; nothing where none has an id.
+pub fn prefix(cluster: Option<&str>) -> String {
+    cluster.map(|id| format!("{id}_")).unwrap_or_default()
+}
+
+/// A pod's port, also the `iface-id` of its interface. No Kubernetes name contains an underscore.
+pub fn pod_port(prefix: &str, namespace: &str, pod: &str) -> String {
+    format!("{prefix}{namespace}_{pod}")
+}
+
+/// The port of a node itself in a VPC.
+pub fn management_port(prefix: &str, vpc: &str, node: &str) -> String {
+    format!("{prefix}mgmt-{vpc}-{node}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_id_stands_before_every_name() {
+        let east = prefix(Some("east"));
+        assert_eq!(pod_port(&east, "shop", "web-0"), "east_shop_web-0");
+        assert_eq!(management_port(&east, DEFAULT_VPC, "n1"), "east_mgmt-default-n1");
+        assert_eq!(pod_port(&prefix(None), "shop", "web-0"), "shop_web-0");
+    }
+
+    #[test]
+    fn a_cluster_id_is_short_and_plain() {
+        assert!(is_cluster_id("east-1"));
+        for id in ["", "East", "a_b", "a/b", &"a".repeat(64)] {
+            assert!(!is_cluster_id(id), "{id:?}");
+        }
+    }
+}
