@@ -96,6 +96,20 @@ async fn status(State(admin): State<Admin>) -> Response {
             value
         })
         .collect();
+    // A JSON number holds no more; an IPv6 slice that full has other troubles.
+    let number = |count: u128| u64::try_from(count).unwrap_or(u64::MAX);
+    let slices: Vec<_> = status
+        .usage
+        .iter()
+        .map(|slice| {
+            json!({
+                "node": &*slice.node,
+                "network": slice.network,
+                "used": number(slice.used),
+                "capacity": number(slice.capacity),
+            })
+        })
+        .collect();
     let body = json!({
         "ready": ready.is_ok(),
         "reason": ready.map_or_else(|reason| reason, str::to_owned),
@@ -107,6 +121,7 @@ async fn status(State(admin): State<Admin>) -> Response {
         "heldDeletions": status.held,
         "lastTransaction": status.last_transaction.map(|last| json!({"at": seconds(last.at), "error": last.error})),
         "lastConfirmed": status.last_confirmed.map(seconds),
+        "slices": slices,
         "problems": problems,
     });
     ([(header::CONTENT_TYPE, "application/json")], format!("{body:#}\n")).into_response()

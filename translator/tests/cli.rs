@@ -214,6 +214,24 @@ fn run_follows_the_folder_and_a_restart_writes_nothing() {
 }
 
 #[test]
+fn status_tells_how_full_the_slices_are() {
+    let (_server, remote) = server();
+    let dir = folder(&[("cluster.yaml", CLUSTER)]);
+    let daemon = Daemon::start(&["--manifests", text(dir.path()), "--northbound", &remote]);
+    let slices = || -> Option<Value> {
+        let status: Value = serde_json::from_str(&daemon.get("/status")?.1).ok()?;
+        status["slices"].get(0).cloned()
+    };
+    let expected = |used: u32| {
+        let expected = serde_json::json!({"node": "node-a", "network": "10.244.7.0/24", "used": used, "capacity": 252});
+        eventually("use of the slice", || slices().filter(|slice| *slice == expected));
+    };
+    expected(1);
+    fs::write(dir.path().join("b.yaml"), pod("b")).unwrap();
+    expected(2);
+}
+
+#[test]
 fn sigterm_frees_the_lock_for_the_next_in_line() {
     let (_server, remote) = server();
     let dir = folder(&[("cluster.yaml", CLUSTER)]);

@@ -11,10 +11,10 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use meridian_model::{Cluster, Name, Pod, PodKey};
 
-use crate::Claim;
 use crate::arbiter::{Arbiter, Bid, Item, Outcome, Space};
 use crate::pool::Pool;
 use crate::slices::list;
+use crate::{Claim, SliceUse};
 
 /// How a pod fares in its node's slice.
 pub(crate) type Fare<'a> = Outcome<'a, PodKey, IpAddr>;
@@ -194,6 +194,19 @@ impl Addresses {
     /// Why a pod's `status.podIPs` cannot be right on this node.
     pub(crate) fn fault(&self, pod: &Pod, node: &Name) -> Option<String> {
         recorded(pod, self.slices.get(node)?.arbiter.space()).err()
+    }
+
+    /// How full each slice is, in no particular order.
+    pub(crate) fn usage(&self) -> impl Iterator<Item = SliceUse> {
+        self.slices.iter().flat_map(|(node, slice)| {
+            let Pools(pools) = slice.arbiter.space();
+            pools.iter().map(|pool| SliceUse {
+                node: node.clone(),
+                network: pool.network(),
+                used: pool.used(),
+                capacity: pool.capacity(),
+            })
+        })
     }
 
     pub(crate) fn claims(&self) -> impl Iterator<Item = Claim> {

@@ -11,7 +11,7 @@ use crate::engine::{Compiled, Engine};
 use crate::fact::Fact;
 use crate::names::{DEFAULT_VPC, Names};
 use crate::slices::{Slices, Standing};
-use crate::{Claim, Config, Delta, Desired, Problem, Unit, claim, node, pod, vpc};
+use crate::{Claim, Config, Delta, Desired, Problem, SliceUse, Unit, claim, node, pod, vpc};
 
 /// Keeps the desired state of a cluster up to date.
 ///
@@ -135,6 +135,13 @@ impl Compiler {
         let mut claims: Vec<Claim> = self.slices.claims().chain(self.addresses.claims()).collect();
         claims.sort_unstable();
         claims
+    }
+
+    /// How full each node's slice is as of the last [`Self::compile`], sorted by node. Its cost grows with the nodes.
+    pub fn usage(&self) -> Vec<SliceUse> {
+        let mut usage: Vec<SliceUse> = self.addresses.usage().collect();
+        usage.sort_unstable();
+        usage
     }
 
     /// The objects as of the last event.

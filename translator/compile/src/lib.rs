@@ -33,6 +33,7 @@ mod port;
 mod problem;
 mod slices;
 mod unit;
+mod usage;
 mod vpc;
 
 pub use claim::Claim;
@@ -41,3 +42,4 @@ pub use config::{Config, ConfigError, Settings};
 pub use desired::{Contributors, Delta, Desired, DesiredRow, Link, LinkId};
 pub use problem::Problem;
 pub use unit::{Unit, UnitParseError};
+pub use usage::SliceUse;

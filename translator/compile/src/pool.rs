@@ -54,6 +54,11 @@ impl Pool {
         }
     }
 
+    /// How many addresses pods have.
+    pub(crate) fn used(&self) -> u128 {
+        self.taken
+    }
+
     pub(crate) fn is_exhausted(&self) -> bool {
         self.taken >= self.capacity()
     }

@@ -1,5 +1,7 @@
 //! `render`: what a folder of manifests means, without any database.
 
+use std::collections::BTreeMap;
+
 use anyhow::bail;
 use meridian_compile::Compiler;
 use meridian_northbound::plan::{Description, Sides, plan};
@@ -51,6 +53,11 @@ pub fn execute(config: RenderConfig) -> anyhow::Result<Outcome> {
 /// Rows by table, the columns under each, links as columns.
 fn table(description: &Description) -> String {
     use std::fmt::Write as _;
+    let mut links: BTreeMap<(&str, &str), BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
+    for link in &description.links {
+        let columns = links.entry((link.table, &link.parent)).or_default();
+        columns.entry(link.column).or_default().push(&link.value);
+    }
     let mut text = String::new();
     let mut current = "";
     for row in &description.rows {
@@ -62,15 +69,7 @@ fn table(description: &Description) -> String {
         for (name, column) in row.columns.iter().filter(|(_, column)| !column.to.is_blank()) {
             let _ = writeln!(text, "    {name:<16} {}", column.to);
         }
-        let mut links: std::collections::BTreeMap<&str, Vec<&str>> = std::collections::BTreeMap::new();
-        for link in description
-            .links
-            .iter()
-            .filter(|link| link.table == row.table && link.parent == row.name)
-        {
-            links.entry(link.column).or_default().push(&link.value);
-        }
-        for (column, values) in links {
+        for (column, values) in links.remove(&(row.table, row.name.as_str())).unwrap_or_default() {
             let _ = writeln!(text, "    {column:<16} {}", values.join(" "));
         }
     }

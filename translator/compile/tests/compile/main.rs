@@ -4,6 +4,7 @@
 
 mod addresses;
 mod claims;
+mod documented;
 mod effort;
 mod golden;
 mod pods;

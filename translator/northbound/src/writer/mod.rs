@@ -52,6 +52,10 @@ const INPUTS_AT_ONCE: usize = 4096;
 /// not, everything is compared again after this pause.
 const RESUME_AFTER: Duration = Duration::from_secs(1);
 
+/// How full the slices are is looked at this often while things change: it costs as much as there are nodes, and nobody
+/// reads it faster.
+const USAGE_PAUSE: Duration = Duration::from_secs(1);
+
 /// Keeps the Northbound database as the compiler wants it.
 #[derive(Debug)]
 pub struct Writer {
@@ -81,6 +85,9 @@ pub struct Writer {
     confirmed: bool,
     warned_columns: std::collections::BTreeSet<(&'static str, &'static str)>,
     compile_problems: Arc<[meridian_compile::Problem]>,
+    usage: Arc<[meridian_compile::SliceUse]>,
+    /// When to look at it again, since something was compiled.
+    usage_due: Option<Instant>,
     status: watch::Sender<Status>,
 }
 
@@ -121,6 +128,8 @@ impl Writer {
             confirmed: false,
             warned_columns: std::collections::BTreeSet::new(),
             compile_problems: Arc::default(),
+            usage: Arc::default(),
+            usage_due: None,
             status: watch::Sender::new(Status::default()),
         };
         (writer, feed)
@@ -159,8 +168,9 @@ impl Writer {
             .next_due()
             .into_iter()
             .chain(self.resume)
-            .min()
-            .filter(|_| self.leading);
+            .filter(|_| self.leading)
+            .chain(self.usage_due)
+            .min();
         let mut inputs = Vec::new();
         tokio::select! {
             taken = self.inputs.recv_many(&mut inputs, INPUTS_AT_ONCE), if !self.inputs.is_closed() || !self.inputs.is_empty() => {
@@ -264,6 +274,15 @@ impl Writer {
         }
         if delta.units > 0 {
             self.compile_problems = self.compiler.problems().cloned().collect();
+            let pause = if self.usage.is_empty() {
+                Duration::ZERO
+            } else {
+                USAGE_PAUSE
+            };
+            self.usage_due.get_or_insert_with(|| Instant::now() + pause);
+        }
+        if self.usage_due.take_if(|due| *due <= Instant::now()).is_some() {
+            self.usage = self.compiler.usage().into();
         }
         self.scope.add_delta(delta);
     }
@@ -361,6 +380,7 @@ impl Writer {
             held: self.held.clone(),
             problems: self.attempts.problems().into(),
             compile_problems: self.compile_problems.clone(),
+            usage: self.usage.clone(),
         });
     }
 }

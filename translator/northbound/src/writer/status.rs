@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use meridian_compile::Problem;
+use meridian_compile::{Problem, SliceUse};
 use serde::Serialize;
 
 use super::attempts::WriteProblem;
@@ -33,6 +33,8 @@ pub struct Status {
     pub problems: Arc<[WriteProblem]>,
     /// Objects that could not be compiled.
     pub compile_problems: Arc<[Problem]>,
+    /// How full the nodes' slices are; at most a second old while things change.
+    pub usage: Arc<[SliceUse]>,
 }
 
 /// What the writer is doing.

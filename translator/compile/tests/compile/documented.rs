@@ -1,0 +1,77 @@
+//! `docs/northbound.md` names everything that is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use meridian_compile::{Config, Settings};
+use meridian_model::{Node, Pod};
+
+use crate::support::Lab;
+
+const REFERENCE: &str = include_str!("../../../../docs/northbound.md");
+
+/// Texts by heading, of the second and third level.
+fn sections() -> BTreeMap<&'static str, &'static str> {
+    let parts = REFERENCE.split("\n## ").flat_map(|part| part.split("\n### "));
+    parts.filter_map(|part| part.split_once('\n')).collect()
+}
+
+/// What the reference says of a table: what it says of every row, of facts about ports, and of the table.
+fn of_table(table: &str) -> String {
+    let heading = |heading: &str| heading.split(':').next() == Some(table);
+    let common = |heading: &str| ["Every row", "Port facts"].contains(&heading);
+    sections()
+        .into_iter()
+        .filter(|(title, _)| heading(title) || common(title))
+        .map(|(_, text)| text)
+        .collect()
+}
+
+/// Columns, and keys of columns that are maps, of every table.
+fn written() -> BTreeMap<&'static str, BTreeSet<String>> {
+    let config = Config::new(Settings {
+        cluster_id: Some("east".into()),
+        cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap(), "fd00:10:244::/48".parse().unwrap()],
+        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
+        mtu: Some(1400),
+        ..Settings::default()
+    });
+    let lab = Lab::new(config.unwrap())
+        .with(Node::test("a"))
+        .with(Pod::test("shop", "web").on("a"));
+    let desired = lab.0.desired();
+    let mut written: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for row in desired.tables().flat_map(|table| desired.rows(table)) {
+        let columns = written.entry(row.table).or_default();
+        for (column, datum) in &row.columns {
+            columns.insert((*column).to_owned());
+            columns.extend(datum.pairs().iter().map(|(key, _)| key.as_str().unwrap().to_owned()));
+        }
+    }
+    for (table, _, column) in desired.link_columns() {
+        written.entry(table).or_default().insert(column.to_owned());
+    }
+    written
+}
+
+#[test]
+fn the_reference_names_every_table_column_and_key_that_is_written() {
+    let written = written();
+    assert_eq!(written.len(), 5, "{:?}", written.keys());
+    let mut missing = Vec::new();
+    for (table, words) in &written {
+        let text = of_table(table);
+        // `word`, `column:word` or `word:key`.
+        let named = |word: &str| {
+            [format!("`{word}`"), format!(":{word}`"), format!("`{word}:")]
+                .iter()
+                .any(|mention| text.contains(mention))
+        };
+        missing.extend(
+            words
+                .iter()
+                .filter(|word| !named(word))
+                .map(|word| format!("{table}: {word}")),
+        );
+    }
+    assert!(missing.is_empty(), "docs/northbound.md does not mention {missing:#?}");
+}
