@@ -23,6 +23,7 @@ pub mod error;
 pub mod journal;
 pub mod lab;
 mod links;
+pub mod lock;
 pub mod machine;
 pub mod netns;
 mod parallel;

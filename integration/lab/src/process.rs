@@ -2,7 +2,7 @@
 //! so that a pid which the kernel gave to somebody else since is never signalled.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -17,6 +17,9 @@ use crate::{netns, wait};
 /// Every process of a lab carries this variable, with the lab's folder, in its environment: a
 /// lab killed between starting a daemon and recording it still finds the daemon.
 pub const MARK: &str = "MERIDIAN_LAB_DIR";
+
+/// And this one, with the process' name in the lab: so it is found before it is recorded.
+const NAME: &str = "MERIDIAN_LAB_PROCESS";
 
 /// A process that cannot be mistaken for a later one with the same pid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +64,9 @@ fn has_other_threads(pid: i32) -> bool {
     fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|tasks| tasks.count() > 1)
 }
 
+/// How long a process that was asked to end may take.
+const POLITE: Duration = Duration::from_secs(5);
+
 /// What to start.
 #[derive(Debug)]
 pub struct Daemon<'a> {
@@ -92,8 +98,10 @@ impl Processes {
         }
     }
 
-    /// Starts a daemon in a session of its own and records it.
+    /// Starts a daemon in a session of its own and records it. An earlier one of this name, which
+    /// a lab killed at the wrong moment never recorded, ends first.
     pub fn start(&self, daemon: &Daemon<'_>) -> Result<Identity> {
+        self.crash(daemon.name)?;
         let parent = daemon.log.parent().unwrap_or(&self.lab);
         fs::create_dir_all(parent).map_err(Error::file("create", parent))?;
         fs::create_dir_all(&self.pids).map_err(Error::file("create", &self.pids))?;
@@ -108,6 +116,7 @@ impl Processes {
             .args(&daemon.command)
             .envs(&daemon.env)
             .env(MARK, &self.lab)
+            .env(NAME, daemon.name)
             .env("NO_COLOR", "1") // logs are read as text
             .current_dir("/")
             .stdin(Stdio::null())
@@ -143,24 +152,24 @@ impl Processes {
 
     /// Ends one process: asks, then insists. Its record goes too.
     pub fn stop(&self, name: &str) -> Result<()> {
-        if let Some(process) = self.recorded(name) {
+        let processes = self.named(name);
+        for process in &processes {
             process.signal(Signal::SIGTERM);
-            let polite = Duration::from_secs(5);
-            if wait::until(polite, || (!process.alive()).then_some(())).is_none() {
-                process.signal(Signal::SIGKILL);
-                gone(name, process)?;
-            }
+        }
+        let ended = || processes.iter().all(|p| !p.alive()).then_some(());
+        if wait::until(POLITE, ended).is_none() {
+            self.crash(name)?;
         }
         self.forget(name)
     }
 
     /// Ends one process with SIGKILL and keeps its record, as a crash would.
     pub fn crash(&self, name: &str) -> Result<()> {
-        if let Some(process) = self.recorded(name) {
+        let processes = self.named(name);
+        for process in &processes {
             process.signal(Signal::SIGKILL);
-            gone(name, process)?;
         }
-        Ok(())
+        processes.into_iter().try_for_each(|process| gone(name, process))
     }
 
     /// Removes the record of a process.
@@ -186,25 +195,36 @@ impl Processes {
 
     /// Every running process with this lab's mark, but not ourselves.
     pub fn marked(&self) -> Vec<Identity> {
-        let mark = format!("{MARK}={}", self.lab.display());
-        let own = i32::try_from(std::process::id()).expect("a pid fits pid_t");
-        let Ok(entries) = fs::read_dir("/proc") else {
-            return Vec::new();
-        };
-        entries
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .filter(|pid| *pid != own)
-            .filter(|pid| {
-                fs::read(format!("/proc/{pid}/environ"))
-                    .is_ok_and(|env| env.split(|b| *b == 0).any(|var| var == mark.as_bytes()))
-            })
-            .filter_map(Identity::of)
-            .collect()
+        with_environment(&[format!("{MARK}={}", self.lab.display())])
+    }
+
+    /// The running processes of this name, recorded or not.
+    fn named(&self, name: &str) -> Vec<Identity> {
+        with_environment(&[format!("{MARK}={}", self.lab.display()), format!("{NAME}={name}")])
     }
 
     fn file(&self, name: &str) -> PathBuf {
         self.pids.join(name)
     }
+}
+
+/// Running processes, ourselves aside, that have all these variables.
+fn with_environment(variables: &[String]) -> Vec<Identity> {
+    let own = i32::try_from(std::process::id()).expect("a pid fits pid_t");
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|pid| *pid != own)
+        .filter(|pid| {
+            fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
+                let has = |wanted: &String| environment.split(|b| *b == 0).any(|var| var == wanted.as_bytes());
+                variables.iter().all(has)
+            })
+        })
+        .filter_map(Identity::of)
+        .collect()
 }
 
 fn gone(name: &str, process: Identity) -> Result<()> {
@@ -223,44 +243,6 @@ fn reap(mut child: std::process::Child) {
         .spawn(move || child.wait())
         .map(drop)
         .ok();
-}
-
-/// An exclusive lock on a lab, so that two commands do not work on it at once. It lives beside
-/// the lab's folder, because the folder comes and goes.
-#[derive(Debug)]
-pub struct Lock {
-    _file: File,
-}
-
-impl Lock {
-    /// Waits for the lock.
-    pub fn acquire(lab: &Path) -> Result<Self> {
-        let path = lab.with_extension("lock");
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(Error::file("create", parent))?;
-        }
-        loop {
-            let file = File::create(&path).map_err(Error::file("create", &path))?;
-            file.lock().map_err(Error::file("lock", &path))?;
-            // The holder before us may have removed the file with the lab.
-            if same(&file, &path) {
-                return Ok(Self { _file: file });
-            }
-        }
-    }
-
-    /// Removes the lock's file while it is held, after the lab itself is gone.
-    pub fn remove(self, lab: &Path) {
-        fs::remove_file(lab.with_extension("lock")).ok();
-    }
-}
-
-fn same(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    match (file.metadata(), fs::metadata(path)) {
-        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
-        _ => false,
-    }
 }
 
 #[cfg(test)]

@@ -163,7 +163,8 @@ impl Sandbox {
             let connected = netns::within(&self.netns, || {
                 std::net::TcpStream::connect(local).map_err(Error::net("connect"))
             });
-            connected.is_ok().then_some(true)
+            // Somebody else may listen there, in a host's namespace.
+            connected.is_ok().then(|| process.alive())
         });
         match up {
             Some(true) => Ok(()),

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::journal::Journal;
-use crate::process::{Lock, Processes};
+use crate::lock::Lock;
+use crate::process::Processes;
 use crate::{netns, parallel};
 
 /// The file that makes a folder a lab's.
