@@ -16,5 +16,5 @@ pub use central::Central;
 pub use dump::{DumpedRow, difference, dump, dump_rows, text_of, try_dump_rows};
 pub use manifests::{Manifests, Pod, node, pod};
 pub use poll::{DEADLINE, eventually, wait_exit};
-pub use programs::{run, translator_binary};
+pub use programs::{node_binary, run, translator_binary};
 pub use translator::Translator;

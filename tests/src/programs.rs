@@ -19,12 +19,21 @@ pub fn run<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) ->
     }
 }
 
-/// Where the build put `meridian-translator`: beside this test, or where `MERIDIAN_BIN_DIR` says.
+/// Where the build put `meridian-translator`.
+pub fn translator_binary() -> PathBuf {
+    binary("meridian-translator", "meridian-translator")
+}
+
+/// Where the build put `meridian-node`.
+pub fn node_binary() -> PathBuf {
+    binary("meridian-node", "meridian-node-cni")
+}
+
+/// Where the build put a program: beside this test, or where `MERIDIAN_BIN_DIR` says.
 ///
 /// Cargo tells only a package's own tests where its programs are, and a test that built the
-/// translator itself would wait for the lock of the build it is part of.
-pub fn translator_binary() -> PathBuf {
-    let name = "meridian-translator";
+/// program itself would wait for the lock of the build it is part of.
+fn binary(name: &str, package: &str) -> PathBuf {
     let folder = std::env::var_os("MERIDIAN_BIN_DIR").map_or_else(
         || {
             // target/debug/deps/this-test
@@ -37,7 +46,7 @@ pub fn translator_binary() -> PathBuf {
     let binary = folder.join(name);
     assert!(
         binary.is_file(),
-        "{} is not built: run cargo build -p {name} first (make test does), or set MERIDIAN_BIN_DIR",
+        "{} is not built: run cargo build -p {package} first (make test does), or set MERIDIAN_BIN_DIR",
         binary.display()
     );
     binary
