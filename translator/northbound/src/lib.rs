@@ -1,6 +1,6 @@
 //! Desired rows against the Northbound replica.
 //!
-//! [`plan`] compares what the compiler wants with what the database holds; [`Writer`] keeps the two equal: it takes
+//! [`plan()`] compares what the compiler wants with what the database holds; [`Writer`] keeps the two equal: it takes
 //! events and changes of the database, compiles, plans and writes, under a lock, within a deletion budget, and
 //! confirms what it wrote by comparing again.
 //!

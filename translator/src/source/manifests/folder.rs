@@ -20,6 +20,8 @@ use crate::problems::Problem;
 pub struct Folder {
     root: PathBuf,
     files: BTreeMap<Arc<Path>, File>,
+    /// Those of them with problems, so that one change does not cost a look at every file.
+    troubled: BTreeSet<Arc<Path>>,
     /// The file each object comes from.
     owners: HashMap<Key, Arc<Path>>,
     /// The other files that define an object too.
@@ -67,6 +69,7 @@ impl Folder {
         Self {
             root: root.into(),
             files: BTreeMap::new(),
+            troubled: BTreeSet::new(),
             owners: HashMap::new(),
             shadowed: BTreeMap::new(),
             unlisted: None,
@@ -150,6 +153,11 @@ impl Folder {
             }
         }
         let empty = keys.is_empty() && contents.problems.is_empty();
+        if contents.problems.is_empty() {
+            self.troubled.remove(&path);
+        } else {
+            self.troubled.insert(path.clone());
+        }
         if stamp.is_some() || !empty {
             let file = File {
                 stamp,
@@ -229,18 +237,24 @@ impl Folder {
         self.unlisted
             .iter()
             .cloned()
-            .chain(self.files.values().flat_map(|file| file.problems.clone()))
+            .chain(self.troubled().flat_map(|(_, file)| file.problems.clone()))
             .chain(conflicts)
             .collect()
     }
 
     /// Why what is missing from the folder need not be gone from the cluster, if so.
     pub fn doubt(&self) -> Option<String> {
-        let unread = self.files.iter().find(|(_, file)| file.never_read)?;
+        let unread = self.troubled().find(|(_, file)| file.never_read)?;
         Some(format!(
             "{} has not been read in full since the start",
             self.shown(unread.0).display()
         ))
+    }
+
+    fn troubled(&self) -> impl Iterator<Item = (&Arc<Path>, &File)> {
+        self.troubled
+            .iter()
+            .filter_map(|path| Some((path, self.files.get(path)?)))
     }
 
     /// Whether the folder has been read once.
