@@ -1,5 +1,5 @@
 //! nftables on the host, in an own table: what pods send beyond their VPC leaves under the node's address, and the
-//! host forwards nothing between VPCs.
+//! host forwards nothing between VPCs, nor back into the one it came from.
 //!
 //! By the `nft` program, from standard input: the rules are text that a person can read and try. Tables of others are
 //! never touched.
@@ -68,10 +68,12 @@ fn rules(devices: &[Device]) -> String {
         let slices = set(slices.into_iter());
         format!("    {family} saddr {slices} oifname != {names} masquerade fully-random\n")
     };
-    let between_vpcs = if devices.len() > 1 {
-        format!("    iifname {names} oifname {names} drop\n")
-    } else {
-        String::new()
+    // Between VPCs nothing, and nothing back into the VPC it came from: what has an address of the cluster that no slice
+    // contains would go round between host and router. Unless the host made it that address, as kube-proxy does.
+    let back = match devices.len() {
+        0 => String::new(),
+        1 => format!("    iifname {names} oifname {names} ct status & dnat != dnat drop\n"),
+        _ => format!("    iifname {names} oifname {names} drop\n"),
     };
     [
         "table inet meridian {\n",
@@ -80,7 +82,7 @@ fn rules(devices: &[Device]) -> String {
         &masquerade("ip6", false),
         "  }\n",
         "  chain forward {\n    type filter hook forward priority filter; policy accept;\n",
-        &between_vpcs,
+        &back,
         "  }\n}\n",
     ]
     .concat()
@@ -155,9 +157,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_forwarded_between_vpcs() {
-        let one = [device("meridian0", &["10.244.1.2/24"])];
-        assert!(!rules(&one).contains("drop"));
+    fn nothing_is_forwarded_back_or_between_vpcs() {
+        let one = rules(&[device("meridian0", &["10.244.1.2/24"])]);
+        let back = r#"iifname { "meridian0" } oifname { "meridian0" } ct status & dnat != dnat drop"#;
+        assert!(one.contains(back), "{one}");
         let two = [
             device("meridian0", &["10.244.1.2/24"]),
             device("mrmblue", &["10.8.0.2/24"]),
