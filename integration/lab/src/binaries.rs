@@ -27,6 +27,11 @@ impl Binaries {
         Ok(Self::in_dir(dir))
     }
 
+    /// Where they are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Whether all of them are there.
     pub fn check(&self) -> Result<()> {
         for path in [self.translator(), self.agent(), self.cni(), self.lab()] {

@@ -149,9 +149,12 @@ async fn ask(socket: &Path, request: &Request) -> anyhow::Result<Response> {
         BufReader::new(reader).read_line(&mut line).await?;
         anyhow::Ok(serde_json::from_str(&line)?)
     };
-    exchange
-        .await
-        .with_context(|| format!("ask the agent at {}", socket.display()))
+    exchange.await.with_context(|| {
+        format!(
+            "no agent answers at {} (does meridian-node run here? --socket names another)",
+            socket.display()
+        )
+    })
 }
 
 fn print(text: &str) -> std::io::Result<()> {

@@ -1,5 +1,7 @@
 //! What a session tells about itself.
 
+use std::fmt;
+
 use crate::Remote;
 
 /// Where a session stands. Watched through [`Session::state`](super::Session::state).
@@ -57,3 +59,15 @@ pub enum LockState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("session is closed")]
 pub struct Closed;
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disconnected { reason } => write!(f, "disconnected: {reason}"),
+            Self::Connecting { remote } => write!(f, "connecting to {remote}"),
+            Self::Syncing { remote } => write!(f, "reading from {remote}"),
+            Self::Ready { remote, .. } => write!(f, "ready at {remote}"),
+            Self::Closed => f.write_str("closed"),
+        }
+    }
+}

@@ -55,7 +55,7 @@ pub async fn execute(config: PlanConfig) -> anyhow::Result<Outcome> {
     let mut state = session.state();
     if timeout(patience, session.ready()).await.is_err() {
         let state = state.borrow_and_update().clone();
-        bail!("the northbound database is not there within {patience:?}: {state:?}");
+        bail!("the northbound database is not there within {patience:?}: {state}");
     }
     compiler.claim(read_claims(&session.replica(), &ownership));
     compiler.compile();

@@ -239,7 +239,10 @@ fn exec(context: &Context, target: &str, command: &[String]) -> anyhow::Result<E
         process.envs(central.env(lab.plan()));
         lab.plan().netns(target)
     } else if let Some(host) = lab.plan().host(target) {
-        process.envs(Component::on(&host, Role::Vswitchd).env(lab.plan()));
+        let switch = Component::on(&host, Role::Vswitchd);
+        process
+            .envs(switch.env(lab.plan()))
+            .env("MERIDIAN_SOCKET", switch.run_dir(lab.plan()).join("node.sock"));
         lab.plan().netns(target)
     } else {
         let sandbox = sandbox(&lab, target)?;
@@ -248,6 +251,11 @@ fn exec(context: &Context, target: &str, command: &[String]) -> anyhow::Result<E
             .env("POD_NAMESPACE", &sandbox.namespace);
         sandbox.netns
     };
+    // Meridian's own programs by name, as if they were installed.
+    let mut path = context.binaries.dir().as_os_str().to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    process.env("PATH", path);
     lab.close();
     netns::enter(&netns)?;
     Err(process.exec()).with_context(|| format!("cannot run {}", command[0]))

@@ -1,7 +1,7 @@
 //! Beginning a term as leader.
 
 use meridian_compile::Claim;
-use ovsdb::{Replica, State};
+use ovsdb::Replica;
 use ovsdb_schemas::northbound::{logical_router_port, logical_switch_port};
 
 use super::Writer;
@@ -40,15 +40,4 @@ pub(super) fn count_owned(replica: &Replica, ownership: &Ownership) -> usize {
         .flat_map(ovsdb::TableReplica::rows)
         .filter(|row| ownership.owns(row))
         .count()
-}
-
-/// A session's state for people.
-pub(super) fn describe(state: &State) -> String {
-    match state {
-        State::Disconnected { reason } => format!("disconnected: {reason}"),
-        State::Connecting { remote } => format!("connecting to {remote}"),
-        State::Syncing { remote } => format!("reading from {remote}"),
-        State::Ready { remote, .. } => format!("ready at {remote}"),
-        State::Closed => "closed".to_owned(),
-    }
 }

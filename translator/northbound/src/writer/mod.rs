@@ -370,7 +370,7 @@ impl Writer {
         };
         self.status.send_replace(Status {
             phase,
-            session: lead::describe(&self.state.borrow()),
+            session: self.state.borrow().to_string(),
             lock,
             sources: self.sources.clone(),
             desired: self.compiler.desired().len(),
