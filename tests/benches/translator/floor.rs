@@ -12,14 +12,15 @@ use ovsdb_schemas::northbound::{DATABASE, logical_switch_port};
 /// Numbers of rows per transaction that the floor is tried with; the best counts.
 const BATCHES: [usize; 4] = [100, 200, 500, 1_000];
 
-/// The least time in which a client inserts these rows into an empty database, and its batch size.
-pub(crate) fn insert_everything(desired: &Desired) -> (Duration, usize) {
+/// The least time in which a client inserts these rows into an empty database, and its batch size. A client that follows
+/// keeps a replica of what it writes, as we must: the server tells it every row again.
+pub(crate) fn insert_everything(desired: &Desired, follow: bool) -> (Duration, usize) {
     BATCHES
         .into_iter()
         .map(|batch| {
             let transactions = transactions(desired, batch);
             let server = crate::harness::northbound();
-            (send(&server, &transactions), batch)
+            (send(&server, &transactions, follow), batch)
         })
         .min()
         .expect("there are batch sizes")
@@ -40,12 +41,17 @@ pub(crate) fn send_each(server: &OvsdbServer, transactions: &[Transaction]) -> V
 
 /// Inserts these rows into an empty database.
 pub(crate) fn fill(server: &OvsdbServer, desired: &Desired) {
-    send(server, &transactions(desired, BATCHES[1]));
+    send(server, &transactions(desired, BATCHES[1]), false);
 }
 
-fn send(server: &OvsdbServer, transactions: &[Transaction]) -> Duration {
+fn send(server: &OvsdbServer, transactions: &[Transaction], follow: bool) -> Duration {
     let mut client = client(server);
     client.schema(DATABASE).expect("a schema");
+    if follow {
+        client
+            .monitor(DATABASE, &meridian_northbound::monitors())
+            .expect("the server can be followed");
+    }
     let start = Instant::now();
     for transaction in transactions {
         client.transact(transaction).expect("the rows are valid");

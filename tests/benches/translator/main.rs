@@ -65,8 +65,10 @@ async fn cold_sync(report: &mut Report) {
     compiler.compile();
     let mut ours = Vec::new();
     let mut floors = Vec::new();
+    let mut following = Vec::new();
     for _ in 0..COLD_RUNS {
-        floors.push(floor::insert_everything(compiler.desired()));
+        floors.push(floor::insert_everything(compiler.desired(), false));
+        following.push(floor::insert_everything(compiler.desired(), true).0);
         let server = harness::northbound();
         let mut running = Running::start(&server).await;
         let events = LARGE.events();
@@ -76,9 +78,12 @@ async fn cold_sync(report: &mut Report) {
     floors.sort_unstable();
     let (floor, batch) = floors[COLD_RUNS / 2];
     let ours = median(&mut ours);
+    let following = median(&mut following);
     let detail = format!(
-        "{} rows in {ours:.0?}; a raw client {floor:.0?} in its best batches, of {batch}",
-        compiler.desired().len()
+        "{} rows in {ours:.2?}; a raw client {floor:.2?} in its best batches, of {batch}; one that follows what it \
+         writes, as we must, {following:.2?}: {:.2}x of that",
+        compiler.desired().len(),
+        ours.div_duration_f64(following),
     );
     report.at_most(
         "cold sync, to a raw client",

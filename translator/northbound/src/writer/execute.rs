@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime};
 use futures::StreamExt as _;
 use futures::stream::FuturesOrdered;
 use meridian_compile::Compiler;
-use ovsdb::{Outcome, Session, TransactError, Transaction};
+use ovsdb::{Outcome, Session, Subscription, TransactError, Transaction};
 
 use super::Settings;
 use super::attempts::{Attempts, WriteProblem, add_group};
@@ -30,8 +30,10 @@ pub(super) struct Executor<'a> {
     pub(super) compiler: &'a mut Compiler,
     pub(super) settings: &'a Settings,
     pub(super) attempts: &'a mut Attempts,
-    /// What was written, to be compared again.
-    pub(super) written: &'a mut Scope,
+    /// What changed in the database.
+    pub(super) changes: &'a mut Subscription,
+    /// What was written and differs all the same, and what changed meanwhile and differs.
+    pub(super) unsettled: &'a mut Scope,
     pub(super) last: &'a mut Option<LastTransaction>,
 }
 
@@ -209,15 +211,26 @@ impl Executor<'_> {
         Ok(Some(Refusal { culprit, message }))
     }
 
+    /// Compares what was written at once, while the server is busy with what follows; only what still differs is left
+    /// for later. By now the replica holds what the transaction wrote, and whatever changed meanwhile.
     fn note_written(&mut self, groups: &[Group]) {
+        let mut scope = Scope::default();
         for group in groups {
-            add_group(self.written, group);
+            add_group(&mut scope, group);
             if self.attempts.written(group) {
                 let message = "written again and again to the same values: another program changes it back, or the \
                                server does not keep it"
                     .to_owned();
                 self.blame(group.clone(), message);
             }
+        }
+        scope.add_changes(&self.changes.try_take());
+        let differing = plan::plan(self.sides(&self.session.replica()), &scope);
+        for (table, uuid) in differing.rows.into_keys() {
+            self.unsettled.add_row(table, uuid);
+        }
+        for link in differing.links.into_keys() {
+            self.unsettled.add_link(link);
         }
     }
 

@@ -307,24 +307,25 @@ impl Writer {
             }
             self.confirmed = false;
             self.publish();
-            let mut written = Scope::default();
+            let mut unsettled = Scope::default();
             let mut executor = Executor {
                 session: &self.session,
                 compiler: &mut self.compiler,
                 settings: &self.settings,
                 attempts: &mut self.attempts,
-                written: &mut written,
+                changes: &mut self.changes,
+                unsettled: &mut unsettled,
                 last: &mut self.last_transaction,
             };
             executor.write(plan::batches(groups)).await?;
-            if written.is_empty() {
+            if unsettled.is_empty() {
                 // Everything that could be written is; the rest is a problem, or waits for one.
                 if !self.attempts.overtakes() {
                     self.confirm();
                 }
                 return Ok(());
             }
-            self.scope = written;
+            self.scope = unsettled;
         }
     }
 
