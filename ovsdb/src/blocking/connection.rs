@@ -2,13 +2,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::ClientError;
 use crate::wire::{Framer, Message, encode_request, encode_response, parse};
@@ -63,18 +63,14 @@ impl Reply {
 
 impl Connection {
     pub(super) fn open(path: &Path, deadline: Instant) -> Result<Self, ClientError> {
-        // A server that is stopped accepts nothing, and connecting to a unix socket knows no timeout. The thread is
-        // left behind only if the deadline passes, and then the program is about to end.
-        let (sender, receiver) = mpsc::channel();
-        let target = path.to_owned();
-        thread::spawn(move || sender.send(UnixStream::connect(target)));
-        let stream = receiver
-            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            .map_err(|_| ClientError::Deadline)?
-            .map_err(|source| ClientError::Connect {
+        let stream = connect(path, deadline).map_err(|source| match source.kind() {
+            // What the kernel says when the time limit passed.
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientError::Deadline,
+            _ => ClientError::Connect {
                 path: path.to_owned(),
                 source,
-            })?;
+            },
+        })?;
         Ok(Self {
             stream,
             framer: Framer::default(),
@@ -157,6 +153,21 @@ impl Connection {
                     outcome,
                 }))
             }
+        }
+    }
+}
+
+/// A server that is stopped accepts nothing, and then connecting waits for as long as sending may take.
+fn connect(path: &Path, deadline: Instant) -> io::Result<UnixStream> {
+    let address = SockAddr::unix(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    loop {
+        let time_left = remaining(deadline).ok_or(io::ErrorKind::TimedOut)?;
+        socket.set_write_timeout(Some(time_left))?;
+        match socket.connect(&address) {
+            Ok(()) => return Ok(OwnedFd::from(socket).into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }

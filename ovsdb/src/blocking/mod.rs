@@ -50,6 +50,15 @@ impl Client {
         self.deadline = deadline;
     }
 
+    /// Spares the server a question: what is known of a schema beforehand, only the tables and columns that will be
+    /// used. The server refuses what it does not have after all.
+    #[must_use]
+    pub fn with_schema(mut self, schema: DatabaseSchema) -> Self {
+        self.schemas.retain(|known| known.name != schema.name);
+        self.schemas.push(Arc::new(schema));
+        self
+    }
+
     /// The schema of a database on this server; fetched once.
     pub fn schema(&mut self, database: &str) -> Result<Arc<DatabaseSchema>, ClientError> {
         if let Some(known) = self.schemas.iter().find(|schema| schema.name == database) {
