@@ -1,6 +1,6 @@
 //! ADD: a pod's interface, from its facts to its flows.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -26,13 +26,17 @@ pub(super) fn add(config: &Config, attachment: &Attachment, trace: &Trace) -> Re
         sandbox: Some(attachment.container_id.clone()),
     };
     let agent = Agent::at(&config.agent_socket);
-    let answer = agent.port(request.clone(), deadline, |reason| {
+    let question = agent.ask(request.clone());
+    let host = name::host_end(&config.network, &attachment.container_id, &attachment.ifname);
+    // While the agent looks for its answer.
+    let early = Early::connect(config, &request.port, &host);
+    let answer = question.answer(deadline, |reason| {
         trace.log(LogLevel::Debug, &format!("waiting: {reason}"));
     })?;
     trace.step(Step::FactsKnown);
-    let plan = Plan::new(config, attachment, &request.port, &answer)?;
+    let plan = Plan::new(config, attachment, &request.port, host, &answer)?;
 
-    let attached = attach(config, &plan, &netns, deadline, trace);
+    let attached = attach(config, &plan, &netns, early.fresh(deadline), deadline, trace);
     let result = match attached {
         Err(Failure::NotInstalled(reason)) => Err(CniError::new(
             Code::TryAgainLater,
@@ -90,6 +94,7 @@ impl<'a> Plan<'a> {
         config: &Config,
         attachment: &'a Attachment,
         port: &'a str,
+        host: String,
         answer: &'a PortAnswer,
     ) -> Result<Self, CniError> {
         let facts = &answer.facts;
@@ -114,7 +119,7 @@ impl<'a> Plan<'a> {
             ids.push((key::IFACE_ID_VER, version.clone()));
         }
         Ok(Self {
-            host: name::host_end(&config.network, &attachment.container_id, &attachment.ifname),
+            host,
             ifname: &attachment.ifname,
             port,
             mac,
@@ -177,13 +182,52 @@ impl<'a> Plan<'a> {
     }
 
     fn connect(&self, config: &Config, deadline: Instant) -> Result<Ovs, OvsError> {
-        let relevant = [ovs::has_id(key::IFACE_ID, self.port), ovs::has_name(&self.host)];
-        Ovs::connect(config, &relevant, deadline)
+        connect(config, self.port, &self.host, deadline)
     }
 }
 
-fn attach(config: &Config, plan: &Plan<'_>, netns: &Netns, deadline: Instant, trace: &Trace) -> Result<(), Failure> {
-    let mut ovs = plan.connect(config, deadline)?;
+fn connect(config: &Config, port: &str, host: &str, deadline: Instant) -> Result<Ovs, OvsError> {
+    let relevant = [ovs::has_id(key::IFACE_ID, port), ovs::has_name(host)];
+    Ovs::connect(config, &relevant, deadline)
+}
+
+/// A connection to Open vSwitch's database that may turn out to be of no use.
+struct Early {
+    ovs: Option<Ovs>,
+    limit: Instant,
+}
+
+impl Early {
+    /// Making the connection takes a millisecond. Later than this it would no longer tell what is there, and much
+    /// later the server would have hung up on who does not answer its probes.
+    const TIME: Duration = Duration::from_millis(100);
+
+    fn connect(config: &Config, port: &str, host: &str) -> Self {
+        let limit = Instant::now() + Self::TIME;
+        // Why not is found out, and waited for, in its turn.
+        let ovs = connect(config, port, host, limit).ok();
+        Self { ovs, limit }
+    }
+
+    fn fresh(self, deadline: Instant) -> Option<Ovs> {
+        let mut ovs = self.ovs.filter(|_| Instant::now() < self.limit)?;
+        ovs.set_deadline(deadline);
+        Some(ovs)
+    }
+}
+
+fn attach(
+    config: &Config,
+    plan: &Plan<'_>,
+    netns: &Netns,
+    early: Option<Ovs>,
+    deadline: Instant,
+    trace: &Trace,
+) -> Result<(), Failure> {
+    let mut ovs = match early {
+        Some(ovs) => ovs,
+        None => plan.connect(config, deadline)?,
+    };
     let userspace = ovs.datapath()? == USERSPACE;
     forget_earlier_attempt(&mut ovs, &plan.host)?;
 

@@ -25,43 +25,14 @@ impl Agent {
         }
     }
 
-    /// A port's facts, whenever they come; `heard` is told each reason for waiting. Survives an agent that is absent,
-    /// starting, or restarted while we wait.
-    pub(super) fn port(
-        &self,
-        request: PortRequest,
-        deadline: Instant,
-        mut heard: impl FnMut(&str),
-    ) -> Result<PortAnswer, CniError> {
+    /// Asks for a port's facts, if the agent is there to be asked, and does not wait for the answer.
+    pub(super) fn ask(&self, request: PortRequest) -> Question<'_> {
         let request = Request::Port(request);
-        let mut reason = String::new();
-        loop {
-            let stream = match wait::until_connected(&self.socket, deadline, || UnixStream::connect(&self.socket)) {
-                Ok(stream) => stream,
-                Err(error) => {
-                    let absent = format!("the node agent does not answer on {}: {error}", self.socket.display());
-                    return Err(late(&absent).details(reason));
-                }
-            };
-            let mut conversation = Conversation::start(stream, &request);
-            loop {
-                match conversation.next(deadline) {
-                    Ok(Response::Waiting { reason: now }) => {
-                        heard(&now);
-                        reason = now;
-                    }
-                    Ok(Response::Ready(answer)) => return Ok(*answer),
-                    Ok(Response::Error { message }) => return Err(CniError::new(Code::InvalidConfig, message)),
-                    Ok(other) => return Err(unexpected(&other)),
-                    Err(Broken::Deadline) if reason.is_empty() => {
-                        return Err(late("the node agent was asked and says nothing"));
-                    }
-                    Err(Broken::Deadline) => return Err(late(&reason)),
-                    Err(Broken::Nonsense(error)) => return Err(error),
-                    // The agent went away: wait for the next.
-                    Err(Broken::Closed) => break,
-                }
-            }
+        let stream = UnixStream::connect(&self.socket).ok();
+        Question {
+            agent: self,
+            asked: stream.map(|stream| Conversation::start(stream, &request)),
+            request,
         }
     }
 
@@ -96,6 +67,52 @@ impl Agent {
                 Broken::Closed => "it closed the connection".to_owned(),
                 Broken::Nonsense(error) => error.message,
             })
+    }
+}
+
+/// A question for a port's facts.
+pub(super) struct Question<'a> {
+    agent: &'a Agent,
+    request: Request,
+    asked: Option<Conversation>,
+}
+
+impl Question<'_> {
+    /// The facts, whenever they come; `heard` is told each reason for waiting. Survives an agent that is absent,
+    /// starting, or restarted while we wait.
+    pub(super) fn answer(mut self, deadline: Instant, mut heard: impl FnMut(&str)) -> Result<PortAnswer, CniError> {
+        let socket = &self.agent.socket;
+        let mut reason = String::new();
+        loop {
+            let mut conversation = match self.asked.take() {
+                Some(conversation) => conversation,
+                None => match wait::until_connected(socket, deadline, || UnixStream::connect(socket)) {
+                    Ok(stream) => Conversation::start(stream, &self.request),
+                    Err(error) => {
+                        let absent = format!("the node agent does not answer on {}: {error}", socket.display());
+                        return Err(late(&absent).details(reason));
+                    }
+                },
+            };
+            loop {
+                match conversation.next(deadline) {
+                    Ok(Response::Waiting { reason: now }) => {
+                        heard(&now);
+                        reason = now;
+                    }
+                    Ok(Response::Ready(answer)) => return Ok(*answer),
+                    Ok(Response::Error { message }) => return Err(CniError::new(Code::InvalidConfig, message)),
+                    Ok(other) => return Err(unexpected(&other)),
+                    Err(Broken::Deadline) if reason.is_empty() => {
+                        return Err(late("the node agent was asked and says nothing"));
+                    }
+                    Err(Broken::Deadline) => return Err(late(&reason)),
+                    Err(Broken::Nonsense(error)) => return Err(error),
+                    // The agent went away: wait for the next.
+                    Err(Broken::Closed) => break,
+                }
+            }
+        }
     }
 }
 
