@@ -37,7 +37,18 @@ impl Call {
         let mut process = Command::new("nsenter");
         process
             .arg(format!("--net=/run/netns/{}", host.name()))
-            .arg(env!("CARGO_BIN_EXE_meridian-cni"))
+            .arg(env!("CARGO_BIN_EXE_meridian-cni"));
+        Self::with(process, host, command)
+    }
+
+    /// A call by somebody who is in the host's network namespace already, as a runtime is: no other program first.
+    #[allow(dead_code, reason = "for the benchmark")]
+    pub(crate) fn here(host: &Host, command: &str) -> Self {
+        Self::with(Command::new(env!("CARGO_BIN_EXE_meridian-cni")), host, command)
+    }
+
+    fn with(mut process: Command, host: &Host, command: &str) -> Self {
+        process
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("CNI_PATH", "/opt/cni/bin")
@@ -60,17 +71,21 @@ impl Call {
 
     /// A call about a pod.
     pub(crate) fn on(host: &Host, command: &str, pod: &Pod) -> Self {
+        Self::new(host, command).about(pod)
+    }
+
+    /// Makes it about a pod.
+    pub(crate) fn about(mut self, pod: &Pod) -> Self {
         let args = format!(
             "IgnoreUnknown=1;K8S_POD_NAMESPACE={NAMESPACE};K8S_POD_NAME={};K8S_POD_UID={}",
             pod.name, pod.uid
         );
-        let mut call = Self::new(host, command);
-        call.command
+        self.command
             .env("CNI_CONTAINERID", &pod.container_id)
             .env("CNI_NETNS", pod.path())
             .env("CNI_IFNAME", "eth0")
             .env("CNI_ARGS", args);
-        call
+        self
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
