@@ -37,8 +37,11 @@ lint: setup ## Clippy, warnings denied
 fmt: ## Format the code
 	@cargo fmt --all
 
-bench: setup ## Benchmarks on real servers
-	@cargo bench -p meridian-tests
+bench: setup ## Benchmarks on real servers; needs root
+	@scripts/require-root bench
+	@cargo build --release -p meridian-translator
+	@MERIDIAN_BIN_DIR=$(abspath $(or $(CARGO_TARGET_DIR),target)/release) cargo bench -p meridian-tests
+	@cargo bench -p meridian-node-cni --bench cni_add
 
 clean-lab: ## Take every lab down, also the remains of crashed ones
 	@scripts/require-root clean-lab
