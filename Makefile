@@ -40,8 +40,8 @@ fmt: ## Format the code
 bench: setup ## Benchmarks on real servers; needs root
 	@scripts/require-root bench
 	@cargo build --release -p meridian-translator
-	@MERIDIAN_BIN_DIR=$(abspath $(or $(CARGO_TARGET_DIR),target)/release) cargo bench -p meridian-tests
-	@cargo bench -p meridian-node-cni --bench cni_add
+	@MERIDIAN_BIN_DIR=$(abspath $(or $(CARGO_TARGET_DIR),target)/release) \
+	  cargo bench --no-fail-fast -p meridian-tests --bench translator -p meridian-node-cni --bench cni_add
 
 clean-lab: ## Take every lab down, also the remains of crashed ones
 	@scripts/require-root clean-lab

@@ -1,11 +1,12 @@
 //! Sending groups, and finding the one that is at fault when the server refuses.
 
+use std::collections::HashSet;
 use std::time::{Instant, SystemTime};
 
 use futures::StreamExt as _;
 use futures::stream::FuturesOrdered;
 use meridian_compile::Compiler;
-use ovsdb::{Outcome, Session, Subscription, TransactError, Transaction};
+use ovsdb::{Outcome, Session, Subscription, TransactError, Transaction, Uuid};
 
 use super::Settings;
 use super::attempts::{Attempts, WriteProblem, add_group};
@@ -35,6 +36,8 @@ pub(super) struct Executor<'a> {
     /// What was written and differs all the same, and what changed meanwhile and differs.
     pub(super) unsettled: &'a mut Scope,
     pub(super) last: &'a mut Option<LastTransaction>,
+    /// Rows whose turn has not come yet, so that they are not taken for what differs.
+    pub(super) pending: HashSet<Uuid>,
 }
 
 /// Transactions that are on their way at once, so that the server need not wait for us between two of them. More would
@@ -60,6 +63,7 @@ impl Executor<'_> {
     /// the answer; the server makes them in order all the same.
     pub(super) async fn write(&mut self, batches: Vec<Vec<Group>>) -> Result<(), Stop> {
         let session = self.session;
+        self.pending = batches.iter().flatten().filter_map(row_of).collect();
         let mut on_their_way = FuturesOrdered::new();
         let mut refused = Vec::new();
         let mut stop = Ok(());
@@ -104,15 +108,19 @@ impl Executor<'_> {
 
     /// Builds the transaction for some groups, unless there is nothing left to write.
     /// Groups that must wait for a row are left out: they are looked at again with that row.
-    fn build(&self, mut groups: Vec<Group>) -> Option<(Sent, Transaction)> {
+    fn build(&mut self, mut groups: Vec<Group>) -> Option<(Sent, Transaction)> {
         let replica = self.session.replica();
         let lock = Some(self.settings.lock.as_str());
         let mut prepared = prepare(self.sides(&replica), &groups, lock);
         if !prepared.waiting.is_empty() {
             let mut index = 0;
-            groups.retain(|_| {
+            groups.retain(|group| {
                 index += 1;
-                !prepared.waiting.contains_key(&(index - 1))
+                let waits = prepared.waiting.contains_key(&(index - 1));
+                if waits && let Some(row) = row_of(group) {
+                    self.pending.remove(&row);
+                }
+                !waits
             });
             prepared = prepare(self.sides(&replica), &groups, lock);
         }
@@ -217,6 +225,9 @@ impl Executor<'_> {
         let mut scope = Scope::default();
         for group in groups {
             add_group(&mut scope, group);
+            if let Some(row) = row_of(group) {
+                self.pending.remove(&row);
+            }
             if self.attempts.written(group) {
                 let message = "written again and again to the same values: another program changes it back, or the \
                                server does not keep it"
@@ -227,10 +238,14 @@ impl Executor<'_> {
         scope.add_changes(&self.changes.try_take());
         let differing = plan::plan(self.sides(&self.session.replica()), &scope);
         for (table, uuid) in differing.rows.into_keys() {
-            self.unsettled.add_row(table, uuid);
+            if !self.pending.contains(&uuid) {
+                self.unsettled.add_row(table, uuid);
+            }
         }
         for link in differing.links.into_keys() {
-            self.unsettled.add_link(link);
+            if link.value.as_uuid().is_none_or(|row| !self.pending.contains(&row)) {
+                self.unsettled.add_link(link);
+            }
         }
     }
 
@@ -256,6 +271,10 @@ impl Executor<'_> {
             ownership: &self.settings.ownership,
         }
     }
+}
+
+fn row_of(group: &Group) -> Option<Uuid> {
+    group.row.as_ref().map(|(_, uuid, _)| *uuid)
 }
 
 fn operation_of(error: &TransactError) -> Option<usize> {

@@ -22,6 +22,7 @@ mod lead;
 mod settings;
 mod status;
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -316,6 +317,7 @@ impl Writer {
                 changes: &mut self.changes,
                 unsettled: &mut unsettled,
                 last: &mut self.last_transaction,
+                pending: HashSet::new(),
             };
             executor.write(plan::batches(groups)).await?;
             if unsettled.is_empty() {
