@@ -15,7 +15,7 @@ use crate::tables;
 
 /// About this many rows per transaction are written fastest: fewer pay more round trips, more make the server's
 /// commit slower than linear.
-pub const BATCH: usize = 200;
+pub const BATCH: usize = 100;
 
 /// Rows that make ovn-northd recompute everything go together, up to this many, so that it does so once.
 const DEAR_BATCH: usize = 5_000;

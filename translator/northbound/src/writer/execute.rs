@@ -42,7 +42,7 @@ pub(super) struct Executor<'a> {
 
 /// Transactions that are on their way at once, so that the server need not wait for us between two of them. More would
 /// only mean more to do again when one is refused.
-const IN_FLIGHT: usize = 4;
+const IN_FLIGHT: usize = 8;
 
 /// A transaction that was sent.
 struct Sent {
