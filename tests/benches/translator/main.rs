@@ -79,19 +79,14 @@ async fn cold_sync(report: &mut Report) {
     let (floor, batch) = floors[COLD_RUNS / 2];
     let ours = median(&mut ours);
     let following = median(&mut following);
-    let detail = format!(
-        "{} rows in {ours:.2?}; a raw client {floor:.2?} in its best batches, of {batch}; one that follows what it \
-         writes, as we must, {following:.2?}: {:.2}x of that",
-        compiler.desired().len(),
-        ours.div_duration_f64(following),
-    );
-    report.at_most(
-        "cold sync, to a raw client",
-        ours.div_duration_f64(floor),
-        "x",
-        1.5,
-        &detail,
-    );
+    let rows = compiler.desired().len();
+    let detail = format!("{rows} rows in {ours:.2?}; a raw client {floor:.2?} in its best batches, of {batch}");
+    let ratio = ours.div_duration_f64(floor);
+    report.at_most("cold sync, to a raw client", ratio, "x", 1.5, &detail);
+    // The server tells every row again to whoever keeps a replica, as we must, and that alone takes it half as long again.
+    let detail = format!("a raw client that keeps a replica {following:.2?} in its best batches");
+    let ratio = ours.div_duration_f64(following);
+    report.at_most("cold sync, to one that keeps a replica", ratio, "x", 1.5, &detail);
 }
 
 /// From one pod event to its committed port, in a large cluster against a small one; turn by turn, because the speed
