@@ -150,23 +150,21 @@ async fn a_wiped_database_is_rebuilt_with_the_same_addresses() {
     assert_eq!(addresses(&again).unwrap(), before);
 }
 
+/// A port of somebody else's with the name that ours is to have: names are unique.
+async fn take_name(session: &Session, name: &str) {
+    transact(session, |t| {
+        t.insert(PORT, Some(Uuid::from_u128(1)), [("name", Datum::scalar(name))]);
+        let ports = Datum::set([Uuid::from_u128(1)]);
+        t.insert(SWITCH, None, [("name", Datum::scalar("theirs")), ("ports", ports)]);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn one_bad_row_does_not_stop_the_rest_and_is_named() {
     let server = server();
     let session = bystander(&server).await;
-    // A port of somebody else's with the name that ours is to have: names are unique.
-    transact(&session, |t| {
-        t.insert(PORT, Some(Uuid::from_u128(1)), [("name", Datum::scalar("ns_p7"))]);
-        t.insert(
-            SWITCH,
-            None,
-            [
-                ("name", Datum::scalar("theirs")),
-                ("ports", Datum::set([Uuid::from_u128(1)])),
-            ],
-        );
-    })
-    .await;
+    take_name(&session, "ns_p7").await;
     let pods = (0..40).map(|n| pod(&format!("p{n}"), 0));
     let mut running = Running::with(&server, [node(0)].into_iter().chain(pods)).await;
     let status = running.confirmed().await;
@@ -185,6 +183,25 @@ async fn one_bad_row_does_not_stop_the_rest_and_is_named() {
             status.problems.is_empty() && status.phase == Phase::Confirmed
         })
         .await;
+}
+
+#[tokio::test]
+async fn a_bad_row_among_batches_on_their_way_stops_none_of_them() {
+    let server = server();
+    let session = bystander(&server).await;
+    take_name(&session, "ns_p700").await;
+    let nodes = (0..10).map(node);
+    let pods = (0..1500).map(|n| pod(&format!("p{n}"), n % 10));
+    let mut running = Running::with(&server, nodes.chain(pods)).await;
+    let status = running.confirmed().await;
+    let named: Vec<_> = status.problems.iter().map(|problem| problem.name.as_str()).collect();
+    assert_eq!(named, ["ns_p700"]);
+    // Two ports of each node, every pod but one, and theirs.
+    seen(&session, "all others", |replica| {
+        names(replica, PORT).len() == 20 + 1499 + 1
+    })
+    .await;
+    running.stop().await;
 }
 
 #[tokio::test]

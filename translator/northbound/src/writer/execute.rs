@@ -131,6 +131,9 @@ impl Executor<'_> {
             waiting: _,
         } = prepared;
         if counts.total() == 0 {
+            for row in groups.iter().filter_map(row_of) {
+                self.pending.remove(&row);
+            }
             return None;
         }
         transaction.comment(&format!("meridian-translator: {} rows", counts.total()));
