@@ -148,16 +148,11 @@ impl Executor<'_> {
     }
 
     /// Takes note of an answer. If it is a refusal, returns the pieces in which to try again.
-    fn conclude(&mut self, sent: Sent, reply: Result<Outcome, TransactError>) -> Result<Vec<Vec<Group>>, Stop> {
-        let Sent {
-            mut groups,
-            culprits,
-            counts,
-            started,
-        } = sent;
-        let Some(Refusal { culprit, message }) = self.judge(&mut groups, &culprits, counts, started, reply)? else {
+    fn conclude(&mut self, mut sent: Sent, reply: Result<Outcome, TransactError>) -> Result<Vec<Vec<Group>>, Stop> {
+        let Some(Refusal { culprit, message }) = self.judge(&mut sent, reply)? else {
             return Ok(Vec::new());
         };
+        let mut groups = sent.groups;
         if groups.len() == 1 {
             self.blame(groups.remove(0), message);
             return Ok(Vec::new());
@@ -169,14 +164,9 @@ impl Executor<'_> {
         Ok(vec![rest, groups])
     }
 
-    fn judge(
-        &mut self,
-        groups: &mut Vec<Group>,
-        culprits: &[Option<usize>],
-        counts: Counts,
-        started: Instant,
-        reply: Result<Outcome, TransactError>,
-    ) -> Result<Option<Refusal>, Stop> {
+    /// What an answer means. Returns the refusal, if it is one that trying in smaller pieces can help.
+    fn judge(&mut self, sent: &mut Sent, reply: Result<Outcome, TransactError>) -> Result<Option<Refusal>, Stop> {
+        let latency = sent.started.elapsed();
         let result = match &reply {
             Ok(_) => TransactionResult::Committed,
             Err(TransactError::LockLost) => TransactionResult::LockLost,
@@ -184,7 +174,7 @@ impl Executor<'_> {
             Err(e) if e.is_outcome_unknown() => TransactionResult::Unknown,
             Err(_) => TransactionResult::Rejected,
         };
-        self.settings.observer.transaction(result, started.elapsed(), counts);
+        self.settings.observer.transaction(result, latency, sent.counts);
         let error = match (&reply, result) {
             (Err(e), TransactionResult::LockLost | TransactionResult::Unknown) => Some(e.to_string()),
             _ => None,
@@ -194,8 +184,8 @@ impl Executor<'_> {
             error,
         });
         let Err(error) = reply else {
-            tracing::debug!(?counts, latency = ?started.elapsed(), "written");
-            self.note_written(groups);
+            tracing::debug!(counts = ?sent.counts, ?latency, "written");
+            self.note_written(&sent.groups);
             return Ok(None);
         };
         match result {
@@ -211,13 +201,13 @@ impl Executor<'_> {
         }
         if matches!(error, TransactError::WaitFailed { .. }) {
             // The replica has been told by now what it had not been told when the groups were made.
-            for group in groups.drain(..) {
+            for group in sent.groups.drain(..) {
                 self.attempts.overtaken(group);
             }
             return Ok(None);
         }
         let operation = operation_of(&error);
-        let culprit = operation.and_then(|operation| culprits.get(operation).copied().flatten());
+        let culprit = operation.and_then(|operation| sent.culprits.get(operation).copied().flatten());
         let message = error.to_string();
         Ok(Some(Refusal { culprit, message }))
     }
