@@ -80,3 +80,12 @@ fn a_repeated_event_compiles_nothing() {
     compiler.apply(Event::apply(web(0)));
     assert_eq!(compiler.compile().units, 0);
 }
+
+#[test]
+fn a_takeover_that_teaches_nothing_compiles_nothing() {
+    let mut compiler = large();
+    for known in [vec![], compiler.claims()] {
+        compiler.claim(known);
+        assert_eq!(compiler.compile().units, 0);
+    }
+}
