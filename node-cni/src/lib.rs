@@ -15,5 +15,3 @@ pub mod netns;
 pub mod plugin;
 pub mod protocol;
 pub mod sysctl;
-#[cfg(test)]
-mod test_support;

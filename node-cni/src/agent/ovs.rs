@@ -295,16 +295,29 @@ fn interface_named<'a>(replica: &'a Replica, device: &str) -> Option<&'a Row> {
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
+    use std::path::Path;
+    use std::process::Command;
 
     use meridian_api::port::{PortFacts, PortKind};
     use ovsdb::Remote;
     use ovsdb::testing::OvsdbServer;
 
     use super::*;
-    use crate::test_support::{open_vswitch, vsctl};
 
     fn server() -> OvsdbServer {
-        open_vswitch()
+        OvsdbServer::start(&[Path::new("/usr/share/openvswitch/vswitch.ovsschema")])
+    }
+
+    fn vsctl(server: &OvsdbServer, arguments: &[&str]) -> String {
+        let database = format!("--db=unix:{}", server.socket().display());
+        let output = Command::new("ovs-vsctl")
+            .arg(database)
+            .arg("--no-wait")
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     fn config(server: &OvsdbServer) -> Config {

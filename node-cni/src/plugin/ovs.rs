@@ -307,17 +307,30 @@ pub(super) fn has_name(name: &str) -> Condition {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::process::Command;
     use std::time::Duration;
 
     use ovsdb::testing::OvsdbServer;
 
     use super::*;
-    use crate::test_support::{open_vswitch, vsctl};
 
     fn server() -> OvsdbServer {
-        let server = open_vswitch();
+        let server = OvsdbServer::start(&[Path::new("/usr/share/openvswitch/vswitch.ovsschema")]);
         vsctl(&server, &["init"]);
         server
+    }
+
+    fn vsctl(server: &OvsdbServer, arguments: &[&str]) -> String {
+        let database = format!("--db=unix:{}", server.socket().display());
+        let output = Command::new("ovs-vsctl")
+            .arg(database)
+            .arg("--no-wait")
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     fn config(server: &OvsdbServer) -> Config {
