@@ -47,6 +47,10 @@ pub enum Origin {
     Namespaces,
     /// The watch of pods.
     Pods,
+    /// The watch of services.
+    Services,
+    /// The watch of endpoint slices.
+    EndpointSlices,
     /// Compiling objects to rows.
     Compile,
     /// Writing rows.
@@ -55,11 +59,13 @@ pub enum Origin {
 
 impl Origin {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Manifests,
         Self::Nodes,
         Self::Namespaces,
         Self::Pods,
+        Self::Services,
+        Self::EndpointSlices,
         Self::Compile,
         Self::Northbound,
     ];

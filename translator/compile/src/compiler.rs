@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use meridian_model::{Cluster, Event, Interner, Key, Name, PodKey};
+use meridian_model::{Cluster, Event, Interner, Key, Name, PodKey, ServiceKey};
 
 use crate::addresses::Addresses;
 use crate::context::{Context, World};
@@ -11,7 +11,7 @@ use crate::engine::{Compiled, Engine};
 use crate::fact::Fact;
 use crate::names::{DEFAULT_VPC, Names};
 use crate::slices::{Slices, Standing};
-use crate::{Claim, Config, Delta, Desired, Problem, SliceUse, Unit, claim, node, pod, vpc};
+use crate::{Claim, Config, Delta, Desired, Problem, SliceUse, Unit, claim, node, pod, service, vpc};
 
 /// Keeps the desired state of a cluster up to date.
 ///
@@ -64,7 +64,7 @@ impl Compiler {
                 Key::Pod(namespace, name) => {
                     self.pods.insert(PodKey { namespace, name });
                 }
-                Key::Namespace(_) => {}
+                Key::Namespace(_) | Key::Service(..) | Key::EndpointSlice(..) => {}
             }
         }
     }
@@ -210,6 +210,9 @@ fn compile(world: World<'_>, unit: &Unit) -> Compiled {
         Unit::Vpc(name) => vpc::compile(&mut ctx, name),
         Unit::Node(name) => node::compile(&mut ctx, name),
         Unit::Pod(namespace, name) => pod::compile(&mut ctx, &PodKey::new(namespace.clone(), name.clone())),
+        Unit::Service(namespace, name) => {
+            service::compile(&mut ctx, &ServiceKey::new(namespace.clone(), name.clone()));
+        }
     }
     ctx.finish()
 }

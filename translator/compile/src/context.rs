@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use meridian_api::port;
-use meridian_model::{Cluster, Interner, Key, Name, Node, Pod, PodKey};
+use meridian_model::{Cluster, EndpointSlice, Interner, Key, Name, Node, Pod, PodKey, Service, ServiceKey};
 use ovsdb::{Atom, Datum, Uuid};
 use ovsdb_schemas::northbound;
 
@@ -20,8 +20,11 @@ use crate::names::Names;
 use crate::slices::{Slices, Standing};
 use crate::{Config, DesiredRow, Link, Problem, Unit};
 
-/// The column that every table Meridian writes has.
+/// The column of every table Meridian writes, but one.
 const EXTERNAL_IDS: &str = northbound::logical_switch_port::EXTERNAL_IDS;
+
+/// The table whose rows have no place for ids: that they are ours shows in their UUIDs alone.
+const UNLABELLED: &str = northbound::load_balancer_group::TABLE;
 
 /// Everything that compiling depends on.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +81,17 @@ impl<'a> Context<'a> {
         self.world.cluster.pod(key)
     }
 
+    pub(crate) fn service(&self, key: &ServiceKey) -> Option<&'a Arc<Service>> {
+        self.note(Fact::Object(key.clone().into()));
+        self.world.cluster.service(key)
+    }
+
+    /// The slices of a service's endpoints, sorted by name.
+    pub(crate) fn slices_of(&self, service: &ServiceKey) -> Vec<&'a Arc<EndpointSlice>> {
+        self.note(Fact::Object(service.clone().into()));
+        self.world.cluster.slices_of(service).collect()
+    }
+
     /// How a node fares with its slice, if the node exists.
     pub(crate) fn slice(&self, node: &Name) -> Option<Standing<'a>> {
         self.note(Fact::Slice(node.clone()));
@@ -117,7 +131,7 @@ impl<'a> Context<'a> {
         row_uuid(self.world.config.cluster_id().map(|id| &**id), table, key)
     }
 
-    /// Adds a row. Its `external_ids` are what identifies it, and `ids`.
+    /// Adds a row. Its `external_ids`, where its table has them, are what identifies it, and `ids`.
     pub(crate) fn row(
         &mut self,
         table: &'static str,
@@ -136,7 +150,8 @@ impl<'a> Context<'a> {
             .filter_map(|(id, value)| Some((id, value?)))
             .chain(ids);
         let ids = Datum::map(ids.map(|(id, value)| (self.text(id), value)));
-        let mut columns: Vec<_> = columns.into_iter().chain([(EXTERNAL_IDS, ids)]).collect();
+        let ids = (table != UNLABELLED).then_some((EXTERNAL_IDS, ids));
+        let mut columns: Vec<_> = columns.into_iter().chain(ids).collect();
         columns.sort_unstable_by_key(|&(column, _)| column);
         let owner = self.unit.clone();
         self.output.rows.push(DesiredRow {

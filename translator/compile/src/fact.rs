@@ -7,7 +7,7 @@ use crate::Unit;
 /// Something a unit can depend on. A new kind of joint knowledge is a new variant, touched where it changes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Fact {
-    /// An object, or that it does not exist.
+    /// An object, or that it does not exist; of a service also its endpoints.
     Object(Key),
     /// How a node fares with its slice.
     Slice(Name),
@@ -25,7 +25,8 @@ impl Fact {
             Self::Object(Key::Node(name)) | Self::Slice(name) => Some(Unit::Node(name.clone())),
             Self::Object(Key::Pod(namespace, name)) => Some(Unit::Pod(namespace.clone(), name.clone())),
             Self::Fare(pod) => Some(pod.clone().into()),
-            Self::Object(Key::Namespace(_)) | Self::Shortage(_) => None,
+            Self::Object(Key::Service(namespace, name)) => Some(Unit::Service(namespace.clone(), name.clone())),
+            Self::Object(Key::Namespace(_) | Key::EndpointSlice(..)) | Self::Shortage(_) => None,
         }
     }
 }

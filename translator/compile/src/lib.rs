@@ -4,7 +4,7 @@
 //! Event -> model -> slices -> addresses -> dirty units -> rows, links and problems -> Delta
 //! ```
 //!
-//! The cluster is cut into [`Unit`]s (a VPC, a node, a pod). Each unit compiles by itself to rows it owns, links into
+//! The cluster is cut into [`Unit`]s (a VPC, a node, a pod, a service). Each unit compiles by itself to rows it owns, links into
 //! set columns of rows that others own, and problems. While it compiles it notes which facts it read, and it compiles
 //! again when one of them changes: so an event costs what depends on it, whatever the size of the cluster.
 //!
@@ -31,6 +31,7 @@ mod pod;
 mod pool;
 mod port;
 mod problem;
+mod service;
 mod slices;
 mod unit;
 mod usage;
@@ -40,6 +41,7 @@ pub use claim::Claim;
 pub use compiler::Compiler;
 pub use config::{Config, ConfigError, Settings};
 pub use desired::{Contributors, Delta, Desired, DesiredRow, Link, LinkId};
+pub use identity::row_uuid;
 pub use problem::Problem;
 pub use unit::{Unit, UnitParseError};
 pub use usage::SliceUse;

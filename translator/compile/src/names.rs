@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use meridian_api::name;
-use meridian_model::{Name, PodKey};
+use meridian_model::{Name, PodKey, ServiceKey};
 
 pub(crate) use meridian_api::name::DEFAULT_VPC;
 
@@ -56,6 +56,17 @@ impl Names {
     /// A pod's port.
     pub(crate) fn pod(&self, pod: &PodKey) -> Arc<str> {
         name::pod_port(&self.prefix, &pod.namespace, &pod.name).into()
+    }
+
+    /// The load balancers of a VPC.
+    pub(crate) fn load_balancers(&self, vpc: &str) -> Arc<str> {
+        self.router(vpc)
+    }
+
+    /// A service's load balancer, per protocol.
+    pub(crate) fn load_balancer(&self, service: &ServiceKey, protocol: &str) -> Arc<str> {
+        let ServiceKey { namespace, name } = service;
+        self.name(format_args!("{namespace}_{name}_{protocol}"))
     }
 
     fn name(&self, rest: fmt::Arguments<'_>) -> Arc<str> {

@@ -20,7 +20,8 @@ use meridian_api::port::{PortFacts, PortKind, Route};
 use meridian_model::{Key, Name};
 use ovsdb::{Datum, Uuid};
 use ovsdb_schemas::northbound::{
-    logical_router, logical_router_port, logical_router_static_route, logical_switch, logical_switch_port,
+    load_balancer_group, logical_router, logical_router_port, logical_router_static_route, logical_switch,
+    logical_switch_port,
 };
 
 use crate::context::Context;
@@ -49,6 +50,13 @@ fn slice(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork]) {
     ];
     let switch = ctx.row(logical_switch::TABLE, switch_name, columns, []);
     let router = ctx.uuid(logical_router::TABLE, &names.router(DEFAULT_VPC));
+    let balancers = ctx.uuid(load_balancer_group::TABLE, &names.load_balancers(DEFAULT_VPC));
+    ctx.link(
+        logical_switch::TABLE,
+        switch,
+        logical_switch::LOAD_BALANCER_GROUP,
+        balancers,
+    );
 
     router_port(ctx, node, networks, router);
     uplink(ctx, node, switch);

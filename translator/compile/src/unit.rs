@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use meridian_model::{Name, PodKey};
+use meridian_model::{Name, PodKey, ServiceKey};
 
 /// What owns rows. Written as `kind/name` in `external_ids:meridian/owner`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,11 +14,13 @@ pub enum Unit {
     Node(Name),
     /// A pod: its logical port. Namespace, then name.
     Pod(Name, Name),
+    /// A service: its load balancers. Namespace, then name.
+    Service(Name, Name),
 }
 
 /// Why a text names no unit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} names no unit: expected vpc/NAME, node/NAME or pod/NAMESPACE/NAME")]
+#[error("{text:?} names no unit: expected vpc/NAME, node/NAME, pod/NAMESPACE/NAME or service/NAMESPACE/NAME")]
 pub struct UnitParseError {
     text: String,
 }
@@ -29,6 +31,7 @@ impl fmt::Display for Unit {
             Self::Vpc(name) => write!(f, "vpc/{name}"),
             Self::Node(name) => write!(f, "node/{name}"),
             Self::Pod(namespace, name) => write!(f, "pod/{namespace}/{name}"),
+            Self::Service(namespace, name) => write!(f, "service/{namespace}/{name}"),
         }
     }
 }
@@ -44,9 +47,18 @@ impl FromStr for Unit {
             (Some("pod"), Some(namespace), Some(name), None) if !namespace.is_empty() && !name.is_empty() => {
                 Self::Pod(namespace.into(), name.into())
             }
+            (Some("service"), Some(namespace), Some(name), None) if !namespace.is_empty() && !name.is_empty() => {
+                Self::Service(namespace.into(), name.into())
+            }
             _ => return Err(UnitParseError { text: text.to_owned() }),
         };
         Ok(unit)
+    }
+}
+
+impl From<ServiceKey> for Unit {
+    fn from(key: ServiceKey) -> Self {
+        Self::Service(key.namespace, key.name)
     }
 }
 
@@ -66,6 +78,7 @@ mod tests {
             Unit::Vpc("default".into()),
             Unit::Node("node-a".into()),
             Unit::Pod("shop".into(), "web-0".into()),
+            Unit::Service("shop".into(), "web".into()),
         ] {
             assert_eq!(unit.to_string().parse(), Ok(unit));
         }
@@ -73,7 +86,15 @@ mod tests {
 
     #[test]
     fn texts_of_another_shape_name_no_unit() {
-        for text in ["", "pod/web-0", "node/", "pod//web-0", "service/shop/web", "node/a/b"] {
+        for text in [
+            "",
+            "pod/web-0",
+            "node/",
+            "pod//web-0",
+            "service/shop",
+            "policy/shop/web",
+            "node/a/b",
+        ] {
             assert!(text.parse::<Unit>().is_err(), "{text:?}");
         }
     }

@@ -1,7 +1,8 @@
-//! A VPC: its router. What hangs off the router is linked to it by the units of the nodes.
+//! A VPC: its router, and the group of its load balancers. What hangs off the router is linked to it by the units of the
+//! nodes, what is in the group by the units of the services.
 
 use ovsdb::Datum;
-use ovsdb_schemas::northbound::logical_router;
+use ovsdb_schemas::northbound::{load_balancer_group, logical_router};
 
 use crate::context::Context;
 
@@ -25,4 +26,7 @@ pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &str) {
         ),
     ];
     ctx.row(logical_router::TABLE, name, columns, []);
+    let group = ctx.names().load_balancers(vpc);
+    let columns = [(load_balancer_group::NAME, Datum::scalar(&group))];
+    ctx.row(load_balancer_group::TABLE, group, columns, []);
 }

@@ -1,9 +1,12 @@
 //! The objects of the cluster and the joins between them, folded from events.
 
+mod services;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::{Interner, Key, Kind, Name, Namespace, Node, Object, Pod, PodKey};
+use self::services::Services;
+use crate::{EndpointSlice, Interner, Key, Kind, Name, Namespace, Node, Object, Pod, PodKey, Service, ServiceKey};
 
 /// Something that was seen to happen to the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,18 +26,21 @@ pub struct Cluster {
     namespaces: BTreeMap<Name, Arc<Namespace>>,
     pods: HashMap<PodKey, Arc<Pod>>,
     pods_on: HashMap<Name, BTreeSet<PodKey>>,
+    services: Services,
     names: Interner,
 }
 
 impl Cluster {
-    /// Folds an event in and returns the objects that are different now. Out of order, repeated
-    /// and contradictory events are fine: the last word on an object counts.
+    /// Folds an event in and returns the objects that are different now; a service is, when its endpoints are. Out of
+    /// order, repeated and contradictory events are fine: the last word on an object counts.
     pub fn apply(&mut self, event: Event) -> Vec<Key> {
+        let mut changed = Vec::new();
         match event {
-            Event::Apply(object) => self.put(object).into_iter().collect(),
-            Event::Delete(key) => self.remove(key).into_iter().collect(),
-            Event::Replace(kind, objects) => self.replace(kind, objects),
+            Event::Apply(object) => self.put(object, &mut changed),
+            Event::Delete(key) => self.remove(key, &mut changed),
+            Event::Replace(kind, objects) => self.replace(kind, objects, &mut changed),
         }
+        changed
     }
 
     /// A node.
@@ -72,11 +78,33 @@ impl Cluster {
         self.pods_on.get(node).into_iter().flatten()
     }
 
-    fn put(&mut self, object: Object) -> Option<Key> {
+    /// A service.
+    pub fn service(&self, key: &ServiceKey) -> Option<&Arc<Service>> {
+        self.services.get(key)
+    }
+
+    /// All services, in no particular order.
+    pub fn services(&self) -> impl ExactSizeIterator<Item = &Arc<Service>> {
+        self.services.iter()
+    }
+
+    /// The slices of a service's endpoints, whether or not that service exists, sorted by name.
+    pub fn slices_of<'a>(&'a self, service: &ServiceKey) -> impl Iterator<Item = &'a Arc<EndpointSlice>> + use<'a> {
+        self.services.slices_of(service)
+    }
+
+    /// All slices of endpoints, in no particular order.
+    pub fn endpoint_slices(&self) -> impl Iterator<Item = &Arc<EndpointSlice>> {
+        self.services.slices()
+    }
+
+    fn put(&mut self, object: Object, changed: &mut Vec<Key>) {
         match object {
-            Object::Node(node) => self.put_node(node),
-            Object::Namespace(namespace) => self.put_namespace(namespace),
-            Object::Pod(pod) => self.put_pod(pod),
+            Object::Node(node) => changed.extend(self.put_node(node)),
+            Object::Namespace(namespace) => changed.extend(self.put_namespace(namespace)),
+            Object::Pod(pod) => changed.extend(self.put_pod(pod)),
+            Object::Service(service) => changed.extend(self.services.put(service, &mut self.names)),
+            Object::EndpointSlice(slice) => self.services.put_slice(slice, &mut self.names, changed),
         }
     }
 
@@ -135,20 +163,20 @@ impl Cluster {
         Some(key.into())
     }
 
-    fn remove(&mut self, key: Key) -> Option<Key> {
-        match &key {
-            Key::Node(name) => {
-                self.nodes.remove(name)?;
-            }
-            Key::Namespace(name) => {
-                self.namespaces.remove(name)?;
-            }
+    fn remove(&mut self, key: Key, changed: &mut Vec<Key>) {
+        let was_there = match &key {
+            Key::Node(name) => self.nodes.remove(name).is_some(),
+            Key::Namespace(name) => self.namespaces.remove(name).is_some(),
             Key::Pod(namespace, name) => {
-                let pod = self.pods.remove(&PodKey::new(namespace.clone(), name.clone()))?;
-                self.leave(&pod);
+                let pod = self.pods.remove(&PodKey::new(namespace.clone(), name.clone()));
+                pod.inspect(|pod| self.leave(pod)).is_some()
             }
+            Key::Service(namespace, name) => self.services.remove(&ServiceKey::new(namespace.clone(), name.clone())),
+            Key::EndpointSlice(namespace, name) => return self.services.remove_slice(namespace, name, changed),
+        };
+        if was_there {
+            changed.push(key);
         }
-        Some(key)
     }
 
     fn leave(&mut self, pod: &Pod) {
@@ -161,7 +189,7 @@ impl Cluster {
         }
     }
 
-    fn replace(&mut self, kind: Kind, objects: Vec<Object>) -> Vec<Key> {
+    fn replace(&mut self, kind: Kind, objects: Vec<Object>, changed: &mut Vec<Key>) {
         // A list of another kind than announced must not wipe what it does not speak of.
         let listed: BTreeSet<Key> = objects
             .iter()
@@ -169,9 +197,12 @@ impl Cluster {
             .filter(|key| key.kind() == kind)
             .collect();
         let gone: Vec<Key> = self.keys(kind).filter(|key| !listed.contains(key)).collect();
-        let mut changed: Vec<Key> = gone.into_iter().filter_map(|key| self.remove(key)).collect();
-        changed.extend(objects.into_iter().filter_map(|object| self.put(object)));
-        changed
+        for key in gone {
+            self.remove(key, changed);
+        }
+        for object in objects {
+            self.put(object, changed);
+        }
     }
 
     fn keys(&self, kind: Kind) -> Box<dyn Iterator<Item = Key> + '_> {
@@ -179,6 +210,8 @@ impl Cluster {
             Kind::Node => Box::new(self.nodes.keys().cloned().map(Key::Node)),
             Kind::Namespace => Box::new(self.namespaces.keys().cloned().map(Key::Namespace)),
             Kind::Pod => Box::new(self.pods.keys().cloned().map(Key::from)),
+            Kind::Service => Box::new(self.services.iter().map(|service| service.key().into())),
+            Kind::EndpointSlice => Box::new(self.services.slices().map(|slice| slice.key())),
         }
     }
 }

@@ -9,9 +9,14 @@
 mod cluster;
 mod intern;
 mod object;
+mod service;
 #[cfg(any(test, feature = "test-support"))]
 pub mod test_support;
 
 pub use cluster::{Cluster, Event};
 pub use intern::Interner;
 pub use object::{Key, Kind, Labels, Name, Namespace, Node, Object, Phase, Pod, PodKey, Timestamp};
+pub use service::{
+    AddressType, Endpoint, EndpointPort, EndpointSlice, EndpointState, Protocol, Service, ServiceKey, ServicePort,
+    ServiceType,
+};

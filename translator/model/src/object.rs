@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::{EndpointSlice, Service};
+
 /// A name or another short text, shared rather than copied.
 pub type Name = Arc<str>;
 
@@ -20,6 +22,10 @@ pub enum Kind {
     Namespace,
     /// `v1/Pod`.
     Pod,
+    /// `v1/Service`.
+    Service,
+    /// `discovery.k8s.io/v1/EndpointSlice`.
+    EndpointSlice,
 }
 
 /// Names one object of the cluster.
@@ -31,6 +37,10 @@ pub enum Key {
     Namespace(Name),
     /// A pod, by namespace and name.
     Pod(Name, Name),
+    /// A service, by namespace and name.
+    Service(Name, Name),
+    /// A slice of a service's endpoints, by namespace and name.
+    EndpointSlice(Name, Name),
 }
 
 /// Names a pod where only pods are meant.
@@ -51,6 +61,10 @@ pub enum Object {
     Namespace(Namespace),
     /// A pod.
     Pod(Pod),
+    /// A service.
+    Service(Service),
+    /// A slice of a service's endpoints.
+    EndpointSlice(EndpointSlice),
 }
 
 /// A machine of the cluster.
@@ -140,12 +154,24 @@ impl Key {
         Self::Pod(namespace.into(), name.into())
     }
 
+    /// Names a service.
+    pub fn service(namespace: impl Into<Name>, name: impl Into<Name>) -> Self {
+        Self::Service(namespace.into(), name.into())
+    }
+
+    /// Names a slice of endpoints.
+    pub fn endpoint_slice(namespace: impl Into<Name>, name: impl Into<Name>) -> Self {
+        Self::EndpointSlice(namespace.into(), name.into())
+    }
+
     /// The kind of the object named.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Node(_) => Kind::Node,
             Self::Namespace(_) => Kind::Namespace,
             Self::Pod(..) => Kind::Pod,
+            Self::Service(..) => Kind::Service,
+            Self::EndpointSlice(..) => Kind::EndpointSlice,
         }
     }
 }
@@ -157,6 +183,8 @@ impl Object {
             Self::Node(node) => Key::Node(node.name.clone()),
             Self::Namespace(namespace) => Key::Namespace(namespace.name.clone()),
             Self::Pod(pod) => pod.key().into(),
+            Self::Service(service) => service.key().into(),
+            Self::EndpointSlice(slice) => slice.key(),
         }
     }
 }
@@ -265,6 +293,8 @@ impl fmt::Display for Key {
             Self::Node(name) => write!(f, "node/{name}"),
             Self::Namespace(name) => write!(f, "namespace/{name}"),
             Self::Pod(namespace, name) => write!(f, "pod/{namespace}/{name}"),
+            Self::Service(namespace, name) => write!(f, "service/{namespace}/{name}"),
+            Self::EndpointSlice(namespace, name) => write!(f, "endpointslice/{namespace}/{name}"),
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use crate::{Event, Labels, Name, Namespace, Node, Object, Phase, Pod, Timestamp};
+use crate::{
+    AddressType, Endpoint, EndpointPort, EndpointSlice, EndpointState, Event, Labels, Name, Namespace, Node, Object,
+    Phase, Pod, Protocol, Service, ServicePort, ServiceType, Timestamp,
+};
 
 fn addresses<'a>(ips: impl IntoIterator<Item = &'a str>) -> Box<[IpAddr]> {
     ips.into_iter()
@@ -111,6 +114,100 @@ impl Pod {
     #[must_use]
     pub fn being_deleted(mut self) -> Self {
         self.deleting = true;
+        self
+    }
+}
+
+impl Service {
+    /// A service of type `ClusterIP` without address and ports.
+    pub fn test(namespace: &str, name: &str) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+            r#type: ServiceType::ClusterIp,
+            cluster_ips: Box::default(),
+            ports: Box::default(),
+            left_to_others: false,
+            affinity_seconds: None,
+        }
+    }
+
+    /// With these `spec.clusterIPs`.
+    #[must_use]
+    pub fn under<'a>(mut self, ips: impl IntoIterator<Item = &'a str>) -> Self {
+        self.cluster_ips = ips.into_iter().map(Name::from).collect();
+        self
+    }
+
+    /// With a TCP port more.
+    #[must_use]
+    pub fn with_port(self, name: &str, port: i32) -> Self {
+        self.with_port_of(Protocol::Tcp, name, port)
+    }
+
+    /// With a port more.
+    #[must_use]
+    pub fn with_port_of(mut self, protocol: Protocol, name: &str, port: i32) -> Self {
+        let name = name.into();
+        let port = ServicePort { name, protocol, port };
+        self.ports = self.ports.into_iter().chain([port]).collect();
+        self
+    }
+
+    /// With session affinity.
+    #[must_use]
+    pub fn with_affinity(mut self, seconds: u32) -> Self {
+        self.affinity_seconds = Some(seconds);
+        self
+    }
+}
+
+impl EndpointSlice {
+    /// An empty slice for IPv4 named `<service>-<suffix>`.
+    pub fn test(namespace: &str, service: &str, suffix: &str) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: format!("{service}-{suffix}").into(),
+            service: Some(service.into()),
+            address_type: AddressType::Ipv4,
+            ports: Box::default(),
+            endpoints: Box::default(),
+        }
+    }
+
+    /// For IPv6.
+    #[must_use]
+    pub fn of_ipv6(mut self) -> Self {
+        self.address_type = AddressType::Ipv6;
+        self
+    }
+
+    /// With a TCP port more.
+    #[must_use]
+    pub fn with_port(self, name: &str, port: i32) -> Self {
+        self.with_port_of(Protocol::Tcp, name, port)
+    }
+
+    /// With a port more.
+    #[must_use]
+    pub fn with_port_of(mut self, protocol: Protocol, name: &str, port: i32) -> Self {
+        let (name, port) = (name.into(), Some(port));
+        let port = EndpointPort { name, protocol, port };
+        self.ports = self.ports.into_iter().chain([port]).collect();
+        self
+    }
+
+    /// With these ready endpoints more.
+    #[must_use]
+    pub fn ready<'a>(self, ips: impl IntoIterator<Item = &'a str>) -> Self {
+        self.with_endpoints(EndpointState::Ready, ips)
+    }
+
+    /// With these endpoints more.
+    #[must_use]
+    pub fn with_endpoints<'a>(mut self, state: EndpointState, ips: impl IntoIterator<Item = &'a str>) -> Self {
+        let endpoints = addresses(ips).into_iter().map(|address| Endpoint { address, state });
+        self.endpoints = self.endpoints.into_iter().chain(endpoints).collect();
         self
     }
 }

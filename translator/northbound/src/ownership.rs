@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use meridian_api::port::{CLUSTER, OWNER};
-use ovsdb::{Atom, Datum, Row};
+use meridian_compile::row_uuid;
+use ovsdb::{Atom, Condition, Datum, Row};
+
+use crate::tables;
 
 /// Tells our rows from those of others in the same database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,23 +22,36 @@ impl Ownership {
         }
     }
 
-    /// Whether a row carries an owner of ours.
+    /// Whether a row carries an owner of ours. Where a table has no place for it, a row is ours whose identity is the one
+    /// that its name gives it.
     pub fn owns(&self, row: &Row) -> bool {
+        if is_unlabelled(row) {
+            let name = row.get("name").as_str().unwrap_or_default();
+            return row.uuid() == row_uuid(self.cluster.as_deref(), row.table(), name);
+        }
         let ids = row.get("external_ids");
         ids.get_str(OWNER).is_some() && ids.get_str(CLUSTER) == self.cluster.as_deref()
     }
 
-    /// What to call the row: its owner, and its name where it has one.
+    /// The row's owner, as far as the row says it.
     pub fn owner(row: &Row) -> &str {
         row.get("external_ids").get_str(OWNER).unwrap_or("nobody")
     }
 
-    /// The `external_ids` that a row must still carry when it is deleted.
-    pub(crate) fn proof(row: &Row) -> Datum {
+    /// What must still hold of a row when it is deleted.
+    pub(crate) fn proof(row: &Row) -> Condition {
+        if is_unlabelled(row) {
+            return Condition::eq("name", row.get("name").as_str().unwrap_or_default());
+        }
         let ids = row.get("external_ids");
         let pairs = [OWNER, CLUSTER]
             .into_iter()
             .filter_map(|key| Some((Atom::from(key), ids.get(key)?.clone())));
-        Datum::map(pairs)
+        Condition::includes("external_ids", Datum::map(pairs))
     }
+}
+
+/// Whether rows of its kind have no `external_ids`.
+fn is_unlabelled(row: &Row) -> bool {
+    tables::table(row.table()).is_some_and(|table| !table.has_external_ids)
 }

@@ -24,6 +24,7 @@ pub(crate) struct Table {
     /// A row of any other table lives only as long as something refers to it.
     pub(crate) is_root: bool,
     pub(crate) has_name: bool,
+    pub(crate) has_external_ids: bool,
     pub(crate) link_columns: Vec<LinkColumn>,
     /// The columns that keep rows of this table alive, as table and column.
     pub(crate) holders: Vec<(&'static str, &'static str)>,
@@ -63,8 +64,10 @@ const VOLATILE: [(&str, &[&str]); 2] = [
 ];
 
 /// The tables Meridian writes. What is not among them is neither watched nor written.
-const WRITTEN: [&str; 7] = [
+const WRITTEN: [&str; 9] = [
     nb::address_set::TABLE,
+    nb::load_balancer::TABLE,
+    nb::load_balancer_group::TABLE,
     nb::logical_router::TABLE,
     nb::logical_router_port::TABLE,
     nb::logical_router_static_route::TABLE,
@@ -160,6 +163,7 @@ fn read_schema() -> BTreeMap<&'static str, Table> {
                 name,
                 is_root: schema.is_root,
                 has_name: schema.columns.contains_key("name"),
+                has_external_ids: schema.columns.contains_key("external_ids"),
                 link_columns: references
                     .chain(values.map(|(_, column)| LinkColumn { column, target: None }))
                     .collect(),
@@ -203,10 +207,13 @@ mod tests {
     }
 
     #[test]
-    fn links_of_a_router_are_its_ports_and_routes() {
+    fn links_of_a_router_are_what_hangs_on_it() {
         let router = table("Logical_Router").unwrap();
         let columns: Vec<_> = router.link_columns.iter().map(|link| link.column).collect();
-        assert_eq!(columns, ["ports", "static_routes"]);
+        assert_eq!(
+            columns,
+            ["load_balancer", "load_balancer_group", "ports", "static_routes"]
+        );
     }
 
     #[test]

@@ -4,12 +4,14 @@
 //! is an error about that object and field, and never about the stream it came in. Must not: do
 //! I/O, or judge more than whether a field can be read.
 
+mod service;
+
 use std::fmt;
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use meridian_model::{Key, Kind, Labels, Name, Namespace, Node, Object, Phase, Pod, PodKey, Timestamp};
+use meridian_model::{Key, Kind, Labels, Name, Namespace, Node, Object, Phase, Pod, Timestamp};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -54,6 +56,10 @@ pub fn from_value_of(kind: Kind, value: Value) -> Result<Object, InvalidObject> 
         Kind::Node => typed(value).and_then(node).map(Object::Node),
         Kind::Namespace => typed(value).and_then(namespace).map(Object::Namespace),
         Kind::Pod => typed(value).and_then(pod).map(Object::Pod),
+        Kind::Service => typed(value).and_then(service::service).map(Object::Service),
+        Kind::EndpointSlice => typed(value)
+            .and_then(service::endpoint_slice)
+            .map(Object::EndpointSlice),
     };
     result.map_err(|error| error.of(Some(kind), &identity.unwrap_or(Value::Null)))
 }
@@ -72,22 +78,26 @@ fn used_kind(value: &Value) -> Result<Option<Kind>, FieldError> {
         ("v1", "Node") => Some(Kind::Node),
         ("v1", "Namespace") => Some(Kind::Namespace),
         ("v1", "Pod") => Some(Kind::Pod),
+        ("v1", "Service") => Some(Kind::Service),
+        ("discovery.k8s.io/v1", "EndpointSlice") => Some(Kind::EndpointSlice),
         _ => None,
     })
 }
 
-/// What names an object, if its metadata say it. Without a namespace a pod is in `default`, as for
-/// kubectl.
+/// What names an object, if its metadata say it. Without a namespace what needs one is in `default`, as for kubectl.
 pub fn key_of(kind: Kind, value: &Value) -> Option<Key> {
     let metadata = value.get("metadata")?;
     let name = metadata.get("name")?.as_str()?;
+    let namespace = || {
+        let namespace = metadata.get("namespace").and_then(Value::as_str);
+        namespace.unwrap_or(DEFAULT_NAMESPACE)
+    };
     Some(match kind {
         Kind::Node => Key::node(name),
         Kind::Namespace => Key::namespace(name),
-        Kind::Pod => {
-            let namespace = metadata.get("namespace").and_then(Value::as_str);
-            PodKey::new(namespace.unwrap_or(DEFAULT_NAMESPACE), name).into()
-        }
+        Kind::Pod => Key::pod(namespace(), name),
+        Kind::Service => Key::service(namespace(), name),
+        Kind::EndpointSlice => Key::endpoint_slice(namespace(), name),
     })
 }
 
@@ -134,7 +144,7 @@ fn pod(pod: core::Pod) -> Result<Pod, FieldError> {
     let spec = pod.spec.unwrap_or_default();
     let status = pod.status.unwrap_or_default();
     Ok(Pod {
-        namespace: meta.namespace.unwrap_or_else(|| DEFAULT_NAMESPACE.into()),
+        namespace: meta.namespace_or_default(),
         name: meta.name,
         uid: meta.uid,
         created: meta.created,
@@ -206,6 +216,10 @@ impl Meta {
             labels: meta.labels.unwrap_or_default().into_iter().collect(),
         })
     }
+
+    fn namespace_or_default(&self) -> Name {
+        self.namespace.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.into())
+    }
 }
 
 impl FieldError {
@@ -237,6 +251,7 @@ impl FieldError {
 
 #[cfg(test)]
 mod tests {
+    use meridian_model::PodKey;
     use serde_json::json;
 
     use super::*;

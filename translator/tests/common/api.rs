@@ -72,6 +72,7 @@ impl FakeApi {
     fn serve(&mut self, listener: TcpListener) {
         let router = Router::new()
             .route("/api/v1/{plural}", get(answer))
+            .route("/apis/discovery.k8s.io/v1/{plural}", get(answer))
             .with_state(self.shared.clone());
         self.server = Some(tokio::spawn(async move {
             axum::serve(listener, router).await.unwrap();
@@ -190,6 +191,8 @@ fn kind_of(plural: &str) -> &'static str {
         "nodes" => "Node",
         "namespaces" => "Namespace",
         "pods" => "Pod",
+        "services" => "Service",
+        "endpointslices" => "EndpointSlice",
         other => panic!("nobody should ask for {other}"),
     }
 }

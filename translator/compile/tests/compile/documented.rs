@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meridian_compile::{Config, Settings};
-use meridian_model::{Node, Pod};
+use meridian_model::{Node, Pod, Service};
 
 use crate::support::Lab;
 
@@ -37,7 +37,13 @@ fn written() -> BTreeMap<&'static str, BTreeSet<String>> {
     });
     let lab = Lab::new(config.unwrap())
         .with(Node::test("a"))
-        .with(Pod::test("shop", "web").on("a"));
+        .with(Pod::test("shop", "web").on("a"))
+        .with(
+            Service::test("shop", "web")
+                .under(["10.96.0.7"])
+                .with_port("", 80)
+                .with_affinity(60),
+        );
     let desired = lab.0.desired();
     let mut written: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for row in desired.tables().flat_map(|table| desired.rows(table)) {
@@ -56,7 +62,7 @@ fn written() -> BTreeMap<&'static str, BTreeSet<String>> {
 #[test]
 fn the_reference_names_every_table_column_and_key_that_is_written() {
     let written = written();
-    assert_eq!(written.len(), 5, "{:?}", written.keys());
+    assert_eq!(written.len(), 7, "{:?}", written.keys());
     let mut missing = Vec::new();
     for (table, words) in &written {
         let text = of_table(table);

@@ -167,7 +167,10 @@ fn a_node_that_is_gone_leaves_no_rows() {
     let mut lab = Lab::new(config(&["10.244.0.0/16"], 24, 64)).with(Node::test("a"));
     lab.delete(Key::node("a"));
     let desired = lab.0.desired();
-    assert_eq!(desired.tables().collect::<Vec<_>>(), ["Logical_Router"]);
+    assert_eq!(
+        desired.tables().collect::<Vec<_>>(),
+        ["Load_Balancer_Group", "Logical_Router"]
+    );
     assert_eq!(desired.link_columns().count(), 0);
 }
 

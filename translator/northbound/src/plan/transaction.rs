@@ -192,9 +192,8 @@ impl Builder<'_> {
             return;
         }
         if tables::table(name).is_some_and(|table| table.is_root) {
-            let ids = Condition::includes("external_ids", Ownership::proof(now));
-            self.transaction
-                .delete(name, Where::Conditions(vec![Condition::eq("_uuid", uuid), ids]));
+            let conditions = vec![Condition::eq("_uuid", uuid), Ownership::proof(now)];
+            self.transaction.delete(name, Where::Conditions(conditions));
         }
         self.counts.deletes += 1;
     }

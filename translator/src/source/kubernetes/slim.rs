@@ -32,6 +32,14 @@ impl Modelled for k8s_openapi::api::core::v1::Pod {
     const KIND: Kind = Kind::Pod;
 }
 
+impl Modelled for k8s_openapi::api::core::v1::Service {
+    const KIND: Kind = Kind::Service;
+}
+
+impl Modelled for k8s_openapi::api::discovery::v1::EndpointSlice {
+    const KIND: Kind = Kind::EndpointSlice;
+}
+
 /// An object of type `K`, reduced to the model.
 pub(super) struct Slim<K> {
     /// Only what the watcher itself needs.
