@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::metrics::Metrics;
 use crate::problems::Board;
+use crate::source::kubernetes::{Health, WatchHealth};
 
 /// What is told.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub struct Admin {
     pub status: watch::Receiver<Status>,
     /// What is wrong.
     pub board: Board,
+    /// How the watches of a live cluster fare.
+    pub health: Health,
     /// What has happened.
     pub metrics: Arc<Metrics>,
 }
@@ -57,7 +61,7 @@ async fn live() -> &'static str {
 
 async fn ready(State(admin): State<Admin>) -> Response {
     let ready = admin.status.borrow().ready();
-    match ready {
+    let (code, mut text) = match ready {
         Ok(role) => {
             let problems = admin.board.len();
             let note = if problems == 0 {
@@ -65,15 +69,25 @@ async fn ready(State(admin): State<Admin>) -> Response {
             } else {
                 format!("; {problems} problems, see /status")
             };
-            format!("ready as {role}{note}\n").into_response()
+            (StatusCode::OK, format!("ready as {role}{note}\n"))
         }
-        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")).into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")),
+    };
+    // A watch that fails after it has told everything once is no reason to call a translator that holds what it knows
+    // not ready, but whoever asks wants to know.
+    for (name, failing) in admin.health.failing() {
+        let seconds = failing.since.elapsed().unwrap_or_default().as_secs();
+        text += &format!(
+            "the watch of {name} fails since {seconds} s ({} attempts): {}\n",
+            failing.attempts, failing.last
+        );
     }
+    (code, text).into_response()
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     let status = admin.status.borrow().clone();
-    match admin.metrics.scrape(&status, &admin.board) {
+    match admin.metrics.scrape(&status, &admin.board, &admin.health) {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, kind)], text).into_response()
@@ -82,9 +96,33 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     }
 }
 
+fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+fn describe(watch: &WatchHealth) -> serde_json::Value {
+    let failure = watch.failure.as_ref().map(|failing| {
+        json!({
+            "since": seconds(failing.since),
+            "attempts": failing.attempts,
+            "reason": failing.last.cause.label(),
+            "message": failing.last.message,
+        })
+    });
+    json!({
+        "synced": watch.synced,
+        "objects": watch.objects,
+        "unreadable": watch.invalid,
+        "lists": watch.lists,
+        "resumes": watch.resumes,
+        "lastEvent": watch.last_heard.map(seconds),
+        "failure": failure,
+    })
+}
+
 async fn status(State(admin): State<Admin>) -> Response {
     let status = admin.status.borrow().clone();
-    let seconds = |at: std::time::SystemTime| at.duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let ready = status.ready();
     let problems: Vec<_> = admin
         .board
@@ -110,6 +148,12 @@ async fn status(State(admin): State<Admin>) -> Response {
             })
         })
         .collect();
+    let watches: serde_json::Map<String, serde_json::Value> = admin
+        .health
+        .all()
+        .into_iter()
+        .map(|(name, watch)| (name.to_owned(), describe(&watch)))
+        .collect();
     let body = json!({
         "ready": ready.is_ok(),
         "reason": ready.map_or_else(|reason| reason, str::to_owned),
@@ -117,6 +161,7 @@ async fn status(State(admin): State<Admin>) -> Response {
         "northbound": status.session,
         "lock": status.lock,
         "sources": status.sources,
+        "watches": watches,
         "rows": {"desired": status.desired, "dirty": status.dirty},
         "heldDeletions": status.held,
         "lastTransaction": status.last_transaction.map(|last| json!({"at": seconds(last.at), "error": last.error})),

@@ -1,6 +1,8 @@
 //! Prometheus metrics. What happens is counted as it happens; what is the case is asked for at each scrape, so that a
 //! gauge is never older than its scrape.
 
+mod watches;
+
 use std::time::{Duration, UNIX_EPOCH};
 
 use meridian_northbound::plan::Counts;
@@ -14,6 +16,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::problems::Board;
+use crate::source::kubernetes::Health;
+use watches::WatchMetrics;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ActionLabel {
@@ -70,6 +74,7 @@ pub struct Metrics {
     problems: Family<OriginLabel, Gauge>,
     sources: Family<SourceLabel, Gauge>,
     memory: Gauge,
+    watches: WatchMetrics,
 }
 
 /// From a quarter of a millisecond, a transaction of a few rows, to eight seconds.
@@ -94,6 +99,7 @@ impl Default for Metrics {
             problems: Family::default(),
             sources: Family::default(),
             memory: Gauge::default(),
+            watches: WatchMetrics::default(),
         };
         metrics.register();
         metrics
@@ -151,10 +157,11 @@ impl Metrics {
             Unit::Bytes,
             self.memory.clone(),
         );
+        self.watches.register(r);
     }
 
     /// The metrics as text, with the gauges as of now.
-    pub fn scrape(&self, status: &Status, board: &Board) -> Result<String, std::fmt::Error> {
+    pub fn scrape(&self, status: &Status, board: &Board, health: &Health) -> Result<String, std::fmt::Error> {
         let flag = |value: bool| i64::from(value);
         let number = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
         self.desired.set(number(status.desired));
@@ -179,6 +186,7 @@ impl Metrics {
             };
             self.sources.get_or_create(&label).set(flag(source.synced));
         }
+        self.watches.set(health);
         self.memory.set(resident_memory().unwrap_or_default());
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
@@ -242,7 +250,7 @@ mod tests {
             dirty: 7,
             ..Status::default()
         };
-        let text = metrics.scrape(&status, &Board::default()).unwrap();
+        let text = metrics.scrape(&status, &Board::default(), &Health::default()).unwrap();
         for line in [
             "meridian_northbound_rows_written_total{action=\"insert\"} 3",
             "meridian_northbound_transactions_total{result=\"rejected\"} 1",

@@ -10,10 +10,10 @@ mod common;
 
 use common::api::FakeApi;
 use common::{Told, eventually};
-use kube::{Client, Config};
+use kube::Config;
 use meridian_northbound::Feed;
 use meridian_translator::problems::Board;
-use meridian_translator::source::kubernetes;
+use meridian_translator::source::kubernetes::{self, Cluster, Health};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -29,10 +29,10 @@ impl Watched {
         let api = FakeApi::start().await;
         prepare(&api);
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::try_from(Config::new(format!("http://{}", api.address).parse().unwrap())).unwrap();
+        let cluster = Cluster::at(Config::new(format!("http://{}", api.address).parse().unwrap())).unwrap();
         let (feed, inputs) = Feed::to_receiver();
         let board = Board::default();
-        let tasks = kubernetes::watch(&client, &feed, &board);
+        let tasks = kubernetes::watch(&cluster, &feed, &board, &Health::default());
         let mut told = Told::new(inputs);
         told.until_synced(kubernetes::NAMES.len()).await;
         Self {
@@ -112,11 +112,7 @@ async fn what_a_watch_missed_is_found(prepare: impl FnOnce(&FakeApi)) {
         api.put("pods", pod("kept", "a"));
     })
     .await;
-    w.api.stop().await;
-    w.api.delete("pods", "old");
-    w.api.put("pods", pod("new", "a"));
-    w.api.compact();
-    w.api.restart().await;
+    w.api.change_unseen("pods", "old", pod("new", "a"));
     w.told
         .until("the pods of now", |told| told.pods() == ["ns/kept on a", "ns/new on a"])
         .await;
@@ -140,6 +136,19 @@ async fn history_that_is_gone_is_made_up_for_where_lists_do_not_stream() {
 #[tokio::test]
 async fn a_watch_that_is_refused_as_expired_is_no_dead_end() {
     what_a_watch_missed_is_found(FakeApi::refuse_expired_watches).await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_away_is_listed_again_whatever_it_remembers() {
+    let mut w = Watched::new(|api| api.put("pods", pod("old", "a"))).await;
+    let gone = w.api.gone();
+    w.api.stop().await;
+    eventually("the problem", || !w.problems().is_empty()).await;
+    w.api.delete("pods", "old");
+    w.api.put("pods", pod("new", "a"));
+    w.api.restart().await;
+    w.told.until("new", |told| told.pods() == ["ns/new on a"]).await;
+    assert_eq!(w.api.gone(), gone);
 }
 
 #[tokio::test]

@@ -17,8 +17,9 @@ Examples:
   Follow a folder of manifests:
     meridian-translator run --manifests ./cluster --northbound unix:/var/run/ovn/ovnnb_db.sock
 
-  Show the rows a folder of manifests means, without any database:
+  Show the rows a folder of manifests means, without any database; and those a live cluster means:
     meridian-translator render --manifests ./cluster
+    meridian-translator render --kubeconfig admin.kubeconfig
 
   Show what would be written, and fail a pipeline when anything would (exit code 2):
     meridian-translator plan --manifests ./cluster --northbound tcp:127.0.0.1:6641";
@@ -40,7 +41,7 @@ pub struct CommandLine {
 pub enum CommandArgs {
     /// Keep the Northbound database as the cluster wants it, until stopped.
     Run(RunArgs),
-    /// Print the rows a folder of manifests means; needs no database.
+    /// Print the rows that a cluster or a folder of manifests means; needs no database.
     Render(RenderArgs),
     /// Print what `run` would write now; writes nothing, takes no lock.
     ///
@@ -93,9 +94,12 @@ pub struct RenderArgs {
     /// The cluster's addresses and name.
     #[command(flatten)]
     pub network: NetworkArgs,
-    /// Folder of manifests (*.yaml, *.yml, *.json; subfolders included).
-    #[arg(long, env = "MERIDIAN_MANIFESTS", value_name = "DIR")]
-    pub manifests: PathBuf,
+    /// Where objects come from.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// How long to wait for the cluster, in seconds.
+    #[arg(long, default_value_t = 30)]
+    pub timeout: u64,
     /// How to print.
     #[arg(long, default_value = "table")]
     pub output: OutputArg,
@@ -159,8 +163,8 @@ pub struct NetworkArgs {
     pub mtu: Option<u16>,
 }
 
-/// Where the cluster's objects come from; without any flag, the cluster kubectl would talk to, or
-/// else the one this pod runs in.
+/// Where the cluster's objects come from. Without any flag: the cluster of KUBECONFIG, or else the one this pod runs in,
+/// or else the one of the kubeconfig in the home folder.
 #[derive(Debug, Args)]
 pub struct SourceArgs {
     /// Folder of manifests (*.yaml, *.yml, *.json; subfolders included) instead of a live cluster.
@@ -171,7 +175,7 @@ pub struct SourceArgs {
         conflicts_with_all = ["kubeconfig", "context"]
     )]
     pub manifests: Option<PathBuf>,
-    /// Kubeconfig file of a live cluster [default: as kubectl finds one].
+    /// Kubeconfig file of a live cluster [default: KUBECONFIG, the pod's ServiceAccount, ~/.kube/config].
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig.

@@ -1,7 +1,6 @@
 //! Checked choices. Every group of flags is taken apart completely, so that a flag nobody uses does not compile.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use meridian_compile::{ConfigError, Settings};
@@ -11,6 +10,8 @@ use ovsdb::{Remote, SessionConfig, TlsConfig};
 use ovsdb_schemas::northbound;
 
 use super::args::{NetworkArgs, NorthboundArgs, OutputArg, PlanArgs, RenderArgs, RunArgs, SourceArgs, TlsVerifyArg};
+use crate::source::Source;
+use crate::source::kubernetes::Access;
 
 /// Flags that make no sense.
 #[derive(Debug, thiserror::Error)]
@@ -33,20 +34,6 @@ pub enum Error {
     /// A name that OVSDB takes for no `<id>` (RFC 7047, section 3.1).
     #[error("--lock-name {0:?} must consist of letters, digits and _, and not begin with a digit")]
     LockName(String),
-}
-
-/// Where objects come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// A folder of manifests.
-    Manifests(PathBuf),
-    /// A live cluster.
-    Kubernetes {
-        /// Instead of the usual ones.
-        kubeconfig: Option<PathBuf>,
-        /// Instead of the current one.
-        context: Option<String>,
-    },
 }
 
 /// `run`.
@@ -73,8 +60,10 @@ pub struct RunConfig {
 pub struct RenderConfig {
     /// The cluster's networks.
     pub compile: meridian_compile::Config,
-    /// The folder.
-    pub manifests: PathBuf,
+    /// Where objects come from.
+    pub source: Source,
+    /// How long to wait.
+    pub timeout: Duration,
     /// How to print.
     pub output: OutputArg,
 }
@@ -138,12 +127,14 @@ impl TryFrom<RenderArgs> for RenderConfig {
     fn try_from(args: RenderArgs) -> Result<Self, Error> {
         let RenderArgs {
             network,
-            manifests,
+            source,
+            timeout,
             output,
         } = args;
         Ok(Self {
             compile: compile_config(network)?,
-            manifests,
+            source: source.into(),
+            timeout: Duration::from_secs(timeout),
             output,
         })
     }
@@ -181,7 +172,7 @@ impl From<SourceArgs> for Source {
         } = args;
         match manifests {
             Some(folder) => Self::Manifests(folder),
-            None => Self::Kubernetes { kubeconfig, context },
+            None => Self::Kubernetes(Access { kubeconfig, context }),
         }
     }
 }
@@ -265,13 +256,7 @@ mod tests {
         assert_eq!(config.lock, "meridian_translator");
         assert_eq!(config.compile.cluster_cidrs()[0].to_string(), "10.244.0.0/16");
         assert_eq!(config.session.remotes[0].to_string(), "unix:/var/run/ovn/ovnnb_db.sock");
-        assert_eq!(
-            config.source,
-            Source::Kubernetes {
-                kubeconfig: None,
-                context: None
-            }
-        );
+        assert_eq!(config.source, Source::Kubernetes(Access::default()));
     }
 
     #[test]

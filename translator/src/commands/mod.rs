@@ -29,7 +29,7 @@ pub fn execute(line: CommandLine) -> anyhow::Result<Outcome> {
     match command {
         CommandArgs::Run(args) => runtime.block_on(run::execute(args.try_into()?)),
         CommandArgs::Plan(args) => runtime.block_on(plan::execute(args.try_into()?)),
-        CommandArgs::Render(args) => render::execute(args.try_into()?),
+        CommandArgs::Render(args) => runtime.block_on(render::execute(args.try_into()?)),
     }
 }
 

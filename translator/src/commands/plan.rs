@@ -3,14 +3,15 @@
 use anyhow::{Context as _, bail};
 use meridian_compile::Compiler;
 use meridian_northbound::plan::{Plan, Sides, plan};
-use meridian_northbound::{Feed, Input, Scope, read_claims};
+use meridian_northbound::{Scope, read_claims};
 use ovsdb::Session;
 use tokio::time::timeout;
 
-use super::{Outcome, post_compile_problems, print, run};
+use super::{Outcome, post_compile_problems, print};
 use crate::cli::args::OutputArg;
 use crate::cli::config::PlanConfig;
 use crate::problems::Board;
+use crate::source::read;
 
 /// Prints the difference.
 pub async fn execute(config: PlanConfig) -> anyhow::Result<Outcome> {
@@ -25,33 +26,7 @@ pub async fn execute(config: PlanConfig) -> anyhow::Result<Outcome> {
     let session = Session::spawn(session);
     let board = Board::default();
     let mut compiler = Compiler::new(compile);
-    let (feed, mut inputs) = Feed::to_receiver();
-    let running = run::start_source(&source, feed, &board).await?;
-    let mut missing = running.names();
-    let read = timeout(patience, async {
-        while !missing.is_empty() {
-            match inputs.recv().await {
-                Some(Input::Event(event)) => compiler.apply(event),
-                Some(Input::Events(events)) => events.into_iter().for_each(|event| compiler.apply(event)),
-                Some(Input::Synced { source, .. }) => missing.retain(|name| *name != source),
-                None => bail!("the source has ended"),
-            }
-        }
-        Ok(())
-    });
-    let Ok(read) = read.await else {
-        let problems: Vec<_> = board
-            .all()
-            .into_iter()
-            .map(|(_, problem)| problem.to_string())
-            .collect();
-        bail!(
-            "no full list of {} within {patience:?} {}",
-            missing.join(", "),
-            problems.join("; ")
-        );
-    };
-    read?;
+    read::everything(&source, &board, patience, |event| compiler.apply(event)).await?;
     let mut state = session.state();
     if timeout(patience, session.ready()).await.is_err() {
         let state = state.borrow_and_update().clone();

@@ -1,4 +1,4 @@
-//! `render`: what a folder of manifests means, without any database.
+//! `render`: what a cluster or a folder of manifests means, without any database.
 
 use std::collections::BTreeMap;
 
@@ -11,23 +11,22 @@ use serde_json::json;
 use super::{Outcome, post_compile_problems, print};
 use crate::cli::args::OutputArg;
 use crate::cli::config::RenderConfig;
-use crate::problems::{Board, Origin};
-use crate::source::manifests::Folder;
+use crate::problems::Board;
+use crate::source::read;
 
 /// Prints the rows.
-pub fn execute(config: RenderConfig) -> anyhow::Result<Outcome> {
+pub async fn execute(config: RenderConfig) -> anyhow::Result<Outcome> {
     let RenderConfig {
         compile,
-        manifests,
+        source,
+        timeout: patience,
         output,
     } = config;
     let ownership = Ownership::new(compile.cluster_id().map(|id| &**id));
     let mut compiler = Compiler::new(compile);
-    let mut folder = Folder::new(manifests);
-    folder.scan(&mut |event| compiler.apply(event));
-    compiler.compile();
     let board = Board::default();
-    board.set(Origin::Manifests, folder.problems());
+    read::everything(&source, &board, patience, |event| compiler.apply(event)).await?;
+    compiler.compile();
     post_compile_problems(&board, compiler.problems());
     let replica = empty_replica();
     let sides = Sides {

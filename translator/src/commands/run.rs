@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use meridian_compile::Compiler;
+use meridian_northbound::Writer;
 use meridian_northbound::writer::{Settings, Status};
-use meridian_northbound::{Feed, Writer};
 use ovsdb::Session;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -13,48 +13,10 @@ use tokio::task::JoinSet;
 
 use super::{Outcome, post_compile_problems};
 use crate::admin::{self, Admin};
-use crate::cli::config::{RunConfig, Source};
+use crate::cli::config::RunConfig;
 use crate::metrics::Metrics;
 use crate::problems::{Board, Origin, Problem};
-use crate::source::{kubernetes, manifests};
-
-/// A source at work, until this is dropped.
-#[derive(Debug)]
-pub enum Running {
-    /// A folder of manifests.
-    Manifests(manifests::Watching),
-    /// A live cluster.
-    Kubernetes(JoinSet<()>),
-}
-
-impl Running {
-    /// The names under which it says that it is synced.
-    pub fn names(&self) -> Vec<&'static str> {
-        match self {
-            Self::Manifests(_) => vec![manifests::NAME],
-            Self::Kubernetes(_) => kubernetes::NAMES.to_vec(),
-        }
-    }
-}
-
-/// The names under which a source says that it is synced.
-fn names(source: &Source) -> Vec<&'static str> {
-    match source {
-        Source::Manifests(_) => vec![manifests::NAME],
-        Source::Kubernetes { .. } => kubernetes::NAMES.to_vec(),
-    }
-}
-
-/// Starts to follow a source.
-pub async fn start_source(source: &Source, feed: Feed, board: &Board) -> anyhow::Result<Running> {
-    Ok(match source {
-        Source::Manifests(folder) => Running::Manifests(manifests::watch(folder, feed, board.clone())?),
-        Source::Kubernetes { kubeconfig, context } => {
-            let client = kubernetes::connect(kubeconfig.as_deref(), context.as_deref()).await?;
-            Running::Kubernetes(kubernetes::watch(&client, &feed, board))
-        }
-    })
-}
+use crate::source::kubernetes::Health;
 
 /// Works until SIGTERM or SIGINT.
 pub async fn execute(config: RunConfig) -> anyhow::Result<Outcome> {
@@ -76,11 +38,12 @@ pub async fn execute(config: RunConfig) -> anyhow::Result<Outcome> {
         "meridian-translator"
     );
     let board = Board::default();
+    let health = Health::default();
     let metrics = Arc::new(Metrics::default());
     let settings = Settings {
         budget,
         observer: metrics.clone(),
-        ..Settings::new(ownership, lock, names(&source))
+        ..Settings::new(ownership, lock, source.names())
     };
     let (writer, feed) = Writer::new(Session::spawn(session), Compiler::new(compile), settings);
     let status = writer.status();
@@ -90,11 +53,12 @@ pub async fn execute(config: RunConfig) -> anyhow::Result<Outcome> {
         Admin {
             status: status.clone(),
             board: board.clone(),
+            health: health.clone(),
             metrics,
         },
     ));
     let problems = tokio::spawn(post_problems(status, board.clone()));
-    let running = start_source(&source, feed, &board).await?;
+    let running = source.start(feed, &board, &health).await?;
     writer
         .run(async {
             tokio::select! {

@@ -158,6 +158,24 @@ impl FakeApi {
         self.shared.changed.send_replace(version);
     }
 
+    /// Removes one object and adds another, ends all watches and forgets everything up to here, all at once: no watch
+    /// can have seen it.
+    pub fn change_unseen(&self, plural: &str, gone: &str, mut new: Value) {
+        let mut world = self.shared.world.lock().unwrap();
+        world.version += 2;
+        let version = world.version;
+        new["metadata"]["resourceVersion"] = json!(version.to_string());
+        let name = new["metadata"]["name"].as_str().unwrap().to_owned();
+        let objects = world.objects.get_mut(plural).unwrap();
+        objects.remove(gone).unwrap();
+        objects.insert(name, new);
+        world.compacted = version;
+        world.history.clear();
+        world.generation += 1;
+        drop(world);
+        self.shared.changed.send_replace(version);
+    }
+
     /// Ends all watches without forgetting anything, as their timeout does.
     pub fn end_watches(&self) {
         self.shared.world.lock().unwrap().generation += 1;

@@ -1,13 +1,11 @@
 //! [`Slim`]: an object reduced to the model while it is read.
 //!
-//! kube's watcher holds whole pages of what it reads. Of a `Slim` it holds a few words, and one that cannot be read is
-//! a value like any other, so that no object can wedge a watch.
+//! A list holds a few words of each object, and one that cannot be read is a value like any other, so that no object can
+//! wedge a watch.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use meridian_model::{Key, Kind, Object};
 use serde::{Deserialize, Deserializer};
@@ -42,8 +40,8 @@ impl Modelled for k8s_openapi::api::discovery::v1::EndpointSlice {
 
 /// An object of type `K`, reduced to the model.
 pub(super) struct Slim<K> {
-    /// Only what the watcher itself needs.
-    meta: ObjectMeta,
+    /// `metadata.resourceVersion`: how far whoever has seen this has got.
+    pub(super) version: Option<String>,
     /// What names the object, if anything does.
     pub(super) key: Option<Key>,
     pub(super) object: Result<Object, InvalidObject>,
@@ -53,16 +51,11 @@ pub(super) struct Slim<K> {
 impl<'de, K: Modelled> Deserialize<'de> for Slim<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
-        let text = |field| Some(value.get("metadata")?.get(field)?.as_str()?.to_owned());
-        let meta = ObjectMeta {
-            name: text("name"),
-            namespace: text("namespace"),
-            resource_version: text("resourceVersion"),
-            ..ObjectMeta::default()
-        };
+        let version = value.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+        let version = version.map(str::to_owned);
         let key = convert::key_of(K::KIND, &value);
         Ok(Self {
-            meta,
+            version,
             key,
             object: convert::from_value_of(K::KIND, value),
             kind: PhantomData,
@@ -73,7 +66,7 @@ impl<'de, K: Modelled> Deserialize<'de> for Slim<K> {
 impl<K> Clone for Slim<K> {
     fn clone(&self) -> Self {
         Self {
-            meta: self.meta.clone(),
+            version: self.version.clone(),
             key: self.key.clone(),
             object: self.object.clone(),
             kind: PhantomData,
@@ -90,35 +83,6 @@ impl<K> fmt::Debug for Slim<K> {
     }
 }
 
-impl<K: Modelled> Resource for Slim<K> {
-    type DynamicType = ();
-    type Scope = K::Scope;
-
-    fn kind(dt: &()) -> Cow<'_, str> {
-        K::kind(dt)
-    }
-
-    fn group(dt: &()) -> Cow<'_, str> {
-        K::group(dt)
-    }
-
-    fn version(dt: &()) -> Cow<'_, str> {
-        K::version(dt)
-    }
-
-    fn plural(dt: &()) -> Cow<'_, str> {
-        K::plural(dt)
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.meta
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.meta
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::Pod;
@@ -130,7 +94,7 @@ mod tests {
         let text = r#"{"metadata":{"namespace":"a","name":"b","resourceVersion":"7"},"spec":{"containers":"no list"}}"#;
         let slim: Slim<Pod> = serde_json::from_str(text).unwrap();
         assert_eq!(slim.key, Some(Key::pod("a", "b")));
-        assert_eq!(slim.meta().resource_version.as_deref(), Some("7"));
+        assert_eq!(slim.version.as_deref(), Some("7"));
         assert_eq!(slim.object.unwrap_err().field, "spec.containers");
     }
 }

@@ -1,28 +1,18 @@
 //! Following the objects of one kind.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fmt;
-use std::pin::pin;
-use std::time::Duration;
 
-use futures::StreamExt as _;
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, Config, watcher};
-use kube::{Api, Client};
 use meridian_model::{Event, Key, Kind};
 use meridian_northbound::writer::Stopped;
 use meridian_northbound::{Feed, Input};
 use serde::de::DeserializeOwned;
 
+use super::backoff::Backoff;
+use super::cluster::Cluster;
+use super::health::Health;
+use super::list_watch::{ListWatch, News};
 use super::slim::{Modelled, Slim};
 use crate::problems::{Board, Origin, Problem};
-
-/// kube's watcher says nothing when a watch works again. Its pauses between attempts grow to 30 seconds (and some
-/// jitter), so that an error not repeated for longer is over.
-const ERROR_LASTS: Duration = Duration::from_mins(1);
-
-/// Before starting over from a list.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Follows the objects of one kind.
 pub(super) struct Follower {
@@ -31,6 +21,7 @@ pub(super) struct Follower {
     origin: Origin,
     feed: Feed,
     board: Board,
+    health: Health,
     /// What the writer believes to be there.
     known: HashSet<Key>,
     /// Objects that cannot be read; the writer keeps them as they were before.
@@ -45,25 +36,24 @@ pub(super) struct Follower {
     doubt: Option<String>,
 }
 
-/// How a watch that failed goes on.
-#[derive(Debug, PartialEq, Eq)]
-enum Remedy {
-    /// The watcher helps itself.
-    Retry,
-    /// From a new list.
-    StartOver,
-    /// With a list, because the server knows no streaming lists.
-    List,
+/// What all followers share.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    pub(super) feed: Feed,
+    pub(super) board: Board,
+    pub(super) health: Health,
 }
 
 impl Follower {
-    pub(super) fn new(name: &'static str, kind: Kind, origin: Origin, feed: Feed, board: Board) -> Self {
+    pub(super) fn new(name: &'static str, kind: Kind, origin: Origin, shared: Shared) -> Self {
+        let Shared { feed, board, health } = shared;
         Self {
             name,
             kind,
             origin,
             feed,
             board,
+            health,
             known: HashSet::new(),
             invalid: BTreeMap::new(),
             unread: HashSet::new(),
@@ -76,84 +66,42 @@ impl Follower {
     }
 
     /// Follows until the writer stops.
-    pub(super) async fn run<K>(mut self, client: Client)
+    pub(super) async fn run<K>(mut self, cluster: Cluster)
     where
         K: Modelled + 'static,
         Slim<K>: DeserializeOwned,
     {
-        let api: Api<Slim<K>> = Api::all(client);
-        let mut streaming = true;
+        let mut objects = ListWatch::<K>::new(cluster, self.name, self.health.clone());
+        let mut backoff = Backoff::default();
         loop {
-            let config = if streaming {
-                Config::default().streaming_lists()
-            } else {
-                Config::default()
-            };
-            let mut events = pin!(watcher(api.clone(), config).default_backoff());
-            let mut listing = None;
-            let remedy = loop {
-                let event = match tokio::time::timeout(ERROR_LASTS, events.next()).await {
-                    Err(_) => {
-                        self.set_failure(None);
-                        continue;
-                    }
-                    Ok(None) => break Remedy::StartOver,
-                    Ok(Some(event)) => event,
-                };
-                match event {
-                    Ok(event) => {
-                        self.set_failure(None);
-                        if let Err(Stopped) = self.event(event, &mut listing).await {
-                            return;
-                        }
-                    }
-                    Err(error) => {
-                        let remedy = remedy(&error, streaming);
-                        if remedy != Remedy::List {
-                            self.set_failure(Some(&error));
-                        }
-                        if remedy != Remedy::Retry {
-                            break remedy;
-                        }
+            match objects.next().await {
+                Ok(news) => {
+                    backoff.reset();
+                    self.set_failure();
+                    if let Err(Stopped) = self.take(news).await {
+                        return;
                     }
                 }
-            };
-            if remedy == Remedy::List {
-                tracing::info!(
-                    source = self.name,
-                    "the server knows no streaming lists; listing instead"
-                );
-                streaming = false;
-            } else {
-                tokio::time::sleep(PAUSE).await;
+                Err(failure) => {
+                    tracing::debug!(source = self.name, cause = failure.cause.label(), %failure, "watch");
+                    self.set_failure();
+                    tokio::time::sleep(backoff.pause(failure.cause)).await;
+                }
             }
         }
     }
 
-    async fn event<K>(
-        &mut self,
-        event: watcher::Event<Slim<K>>,
-        listing: &mut Option<Vec<Slim<K>>>,
-    ) -> Result<(), Stopped> {
-        match event {
-            watcher::Event::Init => *listing = Some(Vec::new()),
-            watcher::Event::InitApply(object) => listing.get_or_insert_default().push(object),
-            watcher::Event::InitDone => {
-                let objects = listing.take().unwrap_or_default();
-                self.listed(objects).await?;
-            }
-            watcher::Event::Apply(object) => {
-                self.apply(object);
-                self.tell().await?;
-            }
-            watcher::Event::Delete(object) => {
-                if let Some(key) = object.key {
-                    self.delete(key);
-                    self.tell().await?;
-                }
-            }
+    async fn take<K>(&mut self, news: News<K>) -> Result<(), Stopped> {
+        match news {
+            News::Listed(objects) => return self.listed(objects).await,
+            News::Applied(object) => self.apply(object),
+            News::Deleted(object) => match object.key {
+                Some(key) => self.delete(key),
+                None => return Ok(()),
+            },
+            News::Alive => return Ok(()),
         }
-        Ok(())
+        self.tell().await
     }
 
     /// A full list: what is gone goes first, so that what is new finds its addresses free.
@@ -214,6 +162,11 @@ impl Follower {
             self.feed.send(Input::Events(std::mem::take(&mut self.events))).await?;
         }
         self.publish();
+        self.health.note(self.name, |watch| {
+            watch.objects = self.known.len();
+            watch.invalid = self.invalid.len() + self.nameless.len();
+            watch.synced = true;
+        });
         let doubt = (!self.unread.is_empty()).then(|| {
             format!(
                 "{} of the {} could not be read since the start",
@@ -234,8 +187,10 @@ impl Follower {
         Ok(())
     }
 
-    fn set_failure(&mut self, failure: Option<&dyn fmt::Display>) {
-        let failure = failure.map(|error| problem_of(format!("watch/{}", self.name), None, error.to_string()));
+    /// Takes over from the watch whether it works.
+    fn set_failure(&mut self) {
+        let failing = self.health.failure(self.name);
+        let failure = failing.map(|failing| problem_of(format!("watch/{}", self.name), None, failing.last.message));
         if failure != self.failure {
             self.failure = failure;
             self.publish();
@@ -254,18 +209,5 @@ fn problem_of(object: String, field: Option<String>, message: String) -> Problem
         field,
         message,
         place: None,
-    }
-}
-
-/// A server without the `WatchList` feature calls `sendInitialEvents` invalid or bad. A watch that begins with an
-/// expired version is refused for good, while the watcher would try again with the same version for ever.
-fn remedy(error: &watcher::Error, streaming: bool) -> Remedy {
-    let watcher::Error::WatchStartFailed(kube::Error::Api(status)) = error else {
-        return Remedy::Retry;
-    };
-    match status.code {
-        400 | 422 if streaming => Remedy::List,
-        410 => Remedy::StartOver,
-        _ => Remedy::Retry,
     }
 }

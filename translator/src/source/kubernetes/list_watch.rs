@@ -1,0 +1,315 @@
+//! [`ListWatch`]: everything there is of a kind, and then what happens to it.
+//!
+//! ```text
+//!            ┌───────────── list (streamed, or page by page) ◀──────────┐
+//!            ▼                                                          │ 410, an absence, an older history,
+//!   watch from a version ── ends or breaks ──▶ watch from the last one ─┘ no progress, now and then
+//! ```
+//!
+//! Not kube's watcher, because a resumed watch is right only where the server's history is the one we have seen. A
+//! server whose database was restored or wiped accepts a version of its future and then says nothing, for ever; so it is
+//! asked for its own version first, and after an absence of the server nothing is resumed at all.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt as _};
+use kube::api::{ListParams, WatchParams};
+use kube::core::{ObjectList, Request, WatchEvent};
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, timeout};
+
+use super::cluster::{Cluster, Link};
+use super::failure::{Asked, Cause, Failure};
+use super::health::Health;
+use super::slim::{Modelled, Slim};
+
+/// How long a watch lasts, in seconds. The server ends it, and the next one goes on where it was.
+const WATCH_SECONDS: u32 = 290;
+
+/// API servers send a bookmark about once a minute. One that says nothing for this long is not there any more, whatever
+/// the connection looks like.
+const SILENCE: Duration = Duration::from_secs(150);
+
+/// How long the beginning of an answer may take. API servers give up on a request after a minute.
+const ANSWER: Duration = Duration::from_mins(1);
+
+/// Objects per page, as client-go has it.
+const PAGE: u32 = 500;
+
+/// However sure we are, now and then everything is listed: what went wrong unseen is put right within this time.
+const RELIST: Duration = Duration::from_hours(1);
+
+/// After so many failures in a row without a word, nothing that was tried is tried again the same way.
+const FUTILE: u32 = 3;
+
+/// Ends the objects of a streamed list.
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+/// What is new.
+pub(super) enum News<K> {
+    /// Everything there is.
+    Listed(Vec<Slim<K>>),
+    /// An object is now like this.
+    Applied(Slim<K>),
+    /// An object is gone.
+    Deleted(Slim<K>),
+    /// Nothing has changed.
+    Alive,
+}
+
+type Events<K> = Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<Slim<K>>>> + Send>>;
+
+pub(super) struct ListWatch<K> {
+    cluster: Cluster,
+    resource: &'static str,
+    health: Health,
+    /// The connection in use.
+    link: Link,
+    /// Whether the server streams lists.
+    streams: bool,
+    /// What we have seen everything up to; none if a list is due.
+    version: Option<String>,
+    listed: Instant,
+    events: Option<Events<K>>,
+    /// Whether the version is that of a list just read, rather than of a watch that is over.
+    just_listed: bool,
+    /// When the watch began, and whether it has said anything.
+    began: Instant,
+    heard: bool,
+    /// Failures since anything was heard.
+    futile: u32,
+}
+
+impl<K> ListWatch<K>
+where
+    K: Modelled + 'static,
+    Slim<K>: DeserializeOwned,
+{
+    pub(super) fn new(cluster: Cluster, resource: &'static str, health: Health) -> Self {
+        Self {
+            link: cluster.link(),
+            cluster,
+            resource,
+            health,
+            streams: true,
+            version: None,
+            listed: Instant::now(),
+            events: None,
+            just_listed: false,
+            began: Instant::now(),
+            heard: false,
+            futile: 0,
+        }
+    }
+
+    /// Waits for news. After a failure, whose pause is the caller's business, it goes on as well as it can.
+    pub(super) async fn next(&mut self) -> Result<News<K>, Failure> {
+        let result = self.advance().await;
+        match &result {
+            Ok(_) => {
+                self.futile = 0;
+                self.health.note(self.resource, |watch| watch.heard());
+            }
+            Err(failure) => self.failed(failure).await,
+        }
+        result
+    }
+
+    async fn advance(&mut self) -> Result<News<K>, Failure> {
+        loop {
+            let Some(events) = &mut self.events else {
+                if let Some(news) = self.start().await? {
+                    return Ok(news);
+                }
+                continue;
+            };
+            let Ok(event) = timeout(SILENCE, events.next()).await else {
+                return Err(Failure::silence(&self.asked(), SILENCE.as_secs()));
+            };
+            let Some(event) = event else {
+                self.events = None;
+                // The server ends a watch when its time is over. One that ends at once must not be begun at once.
+                if !self.heard && self.began.elapsed() < Duration::from_secs(1) {
+                    return Err(self.broken("the watch ended as soon as it had begun"));
+                }
+                continue;
+            };
+            self.heard = true;
+            return self.take(event);
+        }
+    }
+
+    fn take(&mut self, event: kube::Result<WatchEvent<Slim<K>>>) -> Result<News<K>, Failure> {
+        let asked = self.asked();
+        Ok(match event.map_err(|error| Failure::of(&error, &asked))? {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                self.reached(object.version.as_deref());
+                News::Applied(object)
+            }
+            WatchEvent::Deleted(object) => {
+                self.reached(object.version.as_deref());
+                News::Deleted(object)
+            }
+            WatchEvent::Bookmark(bookmark) => {
+                self.reached(Some(&bookmark.metadata.resource_version));
+                News::Alive
+            }
+            WatchEvent::Error(status) => return Err(Failure::of_status(&status, &asked)),
+        })
+    }
+
+    /// An object without a version leaves the last one, from which its event comes once more.
+    fn reached(&mut self, version: Option<&str>) {
+        if let Some(version) = version.filter(|version| !version.is_empty()) {
+            self.version = Some(version.to_owned());
+        }
+    }
+
+    /// Begins a watch; with a list, if one is due.
+    async fn start(&mut self) -> Result<Option<News<K>>, Failure> {
+        self.link = self.cluster.link();
+        let Some(version) = self.version.clone().filter(|_| self.listed.elapsed() < RELIST) else {
+            let objects = if self.streams && self.futile < FUTILE {
+                self.stream_list().await?
+            } else {
+                self.page_list().await?
+            };
+            self.listed = Instant::now();
+            self.health.note(self.resource, |watch| watch.lists += 1);
+            return Ok(Some(News::Listed(objects)));
+        };
+        let resumes = !std::mem::take(&mut self.just_listed);
+        if resumes {
+            self.refuse_older_history(&version).await?;
+        }
+        self.events = Some(self.watch(&WatchParams::default(), &version).await?);
+        self.health.note(self.resource, |watch| {
+            watch.resumes += u64::from(resumes);
+            watch.heard();
+        });
+        Ok(None)
+    }
+
+    /// A version is a number that only grows, as long as the database is the same. The list is not served from a cache
+    /// that may be behind, and of one object, because only its version matters.
+    async fn refuse_older_history(&mut self, version: &str) -> Result<(), Failure> {
+        let list = self.list(&ListParams::default().limit(1)).await?;
+        let theirs = list
+            .metadata
+            .resource_version
+            .and_then(|version| version.parse::<u64>().ok());
+        let ours = version.parse::<u64>().ok();
+        match (ours, theirs) {
+            (Some(ours), Some(theirs)) if theirs < ours => Err(Failure::rewound(&self.asked(), ours, theirs)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn stream_list(&mut self) -> Result<Vec<Slim<K>>, Failure> {
+        // Without a version the list is of now; with "0" it could be of a time before what we have seen.
+        let params = WatchParams::default().initial_events();
+        let mut events = self.watch(&params, "").await?;
+        let mut objects: Vec<Slim<K>> = Vec::new();
+        loop {
+            let event = timeout(SILENCE, events.next()).await;
+            let event = event.map_err(|_| Failure::silence(&self.asked(), SILENCE.as_secs()))?;
+            let event = event.ok_or_else(|| self.broken("the list ended before it was complete"))?;
+            match event.map_err(|error| Failure::of(&error, &self.asked()))? {
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => objects.push(object),
+                // Said to be impossible; if it is not, this is what it means.
+                WatchEvent::Deleted(gone) => objects.retain(|object| object.key != gone.key),
+                WatchEvent::Bookmark(bookmark) => {
+                    if bookmark.metadata.annotations.contains_key(INITIAL_EVENTS_END) {
+                        self.version = Some(bookmark.metadata.resource_version);
+                        self.events = Some(events);
+                        self.heard = true;
+                        self.just_listed = false;
+                        return Ok(objects);
+                    }
+                }
+                WatchEvent::Error(status) => return Err(Failure::of_status(&status, &self.asked())),
+            }
+        }
+    }
+
+    async fn page_list(&mut self) -> Result<Vec<Slim<K>>, Failure> {
+        let mut objects = Vec::new();
+        let mut params = ListParams::default().limit(PAGE);
+        loop {
+            let page = self.list(&params).await?;
+            objects.extend(page.items);
+            params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+            if params.continue_token.is_none() {
+                self.version = page.metadata.resource_version;
+                self.just_listed = true;
+                return Ok(objects);
+            }
+        }
+    }
+
+    async fn list(&mut self, params: &ListParams) -> Result<ObjectList<Slim<K>>, Failure> {
+        let request = self.request().list(params);
+        let list = async {
+            self.link
+                .client
+                .request(request.map_err(kube::Error::BuildRequest)?)
+                .await
+        };
+        match timeout(ANSWER, list).await {
+            Ok(list) => list.map_err(|error| Failure::of(&error, &self.asked())),
+            Err(_) => Err(Failure::silence(&self.asked(), ANSWER.as_secs())),
+        }
+    }
+
+    async fn watch(&mut self, params: &WatchParams, version: &str) -> Result<Events<K>, Failure> {
+        self.began = Instant::now();
+        self.heard = false;
+        let params = params.clone().timeout(WATCH_SECONDS);
+        let request = self.request().watch(&params, version);
+        let client = self.link.client.clone();
+        let watch = async move { client.request_events(request.map_err(kube::Error::BuildRequest)?).await };
+        match timeout(ANSWER, watch).await {
+            Ok(events) => Ok(Box::pin(events.map_err(|error| Failure::of(&error, &self.asked()))?)),
+            Err(_) => Err(Failure::silence(&self.asked(), ANSWER.as_secs())),
+        }
+    }
+
+    /// Decides how to go on.
+    async fn failed(&mut self, failure: &Failure) {
+        self.health.note(self.resource, |watch| watch.failed(failure));
+        self.futile += 1;
+        // A watch that breaks is resumed; a server that cannot be asked at all may come back with another history.
+        let absent = self.events.take().is_none() && failure.cause.is_absence();
+        let lost = matches!(failure.cause, Cause::Expired | Cause::Malformed);
+        if absent || lost || self.futile >= FUTILE {
+            self.version = None;
+        }
+        match failure.cause {
+            Cause::NoStreaming => self.streams = false,
+            Cause::Unauthorized | Cause::Tls => self.cluster.renew(&self.link).await,
+            _ => {}
+        }
+    }
+
+    /// In every namespace.
+    fn request(&self) -> Request {
+        Request::new(K::url_path(&(), None))
+    }
+
+    fn broken(&self, how: &str) -> Failure {
+        let Asked { server, resource, .. } = self.asked();
+        Failure {
+            cause: Cause::Unreachable,
+            message: format!("the connection to {server} about {resource} is no good: {how}"),
+        }
+    }
+
+    fn asked(&self) -> Asked {
+        Asked {
+            server: self.link.server.clone(),
+            identity: self.link.identity.clone(),
+            resource: self.resource,
+        }
+    }
+}
