@@ -5,13 +5,15 @@ use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
 use crate::error::{Error, Result};
-use crate::netns;
+use crate::host::Site;
+use crate::process::Identity;
 
 /// A program to run to its end, perhaps in a namespace, perhaps with input.
 #[derive(Debug)]
 pub struct Cmd {
     command: Command,
     netns: Option<String>,
+    host: Option<Identity>,
     input: Option<Vec<u8>>,
 }
 
@@ -21,6 +23,7 @@ impl Cmd {
         Self {
             command: Command::new(program),
             netns: None,
+            host: None,
             input: None,
         }
     }
@@ -59,6 +62,13 @@ impl Cmd {
         self
     }
 
+    /// The first process of the host to run on.
+    #[must_use]
+    pub fn host(mut self, init: Identity) -> Self {
+        self.host = Some(init);
+        self
+    }
+
     /// What it reads from standard input.
     #[must_use]
     pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
@@ -86,6 +96,7 @@ impl Cmd {
         let Self {
             mut command,
             netns,
+            host,
             input,
         } = self;
         command
@@ -104,10 +115,12 @@ impl Cmd {
             }
             child.wait_with_output().map_err(failed)
         };
-        match netns {
-            Some(name) => netns::within(&name, work),
-            None => work(),
+        match (host, &netns) {
+            (Some(init), _) => Site::Host(init),
+            (None, Some(name)) => Site::Network(name),
+            (None, None) => Site::Machine,
         }
+        .within(work)
     }
 
     fn line(&self) -> String {

@@ -79,6 +79,14 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
+    /// A key or certificate.
+    #[error("certificate {name}: {source}")]
+    Certificate {
+        /// Whose.
+        name: String,
+        /// Why not.
+        source: rcgen::Error,
+    },
     /// The lab is not in the state the command needs.
     #[error("{what}\n  next: {next}")]
     State {
@@ -121,6 +129,12 @@ impl Error {
     pub fn net(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |source| Self::Net { what, source }
+    }
+
+    /// A certificate's error in the form `map_err` wants.
+    pub(crate) fn certificate(name: &str) -> impl FnOnce(rcgen::Error) -> Self {
+        let name = name.to_owned();
+        move |source| Self::Certificate { name, source }
     }
 
     /// Nothing, the one error, or all of them.

@@ -75,11 +75,26 @@ pub(crate) fn host(plan: &Plan, journal: &Journal, host: &Host, datapath: Datapa
     netns::sysctl(&name, COMMON)?;
     netns::sysctl(&name, ROUTER)?;
     node_link(plan, &name, &host.name, &plan.node_ips(host))?;
-    cable(plan, &name, UPLINK, "br-tun", &format!("t-{}", host.name))?;
+    let [_, end] = far_ends(host);
+    cable(plan, &name, UPLINK, "br-tun", &end)?;
     if datapath == Datapath::Netdev {
         shield_uplink(&name)?;
     }
     ip(&name, format!("link set {UPLINK} up\n"))
+}
+
+/// The far ends of a host's cables, in the switch's namespace.
+pub(crate) fn far_ends(host: &Host) -> [String; 2] {
+    [format!("n-{}", host.name), format!("t-{}", host.name)]
+}
+
+/// Whether a namespace has an interface of this name.
+pub(crate) fn exists(netns: &str, device: &str) -> bool {
+    Cmd::new("ip")
+        .args(["link", "show", "dev", device])
+        .netns(netns)
+        .run()
+        .is_ok()
 }
 
 /// Gives the host its tunnel address. With the userspace datapath the device is ovs-vswitchd's,

@@ -24,6 +24,17 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("ovn-controller", "ovn-host"),
 ];
 
+/// Programs and files that a lab with Kubernetes needs beside those.
+const FOR_KUBERNETES: &[(&str, &str)] = &[
+    ("containerd", "containerd"),
+    ("ctr", "containerd"),
+    ("runc", "runc"),
+    ("/usr/lib/cni/loopback", "containernetworking-plugins"),
+    ("curl", "curl"),
+    ("nsenter", "util-linux"),
+    ("tar", "tar"),
+];
+
 /// Which datapath ovs-vswitchd uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -65,7 +76,25 @@ pub fn check() -> Result<()> {
             next: "run it with sudo".into(),
         });
     }
-    let mut missing: Vec<_> = PROGRAMS.iter().filter(|(p, _)| find(p).is_none()).collect();
+    installed(PROGRAMS)?;
+    let unshared = std::thread::spawn(|| nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET));
+    match unshared.join() {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(e)) => Err(Error::Machine {
+            what: format!("the kernel refuses a network namespace: {e}"),
+            next: "run on a machine or container with CAP_SYS_ADMIN".into(),
+        }),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// Fails unless what hosts with Kubernetes need is there.
+pub fn check_kubernetes() -> Result<()> {
+    installed(FOR_KUBERNETES)
+}
+
+fn installed(programs: &[(&str, &str)]) -> Result<()> {
+    let mut missing: Vec<_> = programs.iter().filter(|(p, _)| find(p).is_none()).collect();
     if !missing.is_empty() {
         let programs: Vec<_> = missing.iter().map(|(p, _)| *p).collect();
         let what = format!("not installed: {}", programs.join(", "));
@@ -76,15 +105,7 @@ pub fn check() -> Result<()> {
             next: format!("apt-get install {}", packages.join(" ")),
         });
     }
-    let unshared = std::thread::spawn(|| nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET));
-    match unshared.join() {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(e)) => Err(Error::Machine {
-            what: format!("the kernel refuses a network namespace: {e}"),
-            next: "run on a machine or container with CAP_SYS_ADMIN".into(),
-        }),
-        Err(panic) => std::panic::resume_unwind(panic),
-    }
+    Ok(())
 }
 
 fn find(program: &str) -> Option<PathBuf> {

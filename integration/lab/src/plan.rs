@@ -1,11 +1,14 @@
 //! What a lab consists of: names, addresses and paths, computed from a few options.
 //! It touches nothing.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 use serde::{Deserialize, Serialize};
+
+use crate::kubernetes::Distribution;
 
 /// The address families of pods, nodes and underlay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +53,8 @@ pub struct Options {
     pub families: Families,
     /// Hosts, OVS and OVN only: no translator and no agents.
     pub bare: bool,
+    /// A real Kubernetes on the hosts, of these parts; without, the lab's own small stand-in.
+    pub kubernetes: Option<Distribution>,
 }
 
 /// One of the hosts.
@@ -68,12 +73,18 @@ pub struct Plan {
     pub options: Options,
     /// Where everything of the lab lives.
     pub dir: PathBuf,
+    /// Which hosts there are now, by index: as many as asked for, until some come and go.
+    hosts: BTreeSet<u8>,
 }
 
 /// The address outside the cluster that the fabric answers on: what pods reach through their host.
 pub const WORLD_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 /// Its IPv6 counterpart.
 pub const WORLD_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+
+/// The disks of hosts that run Kubernetes lie here, a folder per lab. The lab's own folder is no
+/// place for images and writable layers of containers: /run is memory on most machines.
+const DISKS: &str = "/var/lib/meridian-lab";
 
 /// Last part of the central host's address.
 const CENTRAL: u8 = 10;
@@ -82,15 +93,38 @@ const GATEWAY: u8 = 254;
 /// Room between the central host and the gateway.
 pub const MAX_HOSTS: u8 = 200;
 
+impl Host {
+    /// The host of this index, from 1.
+    pub fn of(index: u8) -> Self {
+        Self {
+            name: format!("node-{index}"),
+            index,
+        }
+    }
+}
+
 impl Plan {
+    /// The plan of a lab with these hosts.
+    pub fn new(options: Options, dir: &Path, hosts: BTreeSet<u8>) -> Self {
+        Self {
+            options,
+            dir: dir.to_owned(),
+            hosts,
+        }
+    }
+
     /// The hosts in order.
     pub fn hosts(&self) -> Vec<Host> {
-        (1..=self.options.hosts)
-            .map(|index| Host {
-                name: format!("node-{index}"),
-                index,
-            })
-            .collect()
+        self.hosts.iter().map(|index| Host::of(*index)).collect()
+    }
+
+    /// Adds a host, or removes it.
+    pub(crate) fn set_host(&mut self, host: &Host, present: bool) {
+        if present {
+            self.hosts.insert(host.index);
+        } else {
+            self.hosts.remove(&host.index);
+        }
     }
 
     /// A host by its node name.
@@ -196,6 +230,22 @@ impl Plan {
         self.dir.join(&host.name)
     }
 
+    /// What a host keeps when it is rebooted: containers, images, settings. Only where Kubernetes
+    /// runs.
+    pub fn disk(&self, host: &Host) -> PathBuf {
+        self.disks().join(&host.name)
+    }
+
+    /// The disks of all hosts.
+    pub fn disks(&self) -> PathBuf {
+        Path::new(DISKS).join(&self.options.name)
+    }
+
+    /// Keys, certificates and kubeconfigs of the lab's Kubernetes.
+    pub fn kubernetes_dir(&self) -> PathBuf {
+        self.dir.join("kubernetes")
+    }
+
     /// OVN central's run directory, with `ovnnb_db.sock` and `ovnsb_db.sock`.
     pub fn central_run(&self) -> PathBuf {
         self.dir.join("central")
@@ -237,15 +287,14 @@ mod tests {
     use super::*;
 
     fn plan(families: Families) -> Plan {
-        Plan {
-            options: Options {
-                name: "default".into(),
-                hosts: 3,
-                families,
-                bare: false,
-            },
-            dir: "/run/meridian-lab/default".into(),
-        }
+        let options = Options {
+            name: "default".into(),
+            hosts: 3,
+            families,
+            bare: false,
+            kubernetes: None,
+        };
+        Plan::new(options, Path::new("/run/meridian-lab/default"), (1..=3).collect())
     }
 
     #[test]

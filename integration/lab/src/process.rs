@@ -12,7 +12,9 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, LogTail, Result};
-use crate::{netns, wait};
+use crate::host::Site;
+use crate::host::cgroup::Cgroup;
+use crate::wait;
 
 /// Every process of a lab carries this variable, with the lab's folder, in its environment: a
 /// lab killed between starting a daemon and recording it still finds the daemon.
@@ -50,6 +52,15 @@ impl Identity {
         Self::of(self.pid) == Some(self)
     }
 
+    /// The pid by which it knows itself: another one, where it lives on a host of the lab's.
+    pub fn inner_pid(self) -> i32 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix("NSpid:")?.split_whitespace().last()?.parse().ok())
+            .unwrap_or(self.pid)
+    }
+
     /// Sends a signal to this very process, if it still runs.
     pub fn signal(self, signal: Signal) {
         if self.alive() {
@@ -77,7 +88,9 @@ pub struct Daemon<'a> {
     /// Variables beside the inherited ones.
     pub env: BTreeMap<String, String>,
     /// Where it lives.
-    pub netns: &'a str,
+    pub site: Site<'a>,
+    /// The cgroup it and its children are accounted to, if not the lab's own.
+    pub cgroup: Option<Cgroup>,
     /// Its standard output and error.
     pub log: PathBuf,
 }
@@ -118,11 +131,12 @@ impl Processes {
             .env(MARK, &self.lab)
             .env(NAME, daemon.name)
             .env("NO_COLOR", "1") // logs are read as text
+            .env_remove("KUBECONFIG") // the cluster of whoever starts the lab is not the daemons'
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors);
-        let child = netns::within(daemon.netns, || {
+        let child = daemon.site.within(|| {
             command.spawn().map_err(|source| Error::Spawn {
                 command: daemon.command.join(" "),
                 source,
@@ -134,6 +148,10 @@ impl Processes {
             component: daemon.name.to_owned(),
             log: LogTail::of(&daemon.log),
         })?;
+        if let Some(cgroup) = &daemon.cgroup {
+            // It still is at its own start, and has no children that could stay behind.
+            cgroup.join(identity)?;
+        }
         let file = self.file(daemon.name);
         let record = serde_json::to_vec(&identity).expect("plain data");
         fs::write(&file, record).map_err(Error::file("write", &file))?;

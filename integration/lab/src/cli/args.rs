@@ -117,6 +117,27 @@ pub(crate) enum Command {
         /// Component; see `status`
         component: String,
     },
+    /// Run kubectl as the administrator of the lab's Kubernetes (`kubectl -- get nodes`)
+    Kubectl {
+        /// kubectl's arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Add a host to the lab's Kubernetes, remove one, or cut its power for a moment
+    Node {
+        /// What to do
+        #[command(subcommand)]
+        action: Node,
+    },
+    /// The first process of a host
+    #[command(hide = true)]
+    Init {
+        /// The host's layout
+        layout: PathBuf,
+    },
+    /// A port of the machine that leads into a network of the lab's
+    #[command(hide = true)]
+    Forward(Forward),
     /// What runs in pods: HTTP that says who answers, UDP echo
     #[command(hide = true)]
     Serve(Serve),
@@ -127,12 +148,11 @@ pub(crate) struct Up {
     /// How many hosts
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=i64::from(meridian_lab::plan::MAX_HOSTS)))]
     pub(crate) hosts: u8,
-    /// IPv6 only, the tunnels included
-    #[arg(long, conflicts_with = "dual_stack")]
-    pub(crate) ipv6: bool,
-    /// IPv4 and IPv6
-    #[arg(long)]
-    pub(crate) dual_stack: bool,
+    #[command(flatten)]
+    pub(crate) families: Families,
+    /// A real Kubernetes on the hosts; the first time, its parts are built
+    #[arg(long, conflicts_with = "bare")]
+    pub(crate) kubernetes: bool,
     /// Hosts, Open vSwitch and OVN only: no translator and no agents
     #[arg(long)]
     pub(crate) bare: bool,
@@ -141,10 +161,56 @@ pub(crate) struct Up {
     pub(crate) datapath: Option<Datapath>,
 }
 
+#[derive(Clone, Copy, Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct Families {
+    /// IPv6 only, the tunnels included
+    #[arg(long)]
+    pub(crate) ipv6: bool,
+    /// IPv4 and IPv6; the default with Kubernetes
+    #[arg(long)]
+    pub(crate) dual_stack: bool,
+    /// IPv4 only; the default without Kubernetes
+    #[arg(long)]
+    pub(crate) ipv4: bool,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Datapath {
     System,
     Netdev,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Node {
+    /// Add a host
+    Add {
+        /// `node-4`
+        #[arg(value_name = "NAME")]
+        host: String,
+    },
+    /// Kill everything on a host at once and start it again; its disk stays
+    Reboot {
+        /// `node-2`
+        #[arg(value_name = "NAME")]
+        host: String,
+    },
+    /// Take a host away without a warning and delete its Node
+    Remove {
+        /// `node-2`
+        #[arg(value_name = "NAME")]
+        host: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Forward {
+    #[arg(long)]
+    pub(crate) listen: std::net::SocketAddr,
+    #[arg(long)]
+    pub(crate) netns: String,
+    #[arg(long)]
+    pub(crate) to: std::net::SocketAddr,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! The command line: flags to calls of the library, results to the screen.
 
 mod args;
+mod cluster;
 mod resource;
 mod run;
 mod show;
@@ -11,6 +12,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use meridian_lab::binaries::Binaries;
+use meridian_lab::host::init;
+use meridian_lab::kubernetes::forward::Forward;
 use meridian_lab::lab;
 use meridian_lab::serve::Server;
 use meridian_lab::ui::Ui;
@@ -32,10 +35,14 @@ struct Context {
 
 pub(crate) fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
-    if let Command::Serve(server) = command {
-        return finish(serve(server).map(|()| ExitCode::SUCCESS));
-    }
-    finish(Context::new(global).and_then(|context| run::run(&context, command)))
+    // What a lab is made of needs none to be found.
+    let part = match command {
+        Command::Serve(args) => serve(args),
+        Command::Init { layout } => init::run(&layout),
+        Command::Forward(args) => forward(args),
+        command => return finish(Context::new(global).and_then(|context| run::run(&context, command))),
+    };
+    finish(part.map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from))
 }
 
 fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
@@ -45,9 +52,14 @@ fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
     })
 }
 
-fn serve(args: Serve) -> anyhow::Result<()> {
+fn serve(args: Serve) -> meridian_lab::Result<()> {
     let Serve { pod, node, tcp, udp } = args;
-    Ok(Server { pod, node, tcp, udp }.run()?)
+    Server { pod, node, tcp, udp }.run()
+}
+
+fn forward(args: args::Forward) -> meridian_lab::Result<()> {
+    let args::Forward { listen, netns, to } = args;
+    Forward { listen, netns, to }.run()
 }
 
 impl Context {

@@ -10,6 +10,7 @@ use meridian_lab::cluster::sandbox::Sandbox;
 use meridian_lab::cluster::store::Store;
 use meridian_lab::cluster::{self, kubelet};
 use meridian_lab::component::{Component, Role};
+use meridian_lab::kubernetes::Distribution;
 use meridian_lab::lab::{self, Lab, Upped};
 use meridian_lab::machine;
 use meridian_lab::netns;
@@ -17,7 +18,7 @@ use meridian_lab::plan::{Families, Options};
 use meridian_lab::probe::{matrix, table};
 use serde_json::json;
 
-use super::args::{Command, Datapath, Up};
+use super::args::{self, Command, Datapath, Up};
 use super::{Context, resource, show};
 
 pub(crate) fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
@@ -37,7 +38,7 @@ pub(crate) fn run(context: &Context, command: Command) -> anyhow::Result<ExitCod
             namespace,
         } => {
             let keys = resource::keys(&[resource], &namespace)?;
-            cluster::scale(&open(context)?, &keys[0], replicas)?;
+            cluster::scale(&with_manifests(context)?, &keys[0], replicas)?;
             show::line(&format!("{} has {replicas} pods", keys[0]))
         }
         Command::Get { resource, namespace } => get(context, &resource, namespace.as_deref()),
@@ -57,36 +58,49 @@ pub(crate) fn run(context: &Context, command: Command) -> anyhow::Result<ExitCod
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Serve(_) => bail!("`serve` needs no lab"),
+        Command::Kubectl { args } => super::cluster::kubectl(context, &args),
+        Command::Node { action } => super::cluster::node(context, &action),
+        Command::Serve(_) | Command::Init { .. } | Command::Forward(_) => bail!("this needs no lab"),
     }
 }
 
-fn open(context: &Context) -> anyhow::Result<Lab> {
+pub(super) fn open(context: &Context) -> anyhow::Result<Lab> {
     Ok(Lab::open(&context.dir, context.binaries.clone(), context.ui)?)
 }
 
+/// A lab whose cluster is a folder of manifests.
+fn with_manifests(context: &Context) -> anyhow::Result<Lab> {
+    let lab = open(context)?;
+    if lab.plan().options.kubernetes.is_some() {
+        bail!("this lab has a real Kubernetes\n  next: meridian-lab kubectl -- ...");
+    }
+    Ok(lab)
+}
+
 /// Also a lab that never came up: to find out why.
-fn inspect(context: &Context) -> anyhow::Result<Lab> {
+pub(super) fn inspect(context: &Context) -> anyhow::Result<Lab> {
     Ok(Lab::inspect(&context.dir, context.binaries.clone(), context.ui)?)
 }
 
 fn up(context: &Context, args: &Up) -> anyhow::Result<ExitCode> {
     let Up {
         hosts,
-        ipv6,
-        dual_stack,
+        families,
         bare,
+        kubernetes,
         datapath,
     } = *args;
     let options = Options {
         name: context.name.clone(),
         hosts,
-        families: match (ipv6, dual_stack) {
-            (true, _) => Families::V6,
-            (_, true) => Families::Dual,
+        families: match families {
+            args::Families { ipv6: true, .. } => Families::V6,
+            args::Families { dual_stack: true, .. } => Families::Dual,
+            args::Families { ipv4: false, .. } if kubernetes => Families::Dual,
             _ => Families::V4,
         },
         bare,
+        kubernetes: kubernetes.then(Distribution::find).transpose()?,
     };
     let datapath = datapath.map(|datapath| match datapath {
         Datapath::System => machine::Datapath::System,
@@ -95,7 +109,9 @@ fn up(context: &Context, args: &Up) -> anyhow::Result<ExitCode> {
     let start = std::time::Instant::now();
     let (lab, how) = Lab::up(&context.dir, options, datapath, context.binaries.clone(), context.ui)
         .with_context(|| format!("lab {:?} did not come up", context.name))?;
-    if matches!(how, Upped::Reused(_)) && !bare {
+    if kubernetes {
+        super::cluster::up(context, &lab)?;
+    } else if matches!(how, Upped::Reused(_)) && !bare {
         kubelet::sync(&lab)?;
         kubelet::collect_garbage(&lab)?;
     }
@@ -143,7 +159,7 @@ fn status(context: &Context) -> anyhow::Result<ExitCode> {
 }
 
 fn apply(context: &Context, files: &[PathBuf]) -> anyhow::Result<ExitCode> {
-    let lab = open(context)?;
+    let lab = with_manifests(context)?;
     let mut objects = Vec::new();
     for file in files {
         objects.extend(cluster::read_manifests(file)?);
@@ -167,7 +183,7 @@ fn apply(context: &Context, files: &[PathBuf]) -> anyhow::Result<ExitCode> {
 }
 
 fn delete(context: &Context, files: &[PathBuf], words: &[String], namespace: &str) -> anyhow::Result<ExitCode> {
-    let lab = open(context)?;
+    let lab = with_manifests(context)?;
     let mut keys = Vec::new();
     for file in files {
         keys.extend(cluster::read_manifests(file)?.iter().map(Object::key));
@@ -189,7 +205,7 @@ fn delete(context: &Context, files: &[PathBuf], words: &[String], namespace: &st
 }
 
 fn get(context: &Context, words: &[String], namespace: Option<&str>) -> anyhow::Result<ExitCode> {
-    let lab = open(context)?;
+    let lab = with_manifests(context)?;
     let (kind, _) = resource::kind(words[0].split('/').next().unwrap_or_default())?;
     let mut objects = Store::of(&lab.plan().dir).list(kind)?;
     if let Some(namespace) = namespace {
@@ -213,7 +229,7 @@ fn get(context: &Context, words: &[String], namespace: Option<&str>) -> anyhow::
 }
 
 fn ping(context: &Context) -> anyhow::Result<ExitCode> {
-    let lab = open(context)?;
+    let lab = with_manifests(context)?;
     let matrix = matrix::run(cluster::endpoints(&lab)?);
     if matrix.probes.is_empty() {
         bail!("there are no pods to ping; next: meridian-lab apply -f FILE");
@@ -242,7 +258,7 @@ fn exec(context: &Context, target: &str, command: &[String]) -> anyhow::Result<E
         let switch = Component::on(&host, Role::Vswitchd);
         process
             .envs(switch.env(lab.plan()))
-            .env("MERIDIAN_SOCKET", switch.run_dir(lab.plan()).join("node.sock"));
+            .env("MERIDIAN_SOCKET", switch.agent_socket(lab.plan()));
         lab.plan().netns(target)
     } else {
         let sandbox = sandbox(&lab, target)?;
@@ -256,8 +272,12 @@ fn exec(context: &Context, target: &str, command: &[String]) -> anyhow::Result<E
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap_or_default());
     process.env("PATH", path);
+    let init = super::cluster::first_process(&lab, target);
     lab.close();
-    netns::enter(&netns)?;
+    match init {
+        Some(init) => process = super::cluster::on_host(init, &process),
+        None => netns::enter(&netns)?,
+    }
     Err(process.exec()).with_context(|| format!("cannot run {}", command[0]))
 }
 
@@ -281,7 +301,8 @@ fn logs(context: &Context, component: &str, lines: u32, follow: bool) -> anyhow:
 
 fn restart(context: &Context, component: &str, crash: bool) -> anyhow::Result<ExitCode> {
     let lab = open(context)?;
-    for component in Component::select(lab.plan(), component)? {
+    let components = Component::select(lab.plan(), component)?;
+    for component in &components {
         context.ui.step(&format!("restart {component}"), || {
             let name = component.pid_name();
             if crash {
@@ -289,8 +310,12 @@ fn restart(context: &Context, component: &str, crash: bool) -> anyhow::Result<Ex
             } else {
                 lab.processes().stop(&name)?;
             }
-            lab.start(&component)
+            lab.start(component)
         })?;
+    }
+    if components.iter().any(|c| c.role == Role::Init) {
+        // It took everything else on its host along.
+        lab.repair()?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -148,6 +148,14 @@ pub fn strings(value: &Value) -> BTreeMap<String, String> {
 
 /// Reads manifests: YAML of one or more documents, or JSON; a `List` gives its items.
 pub fn parse(text: &str) -> Result<Vec<Object>, String> {
+    documents(text)?
+        .into_iter()
+        .map(|value| Object::from_value(value).map_err(|e| e.to_string()))
+        .collect()
+}
+
+/// The same, as they are written.
+pub fn documents(text: &str) -> Result<Vec<Value>, String> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|e| e.to_string())?;
     let mut objects = Vec::new();
     for document in documents {
@@ -161,10 +169,7 @@ pub fn parse(text: &str) -> Result<Vec<Object>, String> {
             object => objects.push(object),
         }
     }
-    objects
-        .into_iter()
-        .map(|value| Object::from_value(value).map_err(|e| e.to_string()))
-        .collect()
+    Ok(objects)
 }
 
 #[cfg(test)]

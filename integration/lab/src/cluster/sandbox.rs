@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::cni::{self, Attachment, Network};
 use super::object::Object;
 use crate::error::{Error, LogTail, Result};
+use crate::host::Site;
 use crate::lab::Lab;
 use crate::plan::{Host, log_in};
 use crate::process::Daemon;
@@ -145,7 +146,8 @@ impl Sandbox {
             name: &self.process(),
             command,
             env: BTreeMap::new(),
-            netns: &self.netns,
+            site: Site::Network(&self.netns),
+            cgroup: None,
             log: log.clone(),
         })?;
         let ended = || Error::Ended {

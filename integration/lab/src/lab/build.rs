@@ -18,15 +18,21 @@ impl Lab {
             fs::create_dir_all(&sub).map_err(Error::file("create", &sub))?;
         }
         self.state.save(&self.plan.dir)?;
-        self.build_machines()?;
-        if !self.plan.options.bare {
-            self.build_cluster()?;
+        self.build_hosts()?;
+        if self.plan.options.kubernetes.is_some() {
+            self.build_kubernetes()?;
+        } else {
+            self.build_ovn_central()?;
+            self.build_switches()?;
+            if !self.plan.options.bare {
+                self.build_cluster()?;
+            }
         }
         self.state.complete = true;
         self.state.save(&self.plan.dir)
     }
 
-    fn build_machines(&self) -> Result<()> {
+    fn build_hosts(&self) -> Result<()> {
         let (ui, plan, hosts) = (self.ui, &self.plan, self.plan.hosts());
         let what = format!("{} hosts, OVN central and a switch in namespaces", hosts.len());
         ui.step(&what, || {
@@ -36,18 +42,24 @@ impl Lab {
                 Some(host) => links::host(plan, &self.journal, host, self.state.datapath),
                 None => links::central(plan, &self.journal),
             })
-        })?;
-        ui.step("OVN central: Northbound, Southbound, ovn-northd", || {
+        })
+    }
+
+    pub(crate) fn build_ovn_central(&self) -> Result<()> {
+        self.ui.step("OVN central: Northbound, Southbound, ovn-northd", || {
             parallel::each([Role::Nb, Role::Sb], |role| self.start(&Component::central(role)))?;
             self.start(&Component::central(Role::Northd))
-        })?;
+        })
+    }
+
+    fn build_switches(&self) -> Result<()> {
         let words = match self.state.datapath {
             Datapath::System => "kernel datapath",
             Datapath::Netdev => "userspace datapath",
         };
         let what = format!("Open vSwitch and ovn-controller on each host ({words})");
-        ui.step(&what, || {
-            parallel::each(&hosts, |host| {
+        self.ui.step(&what, || {
+            parallel::each(&self.plan.hosts(), |host| {
                 for role in [Role::Ovsdb, Role::Vswitchd, Role::Controller] {
                     self.start(&Component::on(host, role))?;
                 }

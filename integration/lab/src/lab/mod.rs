@@ -57,6 +57,10 @@ impl Lab {
         if !options.bare {
             binaries.check()?;
         }
+        if let Some(parts) = &options.kubernetes {
+            machine::check_kubernetes()?;
+            parts.check()?;
+        }
         teardown::refuse_strangers(dir)?;
         let lock = Lock::acquire(dir)?;
         if let Some(state) = State::read(dir)?.filter(|state| state.complete) {
@@ -76,6 +80,7 @@ impl Lab {
             })?;
         }
         let state = State {
+            hosts: (1..=options.hosts).collect(),
             options,
             datapath: datapath.unwrap_or_else(Datapath::detect),
             complete: false,
@@ -113,10 +118,7 @@ impl Lab {
 
     fn assemble(dir: &Path, state: State, binaries: Binaries, ui: Ui, lock: Lock) -> Self {
         Self {
-            plan: Plan {
-                options: state.options.clone(),
-                dir: dir.to_owned(),
-            },
+            plan: Plan::new(state.options.clone(), dir, state.hosts.clone()),
             processes: Processes::of(dir),
             journal: Journal::of(dir),
             state,
@@ -134,6 +136,13 @@ impl Lab {
     /// The lab's processes.
     pub fn processes(&self) -> &Processes {
         &self.processes
+    }
+
+    /// Writes down that a host is there, or no longer.
+    pub(crate) fn record_host(&mut self, host: &Host, present: bool) -> Result<()> {
+        self.plan.set_host(host, present);
+        self.state.hosts = self.plan.hosts().iter().map(|host| host.index).collect();
+        self.state.save(&self.plan.dir)
     }
 
     pub(crate) fn journal(&self) -> &Journal {

@@ -6,6 +6,8 @@ use super::Lab;
 use crate::command::Cmd;
 use crate::component::{Component, Role, SOUTHBOUND_PORT};
 use crate::error::{Error, LogTail, Result};
+use crate::kubernetes::layout::layout;
+use crate::kubernetes::{identity, node};
 use crate::machine::Datapath;
 use crate::plan::Host;
 use crate::process::Daemon;
@@ -34,12 +36,15 @@ impl Lab {
         {
             Cmd::new("ovsdb-tool").arg("create").arg(&file).arg(schema).run()?;
         }
+        self.before_start(component)?;
         let log = component.log(&self.plan);
+        let netns = component.netns(&self.plan);
         let process = self.processes.start(&Daemon {
             name: &component.pid_name(),
             command: component.command(&self.plan, &self.binaries, self.state.datapath)?,
-            env: component.env(&self.plan),
-            netns: &component.netns(&self.plan),
+            env: component.environment(&self.plan)?,
+            site: component.site(&self.plan, &netns)?,
+            cgroup: component.cgroup(&self.plan),
             log: log.clone(),
         })?;
         let end = wait::until(wait::PATIENCE, || {
@@ -62,6 +67,27 @@ impl Lab {
         }
     }
 
+    /// What must be there for the daemon to start at all.
+    fn before_start(&self, component: &Component) -> Result<()> {
+        if self.plan.options.kubernetes.is_none() {
+            return Ok(());
+        }
+        let account = match component.role {
+            Role::Init => {
+                let host = component.host.as_ref();
+                self.journal.create_cgroup(&component.netns(&self.plan))?;
+                return layout(&self.plan, host).write(&component.layout_file(&self.plan));
+            }
+            Role::Translator => "meridian-translator",
+            Role::Agent => "meridian-node",
+            _ => return Ok(()),
+        };
+        match component.init(&self.plan) {
+            Some(init) => identity::install(self, init, account),
+            None => Ok(()),
+        }
+    }
+
     /// What the machine's own set-up would do once the daemon is there.
     fn after_start(&self, component: &Component) -> Result<()> {
         let Some(host) = &component.host else {
@@ -73,6 +99,10 @@ impl Lab {
                 self.physical_bridge(host)?;
                 links::tunnel_address(&self.plan, host, self.state.datapath)
             }
+            Role::Containerd => match component.init(&self.plan) {
+                Some(init) => node::import_images(&self.plan, self.distribution()?, host, init),
+                None => Ok(()),
+            },
             _ => Ok(()),
         }
     }

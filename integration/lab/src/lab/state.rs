@@ -1,5 +1,6 @@
 //! What a lab's folder says about it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,8 @@ use crate::plan::Options;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct State {
     pub(super) options: Options,
+    /// Which hosts there are, by index.
+    pub(super) hosts: BTreeSet<u8>,
     pub(super) datapath: Datapath,
     /// Set at the end of `up`: without it the lab is a ruin, to be cleared away.
     pub(super) complete: bool,

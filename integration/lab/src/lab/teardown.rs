@@ -7,10 +7,10 @@ use std::fs;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::journal::Journal;
+use crate::journal::{Item, Journal};
 use crate::lock::Lock;
+use crate::parallel;
 use crate::process::Processes;
-use crate::{netns, parallel};
 
 /// The file that makes a folder a lab's.
 const MARKER: &str = ".meridian-lab";
@@ -43,8 +43,8 @@ pub(super) fn clear(dir: &Path, keep_logs: bool) -> Result<()> {
     if let Err(e) = Processes::of(dir).kill_all() {
         errors.push(e);
     }
-    match Journal::of(dir).namespaces() {
-        Ok(names) => errors.extend(parallel::each(&names, |name| netns::remove(name)).err()),
+    match Journal::of(dir).items() {
+        Ok(items) => errors.extend(parallel::each(&items, Item::remove).err()),
         Err(e) => errors.push(e),
     }
     if errors.is_empty() {

@@ -57,6 +57,7 @@ impl Place {
             hosts: 3,
             families,
             bare,
+            kubernetes: None,
         }
     }
 
