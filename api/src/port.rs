@@ -28,6 +28,8 @@ pub const IPS: &str = "meridian/ips";
 pub const GATEWAYS: &str = "meridian/gateways";
 /// See [`PortFacts::routes`].
 pub const ROUTES: &str = "meridian/routes";
+/// See [`PortFacts::sources`].
+pub const SOURCES: &str = "meridian/sources";
 /// See [`PortFacts::mtu`].
 pub const MTU: &str = "meridian/mtu";
 /// See [`PortFacts::uid`].
@@ -52,6 +54,19 @@ pub struct Route {
     pub via: IpAddr,
 }
 
+/// Under which address the host connects to a network through its management port.
+///
+/// The address belongs to the logical port and to no device. So what the host sends to a service whose endpoint is a
+/// host is forwarded like anybody's when it comes back, and not taken for forged, as it were with an address of the
+/// host's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Where to.
+    pub destination: IpNetwork,
+    /// The source.
+    pub address: IpAddr,
+}
+
 /// Everything the node needs to know of a logical port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortFacts {
@@ -66,6 +81,9 @@ pub struct PortFacts {
     /// Routes beside the default route.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
+    /// Source addresses that the host translates to, whatever the source before; only for a management port.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Source>,
     /// MTU in bytes, when the cluster fixes one; otherwise the node derives it from its uplink.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u16>,
@@ -107,6 +125,9 @@ impl PortFacts {
         if !self.routes.is_empty() {
             ids.insert(ROUTES, words(&self.routes));
         }
+        if !self.sources.is_empty() {
+            ids.insert(SOURCES, words(&self.sources));
+        }
         if let Some(mtu) = self.mtu {
             ids.insert(MTU, mtu.to_string());
         }
@@ -127,6 +148,7 @@ impl PortFacts {
         let ips = parse_words(IPS, get(IPS).ok_or(PortFactsError::Missing(IPS))?)?;
         let gateways = parse_words(GATEWAYS, get(GATEWAYS).unwrap_or_default())?;
         let routes = parse_words(ROUTES, get(ROUTES).unwrap_or_default())?;
+        let sources = parse_words(SOURCES, get(SOURCES).unwrap_or_default())?;
         let mtu = get(MTU)
             .map(|text| text.parse().map_err(|e| malformed(MTU, text, e)))
             .transpose()?;
@@ -136,6 +158,7 @@ impl PortFacts {
             ips,
             gateways,
             routes,
+            sources,
             mtu,
             uid: get(UID).map(str::to_owned),
         })
@@ -156,6 +179,24 @@ impl std::str::FromStr for Route {
         Ok(Self {
             destination: destination.parse().map_err(|e| format!("{e}"))?,
             via: via.parse().map_err(|e| format!("{e}"))?,
+        })
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.destination, self.address)
+    }
+}
+
+impl std::str::FromStr for Source {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (destination, address) = text.split_once('=').ok_or("a source is written destination=address")?;
+        Ok(Self {
+            destination: destination.parse().map_err(|e| format!("{e}"))?,
+            address: address.parse().map_err(|e| format!("{e}"))?,
         })
     }
 }
@@ -195,6 +236,10 @@ mod tests {
                 destination: "10.96.0.0/16".parse().unwrap(),
                 via: "10.244.0.1".parse().unwrap(),
             }],
+            sources: vec![Source {
+                destination: "10.96.0.0/16".parse().unwrap(),
+                address: "10.244.0.3".parse().unwrap(),
+            }],
             mtu: Some(1400),
             uid: Some("1b4e28ba".into()),
         }
@@ -212,6 +257,7 @@ mod tests {
         let ids = facts().to_external_ids();
         assert_eq!(ids["meridian/ips"], "10.244.0.5/24 fd00:10:244::5/64");
         assert_eq!(ids["meridian/routes"], "10.96.0.0/16=10.244.0.1");
+        assert_eq!(ids["meridian/sources"], "10.96.0.0/16=10.244.0.3");
     }
 
     #[test]

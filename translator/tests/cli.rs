@@ -223,7 +223,7 @@ fn status_tells_how_full_the_slices_are() {
         status["slices"].get(0).cloned()
     };
     let expected = |used: u32| {
-        let expected = serde_json::json!({"node": "node-a", "network": "10.244.7.0/24", "used": used, "capacity": 252});
+        let expected = serde_json::json!({"node": "node-a", "network": "10.244.7.0/24", "used": used, "capacity": 251});
         eventually("use of the slice", || slices().filter(|slice| *slice == expected));
     };
     expected(1);

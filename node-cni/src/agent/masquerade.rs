@@ -137,6 +137,7 @@ mod tests {
                 ips: ips.iter().map(|ip| ip.parse().unwrap()).collect(),
                 gateways: vec![],
                 routes: vec![],
+                sources: vec![],
                 mtu: None,
                 uid: None,
             },

@@ -348,6 +348,7 @@ mod tests {
                 ips: vec!["10.244.1.2/24".parse().unwrap()],
                 gateways: vec![],
                 routes: vec![],
+                sources: vec![],
                 mtu: None,
                 uid: None,
             },

@@ -66,7 +66,7 @@ pub enum ConfigError {
         slice: u8,
         /// The cluster CIDR.
         cidr: IpNetwork,
-        /// The longest prefix with room for a gateway and a management port.
+        /// The longest prefix with room for a gateway and the addresses of the host.
         most: u8,
     },
     /// The id ends up in names and in external_ids.
@@ -214,7 +214,7 @@ mod tests {
             host_slice_v4: 15,
             ..settings(&["10.244.0.0/16"], &[])
         };
-        assert!(refusal(wide).contains("at least /16 and at most /30"));
+        assert!(refusal(wide).contains("at least /16 and at most /29"));
         let narrow = Settings {
             host_slice_v6: 127,
             ..settings(&["fd00::/48"], &[])

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 
-/// Gateway and management port come first in a slice.
-const RESERVED: u128 = 2;
+/// Gateway, management port and the source of the host's connections to services come first in a slice.
+const RESERVED: u128 = 3;
 
 /// The network without host bits.
 pub(crate) fn canonical(network: IpNetwork) -> IpNetwork {
@@ -27,10 +27,10 @@ pub(crate) fn width(network: IpNetwork) -> u8 {
     if network.is_ipv4() { 32 } else { 128 }
 }
 
-/// The longest prefix whose networks have room for a gateway and a management port: of four addresses IPv4 loses the
-/// first and the last, IPv6 the first (the subnet-router anycast address).
+/// The longest prefix whose networks have room for what is reserved. IPv4 loses the first and the last address, IPv6 the
+/// first (the subnet-router anycast address).
 pub(crate) fn longest_slice(network: IpNetwork) -> u8 {
-    width(network) - 2
+    width(network) - if network.is_ipv4() { 3 } else { 2 }
 }
 
 /// The `n`th address of a network, counted from its first; the caller keeps `n` inside.
@@ -73,6 +73,11 @@ pub(crate) fn gateway(slice: IpNetwork) -> IpAddr {
 /// The host's own address in a slice.
 pub(crate) fn management(slice: IpNetwork) -> IpAddr {
     nth(slice, 2)
+}
+
+/// The source of the host's connections to services, which come back to the host where their endpoint is one.
+pub(crate) fn service_source(slice: IpNetwork) -> IpAddr {
+    nth(slice, 3)
 }
 
 /// Offsets in a slice that pods may have, first and last; empty (first > last) in the smallest slice.
@@ -120,7 +125,9 @@ mod tests {
     }
 
     #[test]
-    fn gateway_and_management_are_the_first_two_addresses() {
+    fn gateway_management_and_service_source_are_the_first_three_addresses() {
+        assert_eq!(service_source(net("10.244.1.0/24")), ip("10.244.1.3"));
+        assert_eq!(service_source(net("fd00::/64")), ip("fd00::3"));
         assert_eq!(
             (gateway(net("10.244.1.0/24")), management(net("10.244.1.0/24"))),
             (ip("10.244.1.1"), ip("10.244.1.2"))
@@ -133,10 +140,10 @@ mod tests {
 
     #[test]
     fn pods_get_neither_network_nor_broadcast_address() {
-        assert_eq!(pod_offsets(net("10.244.1.0/29")), (3, 6));
-        assert_eq!(pod_offsets(net("10.244.1.0/30")), (3, 2));
-        assert_eq!(pod_offsets(net("fd00::/125")), (3, 7));
-        assert_eq!(pod_offsets(net("::/0")), (3, u128::MAX));
+        assert_eq!(pod_offsets(net("10.244.1.0/29")), (4, 6));
+        assert_eq!(pod_offsets(net("fd00::/125")), (4, 7));
+        assert_eq!(pod_offsets(net("fd00::/126")), (4, 3));
+        assert_eq!(pod_offsets(net("::/0")), (4, u128::MAX));
     }
 
     #[test]

@@ -16,7 +16,7 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use meridian_api::port::{PortFacts, PortKind, Route};
+use meridian_api::port::{PortFacts, PortKind, Route, Source};
 use meridian_model::{Key, Name};
 use ovsdb::{Datum, Uuid};
 use ovsdb_schemas::northbound::{
@@ -99,15 +99,23 @@ fn uplink(ctx: &mut Context<'_>, node: &str, switch: Uuid) {
 
 fn management(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork], switch: Uuid) {
     let config = ctx.config();
-    // The host reaches every pod and ClusterIP of a family through the slice's gateway.
-    let destinations = config.cluster_cidrs().iter().chain(config.service_cidrs());
-    let routes = destinations.filter_map(|&destination| {
-        let own = networks
-            .iter()
-            .find(|network| network.is_ipv4() == destination.is_ipv4())?;
+    let of_family = |destination: IpNetwork| networks.iter().find(move |own| own.is_ipv4() == destination.is_ipv4());
+    // The host reaches every pod and ClusterIP of a family through the slice's gateway. So it does its own source towards
+    // services: OVN answers no one who asks for an address of his own port.
+    let reached = config.cluster_cidrs().iter().chain(config.service_cidrs());
+    let own_sources = networks
+        .iter()
+        .map(|&network| IpNetwork::from(ip::service_source(network)));
+    let routes = reached.copied().chain(own_sources).filter_map(|destination| {
         Some(Route {
             destination,
-            via: ip::gateway(*own),
+            via: ip::gateway(*of_family(destination)?),
+        })
+    });
+    let sources = config.service_cidrs().iter().filter_map(|&destination| {
+        Some(Source {
+            destination,
+            address: ip::service_source(*of_family(destination)?),
         })
     });
     let facts = PortFacts {
@@ -120,14 +128,20 @@ fn management(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork], switch:
         // The host has a default route of its own.
         gateways: Vec::new(),
         routes: routes.collect(),
+        sources: sources.collect(),
         mtu: config.mtu(),
         uid: None,
     };
     let name = ctx.names().management(DEFAULT_VPC, node);
+    let addresses = networks
+        .iter()
+        .fold(port::addresses(&facts).to_string(), |text, &network| {
+            format!("{text} {}", ip::service_source(network))
+        });
     // No port security: through this port come whatever sources the host forwards.
     let columns = [
         (logical_switch_port::TYPE, Datum::scalar("")),
-        (logical_switch_port::ADDRESSES, Datum::scalar(port::addresses(&facts))),
+        (logical_switch_port::ADDRESSES, Datum::scalar(addresses)),
         (logical_switch_port::PORT_SECURITY, Datum::empty()),
         (logical_switch_port::OPTIONS, ctx.map([(port::REQUESTED_CHASSIS, node)])),
     ];

@@ -78,6 +78,7 @@ fn facts(ctx: &Context<'_>, pod: &Pod, networks: &[IpNetwork], held: &[std::net:
         ips: pairs().map(|(network, ip)| interface(network, ip)).collect(),
         gateways: pairs().map(|(network, _)| ip::gateway(network)).collect(),
         routes: Vec::new(),
+        sources: Vec::new(),
         mtu: ctx.config().mtu(),
         uid: Some(pod.uid.to_string()),
     }

@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn addresses_go_out_in_order_until_none_is_left() {
         let mut users = Users::of("10.0.0.0/29");
-        assert_eq!(users.all(), ["10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]);
+        assert_eq!(users.all(), ["10.0.0.4", "10.0.0.5", "10.0.0.6"]);
         assert!(users.pool.is_exhausted());
     }
 
@@ -157,33 +157,33 @@ mod tests {
         let mut users = Users::of("10.0.0.0/29");
         users.next();
         users.next();
-        users.give_back("10.0.0.3");
-        assert_eq!(users.all(), ["10.0.0.5", "10.0.0.6", "10.0.0.3"]);
+        users.give_back("10.0.0.4");
+        assert_eq!(users.all(), ["10.0.0.6", "10.0.0.4"]);
     }
 
     #[test]
     fn of_addresses_given_back_the_longest_free_goes_first() {
         let mut users = Users::of("10.0.0.0/29");
         users.all();
-        users.give_back("10.0.0.5");
-        users.give_back("10.0.0.3");
-        assert_eq!(users.all(), ["10.0.0.5", "10.0.0.3"]);
+        users.give_back("10.0.0.6");
+        users.give_back("10.0.0.4");
+        assert_eq!(users.all(), ["10.0.0.6", "10.0.0.4"]);
     }
 
     #[test]
     fn an_address_taken_out_of_turn_is_passed_over_and_rests_when_given_back() {
         let mut users = Users::of("10.0.0.0/29");
-        users.take("10.0.0.4");
-        users.give_back("10.0.0.4");
-        assert_eq!(users.all(), ["10.0.0.3", "10.0.0.5", "10.0.0.6", "10.0.0.4"]);
+        users.take("10.0.0.5");
+        users.give_back("10.0.0.5");
+        assert_eq!(users.all(), ["10.0.0.4", "10.0.0.6", "10.0.0.5"]);
     }
 
     #[test]
     fn a_slash_64_works_like_a_small_network() {
         let mut users = Users::of("fd00::/64");
-        assert_eq!(users.next().as_deref(), Some("fd00::3"));
-        users.give_back("fd00::3");
         assert_eq!(users.next().as_deref(), Some("fd00::4"));
+        users.give_back("fd00::4");
+        assert_eq!(users.next().as_deref(), Some("fd00::5"));
     }
 
     #[test]

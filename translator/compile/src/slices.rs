@@ -139,7 +139,7 @@ fn judge(text: &str, earlier: &[IpNetwork], config: &Config) -> Result<IpNetwork
     }
     if network.prefix() > ip::longest_slice(network) {
         return Err(format!(
-            "{network} has no room for a gateway and a management port: give the node at least a /{}",
+            "{network} has no room for a gateway and the addresses of the host: give the node at least a /{}",
             ip::longest_slice(network)
         ));
     }

@@ -153,7 +153,7 @@ pub struct NetworkArgs {
     #[arg(long, env = "MERIDIAN_CLUSTER_ID", value_name = "ID")]
     pub cluster_id: Option<String>,
     /// Prefix length of a node's IPv4 slice, for nodes without `spec.podCIDRs`.
-    #[arg(long, env = "MERIDIAN_HOST_SLICE_V4", default_value_t = 24, value_parser = clap::value_parser!(u8).range(8..=30))]
+    #[arg(long, env = "MERIDIAN_HOST_SLICE_V4", default_value_t = 24, value_parser = clap::value_parser!(u8).range(8..=29))]
     pub host_slice_v4: u8,
     /// Prefix length of a node's IPv6 slice, for nodes without `spec.podCIDRs`.
     #[arg(long, env = "MERIDIAN_HOST_SLICE_V6", default_value_t = 64, value_parser = clap::value_parser!(u8).range(16..=126))]

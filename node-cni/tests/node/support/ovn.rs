@@ -28,6 +28,7 @@ impl Host {
                     via: "fd00:10:244:1::1".parse().unwrap(),
                 },
             ],
+            sources: vec![],
             mtu: None,
             uid: None,
         };

@@ -79,6 +79,7 @@ impl Pod {
             ],
             gateways: vec!["10.244.1.1".parse().unwrap(), "fd00:10:244:1::1".parse().unwrap()],
             routes: vec![],
+            sources: vec![],
             mtu: None,
             uid: Some(self.uid.clone()),
         }

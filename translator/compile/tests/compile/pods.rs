@@ -15,7 +15,7 @@ fn web() -> Pod {
 #[test]
 fn a_port_carries_what_the_node_needs() {
     let facts = lab().with(web()).facts("shop_web").unwrap();
-    assert_eq!(facts.mac, "0a:58:0a:f4:00:03");
+    assert_eq!(facts.mac, "0a:58:0a:f4:00:04");
     assert_eq!(
         facts.gateways.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["10.244.0.1", "fd00::1"]
@@ -35,7 +35,7 @@ fn only_the_pods_own_node_and_sandbox_may_bind_its_port() {
 fn an_ipv6_only_pod_has_a_mac_from_its_address() {
     let lab = Lab::of(&["fd00::/48"]).with(Node::test("a")).with(web());
     let facts = lab.facts("shop_web").unwrap();
-    assert_eq!(lab.ips("shop_web"), ["fd00::3/64"]);
+    assert_eq!(lab.ips("shop_web"), ["fd00::4/64"]);
     assert!(facts.mac.starts_with("0a:58:"), "{}", facts.mac);
 }
 
@@ -58,11 +58,11 @@ fn a_host_network_pod_has_no_port() {
 fn a_finished_pod_gives_up_port_and_address() {
     for phase in [Phase::Succeeded, Phase::Failed] {
         let lab = lab()
-            .with(web().with_ips(["10.244.0.3"]))
-            .with(web().with_ips(["10.244.0.3"]).in_phase(phase));
+            .with(web().with_ips(["10.244.0.4"]))
+            .with(web().with_ips(["10.244.0.4"]).in_phase(phase));
         assert_eq!(lab.facts("shop_web"), None);
         assert_eq!(
-            lab.with(Pod::test("shop", "next").on("a").with_ips(["10.244.0.3"]))
+            lab.with(Pod::test("shop", "next").on("a").with_ips(["10.244.0.4"]))
                 .problems(),
             [""; 0]
         );
@@ -92,7 +92,7 @@ fn a_pod_on_an_unknown_node_gets_its_port_when_the_node_appears() {
         ["pod/shop/web: spec.nodeName: node late does not exist: the pod gets its port once the node has joined"]
     );
     lab.apply(Node::test("late"));
-    assert_eq!(lab.ips("shop_web"), ["10.244.1.3/24", "fd00:0:0:1::3/64"]);
+    assert_eq!(lab.ips("shop_web"), ["10.244.1.4/24", "fd00:0:0:1::4/64"]);
     assert_eq!(lab.problems(), [""; 0]);
 }
 
@@ -139,6 +139,6 @@ fn what_goes_comes_before_what_comes_in_a_delta() {
 #[test]
 fn a_status_that_changes_nothing_of_the_port_yields_an_empty_delta() {
     let mut lab = lab().with(web());
-    let delta = lab.apply(web().with_ips(["10.244.0.3", "fd00::3"]).in_phase(Phase::Running));
+    let delta = lab.apply(web().with_ips(["10.244.0.4", "fd00::4"]).in_phase(Phase::Running));
     assert!(delta.is_empty(), "{delta:?}");
 }

@@ -25,8 +25,9 @@ enum Step {
 fn configs() -> impl Strategy<Value = Config> {
     prop_oneof![
         Just(config(&["10.0.0.0/27"], 29, 64)),
-        Just(config(&["10.0.0.0/28", "10.0.0.32/29"], 30, 64)),
+        Just(config(&["10.0.0.0/28", "10.0.0.32/29"], 29, 64)),
         Just(config(&["fd00::/123"], 24, 125)),
+        Just(config(&["fd00::/124"], 24, 126)),
         Just(config(&["10.0.0.0/27", "fd00::/123"], 29, 125)),
         Just(config(&["fd00::/124", "10.0.0.0/27"], 29, 125)),
     ]
@@ -62,7 +63,7 @@ fn nodes() -> impl Strategy<Value = Node> {
 
 fn pod_ips() -> impl Strategy<Value = Vec<IpAddr>> {
     // Mostly what pods of the first slice may have.
-    let offset = || prop_oneof![6 => 3u8..7, 1 => 0u8..20];
+    let offset = || prop_oneof![6 => 4u8..7, 1 => 0u8..20];
     let four = offset().prop_map(|n| IpAddr::from([10, 0, 0, n]));
     let six = offset().prop_map(|n| IpAddr::from(((0xfd00 << 112) + u128::from(n)).to_be_bytes()));
     prop_oneof![

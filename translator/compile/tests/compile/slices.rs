@@ -95,18 +95,18 @@ fn pods_of_a_node_without_a_slice_have_a_problem_until_it_has_one() {
         "pod/shop/web: spec.nodeName: node a has no slice of the pod network: see what is reported on the node"
     );
     lab.apply(Node::test("a").with_cidrs(["10.244.3.0/24"]));
-    assert_eq!(lab.ips("shop_web"), ["10.244.3.3/24"]);
+    assert_eq!(lab.ips("shop_web"), ["10.244.3.4/24"]);
     assert_eq!(lab.problems(), [""; 0]);
 }
 
 #[test]
-fn a_slice_needs_room_for_gateway_and_management() {
+fn a_slice_needs_room_for_gateway_and_host() {
     let lab = Lab::of(&["10.244.0.0/16"]).with(Node::test("a").with_cidrs(["10.244.0.0/31"]));
     assert_eq!(
         lab.problems(),
         [
-            "node/a: spec.podCIDRs[0]: 10.244.0.0/31 has no room for a gateway and a management port: give the node at \
-          least a /30"
+            "node/a: spec.podCIDRs[0]: 10.244.0.0/31 has no room for a gateway and the addresses of the host: give the \
+          node at least a /29"
         ]
     );
 }
@@ -131,7 +131,7 @@ fn pod_cidrs_given_later_replace_the_carved_slice() {
         .with(Node::test("a"))
         .with(Pod::test("shop", "web").on("a"));
     lab.apply(Node::test("a").with_cidrs(["10.244.9.0/24"]));
-    assert_eq!(lab.ips("shop_web"), ["10.244.9.3/24"]);
+    assert_eq!(lab.ips("shop_web"), ["10.244.9.4/24"]);
 }
 
 #[test]
