@@ -26,6 +26,8 @@ pub(crate) struct Table {
     pub(crate) has_name: bool,
     pub(crate) has_external_ids: bool,
     pub(crate) link_columns: Vec<LinkColumn>,
+    /// Maps that are written key by key, because one of them may be large and little of it changes at a time.
+    pub(crate) keyed_columns: Vec<&'static str>,
     /// The columns that keep rows of this table alive, as table and column.
     pub(crate) holders: Vec<(&'static str, &'static str)>,
     /// Changes to it cost ovn-northd a full recompute.
@@ -46,6 +48,9 @@ const DEAR: [&str; 8] = [
 
 /// Sets of plain values that Meridian fills element by element.
 const VALUE_COLUMNS: [(&str, &str); 1] = [(nb::address_set::TABLE, nb::address_set::ADDRESSES)];
+
+/// Maps that Meridian writes key by key.
+const KEYED_COLUMNS: [(&str, &str); 1] = [(nb::load_balancer::TABLE, nb::load_balancer::VIPS)];
 
 /// Columns that ovn-northd or ovn-controller write; watching them would wake us for nothing.
 const VOLATILE: [(&str, &[&str]); 2] = [
@@ -159,6 +164,7 @@ fn read_schema() -> BTreeMap<&'static str, Table> {
                 })
             });
             let values = VALUE_COLUMNS.iter().filter(|(table, _)| *table == name);
+            let keyed = KEYED_COLUMNS.iter().filter(|(table, _)| *table == name);
             let table = Table {
                 name,
                 is_root: schema.is_root,
@@ -167,6 +173,7 @@ fn read_schema() -> BTreeMap<&'static str, Table> {
                 link_columns: references
                     .chain(values.map(|(_, column)| LinkColumn { column, target: None }))
                     .collect(),
+                keyed_columns: keyed.map(|(_, column)| *column).collect(),
                 holders: Vec::new(),
                 dear: DEAR.contains(&name),
             };

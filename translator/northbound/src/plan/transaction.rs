@@ -163,9 +163,21 @@ impl Builder<'_> {
             .filter(|(column, datum)| now.get(column) != *datum)
             .map(|(column, datum)| (column, datum.clone()))
             .collect();
-        if !columns.is_empty() {
-            self.transaction.update(name, Where::Uuid(uuid), columns);
-            self.counts.updates += 1;
+        if columns.is_empty() {
+            return;
+        }
+        self.counts.updates += 1;
+        let keyed = tables::table(name).map_or(&[][..], |table| &table.keyed_columns);
+        let (keyed, whole): (Vec<_>, Vec<_>) = columns.into_iter().partition(|(column, _)| keyed.contains(column));
+        if !whole.is_empty() {
+            self.transaction.update(name, Where::Uuid(uuid), whole);
+        }
+        let mutations: Vec<Mutation> = keyed
+            .into_iter()
+            .flat_map(|(column, wanted)| by_key(column, now.get(column), &wanted))
+            .collect();
+        if !mutations.is_empty() {
+            self.transaction.mutate(name, Where::Uuid(uuid), mutations);
         }
     }
 
@@ -230,4 +242,27 @@ impl Builder<'_> {
             waiting,
         }
     }
+}
+
+/// What makes a map from what it is to what it shall be: the server leaves a key that is there as it is, so that one
+/// with another value goes first.
+fn by_key(column: &'static str, now: &Datum, wanted: &Datum) -> Vec<Mutation> {
+    let stale = now
+        .pairs()
+        .iter()
+        .filter(|(key, value)| wanted.value_of(key) != Some(value));
+    let missing = wanted
+        .pairs()
+        .iter()
+        .filter(|(key, value)| now.value_of(key) != Some(value));
+    let stale: Vec<Atom> = stale.map(|(key, _)| key.clone()).collect();
+    let missing: Vec<(Atom, Atom)> = missing.cloned().collect();
+    let mut mutations = Vec::with_capacity(2);
+    if !stale.is_empty() {
+        mutations.push(Mutation::delete(column, Datum::set(stale)));
+    }
+    if !missing.is_empty() {
+        mutations.push(Mutation::insert(column, Datum::map(missing)));
+    }
+    mutations
 }
