@@ -1,15 +1,28 @@
 //! The cost of an event does not grow with the cluster: what counts is how many units compile.
 
 use meridian_compile::Compiler;
-use meridian_model::{Event, Key, Kind, Node, Object, Phase, Pod};
+use meridian_model::{EndpointSlice, Event, Key, Kind, Node, Object, Phase, Pod, Service};
 
 use crate::support::config;
 
 const NODES: usize = 50;
 const PODS: usize = 5_000;
+const SERVICES: usize = 200;
 
 fn web(n: usize) -> Pod {
     Pod::test("shop", &format!("web-{n}")).on(&format!("node-{}", n % NODES))
+}
+
+fn service(n: usize) -> Service {
+    Service::test("shop", &format!("s{n}"))
+        .under([format!("172.20.{}.{}", n / 250, 1 + n % 250).as_str()])
+        .with_port("", 80)
+}
+
+fn slice(n: usize, endpoint: &str) -> EndpointSlice {
+    EndpointSlice::test("shop", &format!("s{n}"), "x")
+        .with_port("", 8080)
+        .ready([endpoint])
 }
 
 fn large() -> Compiler {
@@ -20,7 +33,11 @@ fn large() -> Compiler {
     for n in 0..PODS {
         compiler.apply(Event::apply(web(n)));
     }
-    assert_eq!(compiler.compile().units, 1 + NODES + PODS);
+    for n in 0..SERVICES {
+        compiler.apply(Event::apply(service(n)));
+        compiler.apply(Event::apply(slice(n, "10.0.1.9")));
+    }
+    assert_eq!(compiler.compile().units, 1 + NODES + PODS + SERVICES);
     assert_eq!(compiler.problems().count(), 0);
     compiler
 }
@@ -41,6 +58,21 @@ fn an_event_of_a_pod_compiles_that_pod_only() {
     ] {
         compiler.apply(event);
         assert_eq!(compiler.compile().units, 1);
+    }
+}
+
+#[test]
+fn an_event_of_a_service_or_its_endpoints_compiles_that_service_only() {
+    let mut compiler = large();
+    for (event, rows) in [
+        (Event::apply(slice(7, "10.0.1.10")), 1),
+        (Event::apply(service(7).with_affinity(60)), 1),
+        (Event::Delete(Key::endpoint_slice("shop", "s7-x")), 1),
+        (Event::Delete(Key::service("shop", "s8")), 1),
+    ] {
+        compiler.apply(event);
+        let delta = compiler.compile();
+        assert_eq!((delta.units, delta.rows.len()), (1, rows));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use meridian_compile::{Config, Settings};
-use meridian_model::{Node, Phase, Pod};
+use meridian_model::{EndpointSlice, Node, Phase, Pod, Protocol, Service};
 
 use crate::support::Lab;
 
@@ -53,7 +53,20 @@ fn two_nodes_dual_stack_in_a_shared_database() {
         .with(Node::test("a"))
         .with(Node::test("b"))
         .with(Pod::test("shop", "web-0").on("b"))
-        .with(Pod::test("shop", "web-1").on("c"));
+        .with(Pod::test("shop", "web-1").on("c"))
+        .with(
+            Service::test("shop", "dns")
+                .under(["10.96.0.10", "fd00:10:96::a"])
+                .with_port_of(Protocol::Udp, "dns", 53)
+                .with_port("dns-tcp", 53)
+                .with_affinity(10_800),
+        )
+        .with(
+            EndpointSlice::test("shop", "dns", "4")
+                .with_port_of(Protocol::Udp, "dns", 5353)
+                .with_port("dns-tcp", 5353)
+                .ready(["10.244.1.4", "172.30.0.10"]),
+        );
     check("two_nodes_dual_stack_in_a_shared_database.txt", &lab);
 }
 

@@ -9,5 +9,6 @@ mod effort;
 mod golden;
 mod pods;
 mod properties;
+mod services;
 mod slices;
 mod support;

@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use meridian_compile::{Claim, Compiler, Config, Delta, Desired, DesiredRow, LinkId, Problem, Unit};
-use meridian_model::{Event, Key, Kind, Namespace, Node, Object, Phase, Pod};
+use meridian_model::{
+    Endpoint, EndpointSlice, EndpointState, Event, Key, Kind, Namespace, Node, Object, Phase, Pod, Protocol, Service,
+    ServiceType,
+};
 use ovsdb::Uuid;
 use proptest::prelude::*;
 
@@ -63,7 +66,7 @@ fn nodes() -> impl Strategy<Value = Node> {
 
 fn pod_ips() -> impl Strategy<Value = Vec<IpAddr>> {
     // Mostly what pods of the first slice may have.
-    let offset = || prop_oneof![6 => 4u8..7, 1 => 0u8..20];
+    let offset = || prop_oneof![8 => 4u8..7, 1 => 0u8..4, 1 => 0u8..20];
     let four = offset().prop_map(|n| IpAddr::from([10, 0, 0, n]));
     let six = offset().prop_map(|n| IpAddr::from(((0xfd00 << 112) + u128::from(n)).to_be_bytes()));
     prop_oneof![
@@ -96,18 +99,103 @@ prop_compose! {
     }
 }
 
+fn protocols() -> impl Strategy<Value = Protocol> {
+    prop_oneof![
+        6 => Just(Protocol::Tcp),
+        3 => Just(Protocol::Udp),
+        1 => Just(Protocol::Other("ICMP".into())),
+    ]
+}
+
+fn services() -> impl Strategy<Value = Service> {
+    let ips = prop::sample::select(vec![
+        "10.9.0.1", "10.9.0.2", "fd09::1", "fd09::2", "10.0.0.4", "None", "nonsense",
+    ]);
+    let port = (
+        protocols(),
+        prop::sample::select(vec!["", "http"]),
+        prop::sample::select(vec![80, 80, 81, 0]),
+    );
+    let types = prop::sample::select(vec![
+        ServiceType::ClusterIp,
+        ServiceType::ClusterIp,
+        ServiceType::ExternalName,
+    ]);
+    (
+        prop::sample::select(vec!["x", "y"]),
+        prop::sample::select(vec!["s", "t"]),
+        types,
+        prop::collection::vec(ips, 0..3),
+        prop::collection::vec(port, 0..3),
+        prop::option::weighted(0.2, Just(60)),
+    )
+        .prop_map(|(namespace, name, r#type, ips, ports, affinity_seconds)| {
+            let service = Service::test(namespace, name).under(ips);
+            let mut service = ports.into_iter().fold(service, |service, (protocol, name, port)| {
+                service.with_port_of(protocol, name, port)
+            });
+            service.r#type = r#type;
+            service.affinity_seconds = affinity_seconds;
+            service
+        })
+}
+
+fn slices() -> impl Strategy<Value = EndpointSlice> {
+    use EndpointState::{Draining, Ready, Unready};
+    let states = || prop::sample::select(vec![Ready, Ready, Draining, Unready]);
+    let offset = || prop::sample::select(vec![3u8, 4, 5, 5, 6]);
+    let four = prop_oneof![
+        8 => offset().prop_map(|n| IpAddr::from([10, 0, 0, n])),
+        1 => Just(IpAddr::from([127, 0, 0, 1])),
+    ];
+    let six = offset().prop_map(|n| IpAddr::from(((0xfd00 << 112) + u128::from(n)).to_be_bytes()));
+    let endpoint = |ip| (ip, states()).prop_map(|(address, state)| Endpoint { address, state });
+    let of_four = prop::collection::vec(endpoint(four.boxed()), 0..4).prop_map(|endpoints| (false, endpoints));
+    let of_six = prop::collection::vec(endpoint(six.boxed()), 0..4).prop_map(|endpoints| (true, endpoints));
+    let port = (
+        protocols(),
+        prop::sample::select(vec!["", "http"]),
+        prop::sample::select(vec![8080, 9090]),
+    );
+    (
+        prop::sample::select(vec!["x", "y"]),
+        prop::sample::select(vec!["a", "b", "c"]),
+        prop::option::weighted(0.9, prop::sample::select(vec!["s", "t"])),
+        prop_oneof![2 => of_four, 1 => of_six],
+        prop::collection::vec(port, 0..3),
+    )
+        .prop_map(|(namespace, name, service, (six, endpoints), ports)| {
+            let slice = EndpointSlice::test(namespace, "any", name);
+            let slice = if six { slice.of_ipv6() } else { slice };
+            let mut slice = ports.into_iter().fold(slice, |slice, (protocol, name, port)| {
+                slice.with_port_of(protocol, name, port)
+            });
+            slice.service = service.map(Into::into);
+            slice.endpoints = endpoints.into();
+            slice
+        })
+}
+
 fn events() -> impl Strategy<Value = Event> {
     let key = prop_oneof![
         nodes().prop_map(|node| Key::Node(node.name)),
         pods().prop_map(|pod| pod.key().into()),
+        services().prop_map(|service| service.key().into()),
+        slices().prop_map(|slice| slice.key()),
     ];
     prop_oneof![
         4 => nodes().prop_map(Event::apply),
-        12 => pods().prop_map(Event::apply),
+        18 => pods().prop_map(Event::apply),
+        4 => services().prop_map(Event::apply),
+        6 => slices().prop_map(Event::apply),
         1 => Just(Event::apply(Namespace::test("x"))),
         4 => key.prop_map(Event::Delete),
         1 => prop::collection::vec(nodes().prop_map(Object::from), 0..4).prop_map(|all| Event::Replace(Kind::Node, all)),
         1 => prop::collection::vec(pods().prop_map(Object::from), 0..9).prop_map(|all| Event::Replace(Kind::Pod, all)),
+        1 => prop::collection::vec(services().prop_map(Object::from), 0..4)
+            .prop_map(|all| Event::Replace(Kind::Service, all)),
+        1 => prop::collection::vec(slices().prop_map(Object::from), 0..6)
+            .prop_map(|all| Event::Replace(Kind::EndpointSlice, all)),
     ]
 }
 
@@ -132,7 +220,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => prop::collection::vec(claims(), 0..6).prop_map(Step::Claim),
     ];
     let first = prop::collection::vec(claims(), 0..6).prop_map(Step::Claim);
-    (first, prop::collection::vec(step, 0..60)).prop_map(|(first, steps)| {
+    (first, prop::collection::vec(step, 0..80)).prop_map(|(first, steps)| {
         let mut all = vec![first];
         all.extend(steps);
         all
@@ -192,6 +280,8 @@ fn from_scratch<K: Ord>(compiler: &Compiler, by: impl Fn(&Object) -> K) -> Compi
     let cluster = compiler.cluster();
     let mut objects: Vec<Object> = (cluster.nodes().map(|node| Object::from((**node).clone())))
         .chain(cluster.pods().map(|pod| (**pod).clone().into()))
+        .chain(cluster.services().map(|service| (**service).clone().into()))
+        .chain(cluster.endpoint_slices().map(|slice| (**slice).clone().into()))
         .collect();
     objects.sort_by_cached_key(by);
     let mut fresh = Compiler::new(compiler.config().clone());
@@ -300,9 +390,12 @@ proptest! {
         config in configs(),
         nodes in prop::collection::vec(nodes(), 0..5),
         pods in prop::collection::vec(pods(), 0..12),
+        services in prop::collection::vec(services(), 0..4),
+        slices in prop::collection::vec(slices(), 0..6),
         salt in any::<u64>(),
     ) {
         let objects: BTreeMap<Key, Object> = nodes.into_iter().map(Object::from).chain(pods.into_iter().map(Object::from))
+            .chain(services.into_iter().map(Object::from)).chain(slices.into_iter().map(Object::from))
             .map(|object| (object.key(), object)).collect();
         let compile = |objects: Vec<Object>| {
             let mut compiler = Compiler::new(config.clone());
@@ -335,8 +428,13 @@ fn the_generator_reaches_the_cases_that_matter() {
         ("is not a network", "a CIDR that does not parse"),
         ("has no room for a gateway", "a CIDR that is too small"),
         ("is not in the cluster CIDRs", "a CIDR from elsewhere"),
+        ("has no address", "a service without an address"),
+        ("is in the cluster CIDR", "a service under a pod's address"),
+        ("is also that of spec.ports[0]", "a service with one port twice"),
+        ("is a loopback address", "an endpoint that cannot be reached"),
+        ("is none of TCP", "a protocol nobody balances"),
     ];
-    for _ in 0..200 {
+    for _ in 0..400 {
         let config = configs().new_tree(&mut runner).unwrap().current();
         let steps = steps().new_tree(&mut runner).unwrap().current();
         let mut compiler = Compiler::new(config);
