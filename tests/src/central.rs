@@ -93,13 +93,16 @@ impl Central {
         self.nbctl(&["--wait=sb", "sync"]);
     }
 
-    /// What becomes of a packet: the externally visible steps (`output("x");`), one per line.
-    pub fn trace(&self, switch: &str, packet: &str) -> Vec<String> {
+    /// What becomes of a packet: the externally visible steps (`output("x");`), one per line. Steps within others
+    /// (`ct_lb_mark { … };`) stand on lines of their own.
+    pub fn trace(&self, switch: &str, options: &[&str], packet: &str) -> Vec<String> {
         let db = format!("--db={}", self.remote());
-        let text = run("ovn-trace", [&db, "--minimal", switch, packet]).unwrap_or_else(|error| panic!("{error}"));
+        let before = [db.as_str(), "--minimal"];
+        let arguments = before.iter().chain(options).chain([&switch, &packet]);
+        let text = run("ovn-trace", arguments).unwrap_or_else(|error| panic!("{error}"));
         text.lines()
             .filter(|line| !line.starts_with('#') && !line.is_empty())
-            .map(str::to_owned)
+            .map(|line| line.trim_start().to_owned())
             .collect()
     }
 

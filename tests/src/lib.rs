@@ -8,13 +8,15 @@
 mod central;
 mod dump;
 mod manifests;
+mod network;
 mod poll;
 mod programs;
 mod translator;
 
 pub use central::Central;
 pub use dump::{DumpedRow, difference, dump, dump_rows, text_of, try_dump_rows};
-pub use manifests::{Manifests, Pod, node, pod};
+pub use manifests::{Manifests, Pod, endpoint_slice, node, pod, service};
+pub use network::{Network, Port};
 pub use poll::{DEADLINE, eventually, wait_exit};
 pub use programs::{node_binary, run, translator_binary};
 pub use translator::Translator;

@@ -79,6 +79,47 @@ pub fn node(name: &str, pod_cidrs: &[&str]) -> Value {
     })
 }
 
+/// A service in namespace `default` under these ClusterIPs, with ports written `PROTOCOL/NAME/NUMBER`.
+pub fn service(name: &str, cluster_ips: &[&str], ports: &[&str]) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"clusterIP": cluster_ips.first(), "clusterIPs": cluster_ips, "ports": ports_of(ports)},
+    })
+}
+
+/// A slice with these ready endpoints of a service in namespace `default`, with ports written `PROTOCOL/NAME/NUMBER`.
+/// Its family is that of the first endpoint, without one IPv4.
+pub fn endpoint_slice(service: &str, suffix: &str, endpoints: &[&str], ports: &[&str]) -> Value {
+    let is_ipv6 = endpoints.first().is_some_and(|ip| ip.contains(':'));
+    let ready = |ip: &&str| json!({"addresses": [ip], "conditions": {"ready": true}});
+    json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": format!("{service}-{suffix}"),
+            "namespace": "default",
+            "labels": {"kubernetes.io/service-name": service},
+        },
+        "addressType": if is_ipv6 { "IPv6" } else { "IPv4" },
+        "ports": ports_of(ports),
+        "endpoints": endpoints.iter().map(ready).collect::<Vec<_>>(),
+    })
+}
+
+fn ports_of(ports: &[&str]) -> Value {
+    let port = |text: &&str| {
+        let words: Vec<&str> = text.split('/').collect();
+        let [protocol, name, number] = words[..] else {
+            panic!("{text} is not PROTOCOL/NAME/NUMBER");
+        };
+        let number: u16 = number.parse().expect("a port is a number");
+        json!({"protocol": protocol, "name": name, "port": number})
+    };
+    ports.iter().map(port).collect()
+}
+
 /// A pending pod in namespace `default`, scheduled to a node, without addresses yet.
 pub fn pod(name: &str, node: &str) -> Pod {
     Pod(json!({

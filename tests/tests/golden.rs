@@ -9,7 +9,7 @@
 
 use std::path::Path;
 
-use meridian_tests::{Central, Manifests, Translator, difference, dump, node, pod};
+use meridian_tests::{Central, Manifests, Translator, difference, dump, endpoint_slice, node, pod, service};
 
 struct Family {
     name: &'static str,
@@ -18,16 +18,26 @@ struct Family {
     nodes: [&'static [&'static str]; 2],
     /// Of the one pod that runs already; the others get theirs from the translator.
     running: &'static [&'static str],
+    /// Of the one service.
+    cluster_ips: &'static [&'static str],
 }
 
 fn compare(family: &Family) {
-    let manifests = Manifests::of([
+    let manifests = Manifests::default();
+    let pod_port = ["TCP/http/8080", "UDP/dns/5353"];
+    for (suffix, endpoint) in ["0", "1"].into_iter().zip(family.running) {
+        manifests.put(&endpoint_slice("web", suffix, &[endpoint], &pod_port));
+    }
+    for object in [
         &node("node-1", family.nodes[0]),
         &node("node-2", family.nodes[1]),
         &pod("web", "node-1").running(family.running).build(),
         &pod("db", "node-1").build(),
         &pod("cache", "node-2").namespace("shop").build(),
-    ]);
+        &service("web", family.cluster_ips, &["TCP/http/80", "UDP/dns/53"]),
+    ] {
+        manifests.put(object);
+    }
     let central = Central::databases();
     let flags = ["--cluster-cidr", family.cluster, "--service-cidr", family.services];
     let _translator = Translator::start(&central.remote(), manifests.path(), &flags).ready();
@@ -56,6 +66,7 @@ fn an_ipv4_cluster_has_the_agreed_rows() {
         services: "10.96.0.0/16",
         nodes: [&["10.244.0.0/24"], &["10.244.1.0/24"]],
         running: &["10.244.0.7"],
+        cluster_ips: &["10.96.0.7"],
     });
 }
 
@@ -67,6 +78,7 @@ fn an_ipv6_cluster_has_the_agreed_rows() {
         services: "fd00:10:96::/112",
         nodes: [&["fd00:10:244::/64"], &["fd00:10:244:1::/64"]],
         running: &["fd00:10:244::7"],
+        cluster_ips: &["fd00:10:96::7"],
     });
 }
 
@@ -81,5 +93,6 @@ fn a_dual_stack_cluster_has_the_agreed_rows() {
             &["10.244.1.0/24", "fd00:10:244:1::/64"],
         ],
         running: &["10.244.0.7", "fd00:10:244::7"],
+        cluster_ips: &["10.96.0.7", "fd00:10:96::7"],
     });
 }

@@ -59,7 +59,7 @@ fn a_source_route_leads_out_and_yields_to_routes_of_the_same_length() {
             "inport == \"pod0\" && eth.src == 0a:58:0a:f4:00:03 && eth.dst == 0a:58:0a:f4:00:01 && \
              ip4.src == 10.244.0.3 && ip4.dst == {to} && ip.ttl == 64"
         );
-        central.trace("s0", &packet).pop().unwrap_or_default()
+        central.trace("s0", &[], &packet).pop().unwrap_or_default()
     };
     assert_eq!(trace("192.0.2.1"), "output(\"host0\");");
     assert_eq!(trace("10.244.1.3"), "output(\"pod1\");");

@@ -25,12 +25,12 @@ impl Ownership {
     /// Whether a row carries an owner of ours. Where a table has no place for it, a row is ours whose identity is the one
     /// that its name gives it.
     pub fn owns(&self, row: &Row) -> bool {
-        if is_unlabelled(row) {
-            let name = row.get("name").as_str().unwrap_or_default();
-            return row.uuid() == row_uuid(self.cluster.as_deref(), row.table(), name);
-        }
         let ids = row.get("external_ids");
-        ids.get_str(OWNER).is_some() && ids.get_str(CLUSTER) == self.cluster.as_deref()
+        if ids.get_str(OWNER).is_some() {
+            return ids.get_str(CLUSTER) == self.cluster.as_deref();
+        }
+        let name = || row.get("name").as_str().unwrap_or_default();
+        !tables::has_external_ids(row.table()) && row.uuid() == row_uuid(self.cluster.as_deref(), row.table(), name())
     }
 
     /// The row's owner, as far as the row says it.
@@ -40,7 +40,7 @@ impl Ownership {
 
     /// What must still hold of a row when it is deleted.
     pub(crate) fn proof(row: &Row) -> Condition {
-        if is_unlabelled(row) {
+        if !tables::has_external_ids(row.table()) {
             return Condition::eq("name", row.get("name").as_str().unwrap_or_default());
         }
         let ids = row.get("external_ids");
@@ -49,9 +49,4 @@ impl Ownership {
             .filter_map(|key| Some((Atom::from(key), ids.get(key)?.clone())));
         Condition::includes("external_ids", Datum::map(pairs))
     }
-}
-
-/// Whether rows of its kind have no `external_ids`.
-fn is_unlabelled(row: &Row) -> bool {
-    tables::table(row.table()).is_some_and(|table| !table.has_external_ids)
 }

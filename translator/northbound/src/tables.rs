@@ -24,7 +24,6 @@ pub(crate) struct Table {
     /// A row of any other table lives only as long as something refers to it.
     pub(crate) is_root: bool,
     pub(crate) has_name: bool,
-    pub(crate) has_external_ids: bool,
     pub(crate) link_columns: Vec<LinkColumn>,
     /// Maps that are written key by key, because one of them may be large and little of it changes at a time.
     pub(crate) keyed_columns: Vec<&'static str>,
@@ -94,6 +93,11 @@ pub(crate) fn table(name: &str) -> Option<&'static Table> {
 /// All tables Meridian writes, by name.
 pub(crate) fn tables() -> impl Iterator<Item = &'static Table> {
     TABLES.values()
+}
+
+/// Whether the rows of a table have a place for ids.
+pub(crate) fn has_external_ids(table: &str) -> bool {
+    SCHEMA.column_type(table, "external_ids").is_some()
 }
 
 /// What a session must replicate for planning: the tables Meridian writes, indexed by their references, without the
@@ -169,7 +173,6 @@ fn read_schema() -> BTreeMap<&'static str, Table> {
                 name,
                 is_root: schema.is_root,
                 has_name: schema.columns.contains_key("name"),
-                has_external_ids: schema.columns.contains_key("external_ids"),
                 link_columns: references
                     .chain(values.map(|(_, column)| LinkColumn { column, target: None }))
                     .collect(),

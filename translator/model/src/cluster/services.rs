@@ -7,7 +7,7 @@ use crate::{EndpointSlice, Interner, Key, Name, Protocol, Service, ServiceKey};
 
 #[derive(Debug, Default)]
 pub(super) struct Services {
-    services: HashMap<ServiceKey, Arc<Service>>,
+    by_key: HashMap<ServiceKey, Arc<Service>>,
     /// By namespace and name.
     slices: HashMap<(Name, Name), Arc<EndpointSlice>>,
     /// By service, then by name.
@@ -16,11 +16,11 @@ pub(super) struct Services {
 
 impl Services {
     pub(super) fn get(&self, key: &ServiceKey) -> Option<&Arc<Service>> {
-        self.services.get(key)
+        self.by_key.get(key)
     }
 
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Service>> {
-        self.services.values()
+        self.by_key.values()
     }
 
     pub(super) fn slices(&self) -> impl Iterator<Item = &Arc<EndpointSlice>> {
@@ -37,20 +37,20 @@ impl Services {
     /// What is different now.
     pub(super) fn put(&mut self, mut service: Service, names: &mut Interner) -> Option<Key> {
         let key = service.key();
-        if self.services.get(&key).is_some_and(|old| **old == service) {
+        if self.by_key.get(&key).is_some_and(|old| **old == service) {
             return None;
         }
         names.share(&mut service.namespace);
         for port in &mut service.ports {
             share_port(&mut port.name, &mut port.protocol, names);
         }
-        self.services.insert(service.key(), Arc::new(service));
+        self.by_key.insert(service.key(), Arc::new(service));
         Some(key.into())
     }
 
     /// Whether the service was there.
     pub(super) fn remove(&mut self, key: &ServiceKey) -> bool {
-        self.services.remove(key).is_some()
+        self.by_key.remove(key).is_some()
     }
 
     pub(super) fn put_slice(&mut self, mut slice: EndpointSlice, names: &mut Interner, changed: &mut Vec<Key>) {

@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use crate::source::convert::from_value;
 
-    fn read_service(spec: Value) -> Service {
+    fn read_service(spec: &Value) -> Service {
         let value = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop"}, "spec": spec});
         let Ok(Some(Object::Service(service))) = from_value(value) else {
             panic!("no service");
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_service_is_reduced_to_what_compiling_needs() {
-        let service = read_service(json!({
+        let service = read_service(&json!({
             "type": "NodePort", "clusterIP": "10.96.0.7", "clusterIPs": ["10.96.0.7", "fd00:10:96::7"],
             "selector": {"app": "web"}, "sessionAffinity": "ClientIP",
             "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 10}},
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_a_service_leaves_out_is_what_kubernetes_takes() {
-        let service = read_service(json!({
+        let service = read_service(&json!({
             "clusterIP": "10.96.0.7", "sessionAffinity": "ClientIP", "ports": [{"port": 80}],
         }));
         assert_eq!(service.r#type, ServiceType::ClusterIp);
@@ -211,7 +211,7 @@ mod tests {
             (&*service.ports[0].name, &service.ports[0].protocol),
             ("", &Protocol::Tcp)
         );
-        assert_eq!(read_service(json!({})).affinity_seconds, None);
+        assert_eq!(read_service(&json!({})).affinity_seconds, None);
     }
 
     #[test]
