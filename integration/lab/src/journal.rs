@@ -45,12 +45,21 @@ impl Item {
         match self {
             Self::Netns(name) => netns::remove(name),
             Self::Cgroup(name) => Cgroup::new(name).remove(),
-            Self::Folder(path) => match fs::remove_dir_all(path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", path)(e)),
-                _ => Ok(()),
-            },
+            Self::Folder(path) => remove_folder(path),
         }
     }
+}
+
+/// The folder above goes as well if this was the last in it.
+fn remove_folder(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::file("remove", path)(e)),
+        _ => {}
+    }
+    if let Some(above) = path.parent() {
+        fs::remove_dir(above).ok();
+    }
+    Ok(())
 }
 
 /// The journal of one lab: a line per thing.

@@ -61,6 +61,16 @@ impl Identity {
             .unwrap_or(self.pid)
     }
 
+    /// Whether it leads a session, as each daemon does and none of its children.
+    fn leads_session(self) -> bool {
+        // Field 6, with `state` as field 3.
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        let session = stat
+            .rsplit_once(')')
+            .and_then(|(_, rest)| rest.split_whitespace().nth(3));
+        session.is_some_and(|session| session == self.pid.to_string())
+    }
+
     /// Sends a signal to this very process, if it still runs.
     pub fn signal(self, signal: Signal) {
         if self.alive() {
@@ -216,9 +226,12 @@ impl Processes {
         with_environment(&[format!("{MARK}={}", self.lab.display())])
     }
 
-    /// The running processes of this name, recorded or not.
+    /// The running processes of this name, recorded or not. Children have the name too, and may
+    /// outlive their parent for good reason, as a runtime's containers do: they are not meant.
     fn named(&self, name: &str) -> Vec<Identity> {
-        with_environment(&[format!("{MARK}={}", self.lab.display()), format!("{NAME}={name}")])
+        let mut found = with_environment(&[format!("{MARK}={}", self.lab.display()), format!("{NAME}={name}")]);
+        found.retain(|process| process.leads_session());
+        found
     }
 
     fn file(&self, name: &str) -> PathBuf {

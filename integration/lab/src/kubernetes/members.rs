@@ -29,7 +29,10 @@ impl Lab {
             node::write_files(lab.plan(), lab.distribution()?, &host)?;
             links::host(lab.plan(), lab.journal(), &host, lab.datapath())
         })?;
-        lab.power_on(&host)
+        lab.power_on(&host)?;
+        lab.ui().step(&format!("{name} Ready"), || {
+            lab.await_nodes(std::slice::from_ref(&host))
+        })
     }
 
     /// Kills everything on a host at once, as a loss of power does, and starts it again. Its disk
@@ -78,11 +81,7 @@ impl Lab {
             self.ui()
                 .step(&format!("start {component}"), || self.start(&component))?;
         }
-        // What is reported of the time before the loss of power counts no more: a kubelet that is
-        // ready says so anew.
-        self.ui().step(&format!("{} Ready", host.name), || {
-            self.await_nodes(std::slice::from_ref(host))
-        })
+        Ok(())
     }
 
     fn power_off(&self, host: &Host) -> Result<()> {
