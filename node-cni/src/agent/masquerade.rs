@@ -1,15 +1,18 @@
-//! nftables on the host, in an own table: what pods send beyond their VPC leaves under the node's address, and the
-//! host forwards nothing between VPCs, nor back into the one it came from.
+//! nftables on the host, in an own table: what pods send beyond their VPC leaves under the node's address, what the
+//! host sends to services leaves under an address of its port, and the host forwards nothing between VPCs, nor back into
+//! the one it came from.
 //!
 //! By the `nft` program, from standard input: the rules are text that a person can read and try. Tables of others are
 //! never touched.
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::process::{Command, Stdio};
 
 use ipnetwork::IpNetwork;
+use meridian_api::port::Source;
 
 use super::host::Device;
 
@@ -68,11 +71,26 @@ fn rules(devices: &[Device]) -> String {
         let slices = set(slices.into_iter());
         format!("    {family} saddr {slices} oifname != {names} masquerade fully-random\n")
     };
+    // A service's endpoint may be a host. What the host sends it comes back to be forwarded, which it could not be with an
+    // address of the host's own as source.
+    let sources: String = devices
+        .iter()
+        .flat_map(|device| device.facts.sources.iter().map(move |source| (&device.name, source)))
+        .fold(String::new(), |mut rules, (name, Source { destination, address })| {
+            let family = if destination.is_ipv4() { "ip" } else { "ip6" };
+            writeln!(
+                rules,
+                "    oifname {name:?} {family} daddr {destination} snat {family} to {address}"
+            )
+            .ok();
+            rules
+        });
     // Between VPCs nothing, and nothing back into the VPC it came from: what has an address of the cluster that no slice
-    // contains would go round between host and router. Unless the host made it that address, as kube-proxy does.
+    // contains, or of a service that nobody has, would go round between host and router. Unless the host made it that
+    // address, as kube-proxy does. Who sent it is told at once.
     let back = match devices.len() {
         0 => String::new(),
-        1 => format!("    iifname {names} oifname {names} ct status & dnat != dnat drop\n"),
+        1 => format!("    iifname {names} oifname {names} ct status & dnat != dnat reject\n"),
         _ => format!("    iifname {names} oifname {names} drop\n"),
     };
     [
@@ -80,6 +98,7 @@ fn rules(devices: &[Device]) -> String {
         "  chain postrouting {\n    type nat hook postrouting priority srcnat; policy accept;\n",
         &masquerade("ip", true),
         &masquerade("ip6", false),
+        &sources,
         "  }\n",
         "  chain forward {\n    type filter hook forward priority filter; policy accept;\n",
         &back,
@@ -158,9 +177,24 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_to_services_has_a_source_that_is_not_the_hosts_own() {
+        let mut device = device("meridian0", &["10.244.1.2/24", "fd00:10:244:1::2/64"]);
+        device.facts.sources = ["10.96.0.0/16=10.244.1.3", "fd00:10:96::/112=fd00:10:244:1::3"]
+            .map(|source| source.parse().unwrap())
+            .into();
+        let rules = rules(&[device]);
+        for rule in [
+            r#"oifname "meridian0" ip daddr 10.96.0.0/16 snat ip to 10.244.1.3"#,
+            r#"oifname "meridian0" ip6 daddr fd00:10:96::/112 snat ip6 to fd00:10:244:1::3"#,
+        ] {
+            assert!(rules.contains(rule), "{rules}");
+        }
+    }
+
+    #[test]
     fn nothing_is_forwarded_back_or_between_vpcs() {
         let one = rules(&[device("meridian0", &["10.244.1.2/24"])]);
-        let back = r#"iifname { "meridian0" } oifname { "meridian0" } ct status & dnat != dnat drop"#;
+        let back = r#"iifname { "meridian0" } oifname { "meridian0" } ct status & dnat != dnat reject"#;
         assert!(one.contains(back), "{one}");
         let two = [
             device("meridian0", &["10.244.1.2/24"]),
