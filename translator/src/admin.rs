@@ -1,6 +1,7 @@
 //! Health, metrics and status over HTTP. Every answer is made of the writer's status as of now. Must not: change
 //! anything.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -77,10 +78,12 @@ async fn ready(State(admin): State<Admin>) -> Response {
     // not ready, but whoever asks wants to know.
     for (name, failing) in admin.health.failing() {
         let seconds = failing.since.elapsed().unwrap_or_default().as_secs();
-        text += &format!(
-            "the watch of {name} fails since {seconds} s ({} attempts): {}\n",
+        writeln!(
+            text,
+            "the watch of {name} fails since {seconds} s ({} attempts): {}",
             failing.attempts, failing.last
-        );
+        )
+        .ok();
     }
     (code, text).into_response()
 }

@@ -156,6 +156,7 @@ fn link_of(mut config: kube::Config, place: &str, generation: u64) -> Result<Lin
 
 async fn configuration(access: &Access) -> Result<(kube::Config, String), ConnectError> {
     let Access { kubeconfig, context } = access;
+    let context = context.as_deref();
     if let Some(path) = kubeconfig {
         return of_kubeconfig(
             Kubeconfig::read_from(path),
@@ -183,15 +184,15 @@ async fn configuration(access: &Access) -> Result<(kube::Config, String), Connec
 async fn of_kubeconfig(
     read: Result<Kubeconfig, KubeconfigError>,
     place: String,
-    context: &Option<String>,
+    context: Option<&str>,
 ) -> Result<(kube::Config, String), ConnectError> {
     let options = KubeConfigOptions {
-        context: context.clone(),
+        context: context.map(str::to_owned),
         ..KubeConfigOptions::default()
     };
     let configure = async {
         let file = read?;
-        let authority = authority_file(&file, context.as_deref());
+        let authority = authority_file(&file, context);
         let mut config = kube::Config::from_custom_kubeconfig(file, &options).await?;
         // kube reads a file again now and then, but only once a file is what it is given.
         config.root_cert_file = authority;

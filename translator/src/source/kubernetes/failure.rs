@@ -194,7 +194,7 @@ impl Failure {
 
     fn of_transport(error: &Error, asked: &Asked) -> Self {
         let Asked { server, resource, .. } = asked;
-        if chain(error).any(|link| link.is::<kube::client::AuthError>()) {
+        if chain(error).any(<dyn std::error::Error>::is::<kube::client::AuthError>) {
             return Self::credentials(error, asked);
         }
         if let Some(tls) = chain(error).find_map(as_tls) {

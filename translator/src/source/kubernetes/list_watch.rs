@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 
 use super::cluster::{Cluster, Link};
 use super::failure::{Asked, Cause, Failure};
-use super::health::Health;
+use super::health::{Health, WatchHealth};
 use super::slim::{Modelled, Slim};
 
 /// How long a watch lasts, in seconds. The server ends it, and the next one goes on where it was.
@@ -109,7 +109,7 @@ where
         match &result {
             Ok(_) => {
                 self.futile = 0;
-                self.health.note(self.resource, |watch| watch.heard());
+                self.health.note(self.resource, WatchHealth::heard);
             }
             Err(failure) => self.failed(failure).await,
         }
@@ -249,7 +249,7 @@ where
     }
 
     async fn list(&mut self, params: &ListParams) -> Result<ObjectList<Slim<K>>, Failure> {
-        let request = self.request().list(params);
+        let request = Self::request().list(params);
         let list = async {
             self.link
                 .client
@@ -266,7 +266,7 @@ where
         self.began = Instant::now();
         self.heard = false;
         let params = params.clone().timeout(WATCH_SECONDS);
-        let request = self.request().watch(&params, version);
+        let request = Self::request().watch(&params, version);
         let client = self.link.client.clone();
         let watch = async move { client.request_events(request.map_err(kube::Error::BuildRequest)?).await };
         match timeout(ANSWER, watch).await {
@@ -293,7 +293,7 @@ where
     }
 
     /// In every namespace.
-    fn request(&self) -> Request {
+    fn request() -> Request {
         Request::new(K::url_path(&(), None))
     }
 
