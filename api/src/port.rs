@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,8 @@ pub const GATEWAYS: &str = "meridian/gateways";
 pub const ROUTES: &str = "meridian/routes";
 /// See [`PortFacts::sources`].
 pub const SOURCES: &str = "meridian/sources";
+/// See [`PortFacts::node_ports`].
+pub const NODE_PORTS: &str = "meridian/node-ports";
 /// See [`PortFacts::mtu`].
 pub const MTU: &str = "meridian/mtu";
 /// See [`PortFacts::uid`].
@@ -67,6 +70,19 @@ pub struct Source {
     pub address: IpAddr,
 }
 
+/// Where services are that are reached under ports of the node (`spec.ports[].nodePort` of a Service).
+///
+/// The host translates what comes for such a port of any of its addresses to an address that stands for every node in
+/// the VPC, the port unchanged. The services' load balancers know that address, so that neither they nor the host
+/// depend on which services, or which nodes, there are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodePorts {
+    /// The ports of the host that belong to services, first and last.
+    pub ports: RangeInclusive<u16>,
+    /// What stands for the node's address.
+    pub address: IpAddr,
+}
+
 /// Everything the node needs to know of a logical port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortFacts {
@@ -84,6 +100,9 @@ pub struct PortFacts {
     /// Source addresses that the host translates to, whatever the source before; only for a management port.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Source>,
+    /// Ports of the host that belong to services, at most one range per family; only for a management port.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub node_ports: Vec<NodePorts>,
     /// MTU in bytes, when the cluster fixes one; otherwise the node derives it from its uplink.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u16>,
@@ -128,6 +147,9 @@ impl PortFacts {
         if !self.sources.is_empty() {
             ids.insert(SOURCES, words(&self.sources));
         }
+        if !self.node_ports.is_empty() {
+            ids.insert(NODE_PORTS, words(&self.node_ports));
+        }
         if let Some(mtu) = self.mtu {
             ids.insert(MTU, mtu.to_string());
         }
@@ -149,6 +171,7 @@ impl PortFacts {
         let gateways = parse_words(GATEWAYS, get(GATEWAYS).unwrap_or_default())?;
         let routes = parse_words(ROUTES, get(ROUTES).unwrap_or_default())?;
         let sources = parse_words(SOURCES, get(SOURCES).unwrap_or_default())?;
+        let node_ports = parse_words(NODE_PORTS, get(NODE_PORTS).unwrap_or_default())?;
         let mtu = get(MTU)
             .map(|text| text.parse().map_err(|e| malformed(MTU, text, e)))
             .transpose()?;
@@ -159,6 +182,7 @@ impl PortFacts {
             gateways,
             routes,
             sources,
+            node_ports,
             mtu,
             uid: get(UID).map(str::to_owned),
         })
@@ -196,6 +220,27 @@ impl std::str::FromStr for Source {
         let (destination, address) = text.split_once('=').ok_or("a source is written destination=address")?;
         Ok(Self {
             destination: destination.parse().map_err(|e| format!("{e}"))?,
+            address: address.parse().map_err(|e| format!("{e}"))?,
+        })
+    }
+}
+
+impl fmt::Display for NodePorts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}={}", self.ports.start(), self.ports.end(), self.address)
+    }
+}
+
+impl std::str::FromStr for NodePorts {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let how = "ports of nodes are written first-last=address";
+        let (ports, address) = text.split_once('=').ok_or(how)?;
+        let (first, last) = ports.split_once('-').ok_or(how)?;
+        let port = |text: &str| text.parse().map_err(|e| format!("{text:?} is no port: {e}"));
+        Ok(Self {
+            ports: port(first)?..=port(last)?,
             address: address.parse().map_err(|e| format!("{e}"))?,
         })
     }
@@ -240,6 +285,10 @@ mod tests {
                 destination: "10.96.0.0/16".parse().unwrap(),
                 address: "10.244.0.3".parse().unwrap(),
             }],
+            node_ports: vec![NodePorts {
+                ports: 30_000..=32_767,
+                address: "169.254.77.1".parse().unwrap(),
+            }],
             mtu: Some(1400),
             uid: Some("1b4e28ba".into()),
         }
@@ -258,6 +307,7 @@ mod tests {
         assert_eq!(ids["meridian/ips"], "10.244.0.5/24 fd00:10:244::5/64");
         assert_eq!(ids["meridian/routes"], "10.96.0.0/16=10.244.0.1");
         assert_eq!(ids["meridian/sources"], "10.96.0.0/16=10.244.0.3");
+        assert_eq!(ids["meridian/node-ports"], "30000-32767=169.254.77.1");
     }
 
     #[test]

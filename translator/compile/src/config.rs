@@ -1,10 +1,21 @@
 //! [`Config`]: the cluster-wide choices, validated.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
+
 use ipnetwork::IpNetwork;
 use meridian_api::name;
 use meridian_model::Name;
 
 use crate::ip;
+
+/// What kube-apiserver takes for `--service-node-port-range` unless told otherwise.
+const NODE_PORT_RANGE: RangeInclusive<u16> = 30_000..=32_767;
+
+/// What stands for a node's address towards services: link-local and unique local (RFC 3927, RFC 4193), which no
+/// network of a cluster's is.
+const NODE_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 77, 1);
+const NODE_V6: Ipv6Addr = Ipv6Addr::new(0xfd6d, 0x6572, 0x6964, 0x6961, 0, 0, 0, 1);
 
 /// The choices as a user gives them; [`Config::new`] judges them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +26,8 @@ pub struct Settings {
     pub cluster_cidrs: Vec<IpNetwork>,
     /// The networks of ClusterIPs, which hosts reach through their management ports.
     pub service_cidrs: Vec<IpNetwork>,
+    /// The ports of nodes that belong to services.
+    pub node_port_range: RangeInclusive<u16>,
     /// Prefix length of a node's slice where its `spec.podCIDRs` does not say, IPv4.
     pub host_slice_v4: u8,
     /// The same for IPv6.
@@ -29,6 +42,7 @@ pub struct Config {
     cluster_id: Option<Name>,
     cluster_cidrs: Box<[IpNetwork]>,
     service_cidrs: Box<[IpNetwork]>,
+    node_port_range: RangeInclusive<u16>,
     host_slice_v4: u8,
     host_slice_v6: u8,
     mtu: Option<u16>,
@@ -83,6 +97,7 @@ impl Default for Settings {
             cluster_id: None,
             cluster_cidrs: Vec::new(),
             service_cidrs: Vec::new(),
+            node_port_range: NODE_PORT_RANGE,
             host_slice_v4: 24,
             host_slice_v6: 64,
             mtu: None,
@@ -97,6 +112,7 @@ impl Config {
             cluster_id,
             cluster_cidrs,
             service_cidrs,
+            node_port_range,
             host_slice_v4,
             host_slice_v6,
             mtu,
@@ -131,6 +147,7 @@ impl Config {
             cluster_id: cluster_id.map(Name::from),
             cluster_cidrs: cluster_cidrs.into(),
             service_cidrs: service_cidrs.into(),
+            node_port_range,
             host_slice_v4,
             host_slice_v6,
             mtu,
@@ -150,6 +167,16 @@ impl Config {
     /// The networks of ClusterIPs.
     pub fn service_cidrs(&self) -> &[IpNetwork] {
         &self.service_cidrs
+    }
+
+    /// The ports of nodes that belong to services.
+    pub fn node_port_range(&self) -> &RangeInclusive<u16> {
+        &self.node_port_range
+    }
+
+    /// What stands for every node's address of a family towards services.
+    pub fn node_address(&self, v4: bool) -> IpAddr {
+        if v4 { NODE_V4.into() } else { NODE_V6.into() }
     }
 
     /// Prefix length of a slice carved from `cidr`.

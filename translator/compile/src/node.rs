@@ -16,7 +16,7 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use meridian_api::port::{PortFacts, PortKind, Route, Source};
+use meridian_api::port::{NodePorts, PortFacts, PortKind, Route, Source};
 use meridian_model::{Key, Name};
 use ovsdb::{Datum, Uuid};
 use ovsdb_schemas::northbound::{
@@ -102,7 +102,19 @@ fn management(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork], switch:
     let of_family = |destination: IpNetwork| networks.iter().find(move |own| own.is_ipv4() == destination.is_ipv4());
     // The host reaches every pod and ClusterIP of a family through the slice's gateway. So it does its own source towards
     // services: OVN answers no one who asks for an address of his own port.
-    let reached = config.cluster_cidrs().iter().chain(config.service_cidrs());
+    let node_addresses: Vec<IpAddr> = [true, false]
+        .into_iter()
+        .filter(|&v4| config.service_cidrs().iter().any(|cidr| cidr.is_ipv4() == v4))
+        .filter(|&v4| networks.iter().any(|own| own.is_ipv4() == v4))
+        .map(|v4| config.node_address(v4))
+        .collect();
+    let of_services: Vec<IpNetwork> = config
+        .service_cidrs()
+        .iter()
+        .copied()
+        .chain(node_addresses.iter().copied().map(IpNetwork::from))
+        .collect();
+    let reached = config.cluster_cidrs().iter().chain(&of_services);
     let own_sources = networks
         .iter()
         .map(|&network| IpNetwork::from(ip::service_source(network)));
@@ -112,7 +124,7 @@ fn management(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork], switch:
             via: ip::gateway(*of_family(destination)?),
         })
     });
-    let sources = config.service_cidrs().iter().filter_map(|&destination| {
+    let sources = of_services.iter().filter_map(|&destination| {
         Some(Source {
             destination,
             address: ip::service_source(*of_family(destination)?),
@@ -129,6 +141,13 @@ fn management(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork], switch:
         gateways: Vec::new(),
         routes: routes.collect(),
         sources: sources.collect(),
+        node_ports: node_addresses
+            .iter()
+            .map(|&address| NodePorts {
+                ports: config.node_port_range().clone(),
+                address,
+            })
+            .collect(),
         mtu: config.mtu(),
         uid: None,
     };

@@ -79,6 +79,7 @@ fn facts(ctx: &Context<'_>, pod: &Pod, networks: &[IpNetwork], held: &[std::net:
         gateways: pairs().map(|(network, _)| ip::gateway(network)).collect(),
         routes: Vec::new(),
         sources: Vec::new(),
+        node_ports: Vec::new(),
         mtu: ctx.config().mtu(),
         uid: Some(pod.uid.to_string()),
     }

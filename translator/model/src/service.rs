@@ -58,6 +58,8 @@ pub struct ServicePort {
     pub protocol: Protocol,
     /// `port`: what the service's addresses are reached under, as written.
     pub port: i32,
+    /// `nodePort`: what every node is reached under, as written.
+    pub node_port: Option<i32>,
 }
 
 /// A transport protocol.

@@ -149,8 +149,22 @@ impl Service {
     #[must_use]
     pub fn with_port_of(mut self, protocol: Protocol, name: &str, port: i32) -> Self {
         let name = name.into();
-        let port = ServicePort { name, protocol, port };
+        let port = ServicePort {
+            name,
+            protocol,
+            port,
+            node_port: None,
+        };
         self.ports = self.ports.into_iter().chain([port]).collect();
+        self
+    }
+
+    /// Of type `NodePort`, its last port being that of every node.
+    #[must_use]
+    pub fn on_nodes(mut self, node_port: i32) -> Self {
+        self.r#type = ServiceType::NodePort;
+        let last = self.ports.last_mut().expect("the service has a port");
+        last.node_port = Some(node_port);
         self
     }
 

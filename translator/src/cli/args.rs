@@ -2,6 +2,7 @@
 //! seen past [`super::config`].
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -149,6 +150,15 @@ pub struct NetworkArgs {
     /// Service addresses, reached from the hosts through the default VPC.
     #[arg(long, env = "MERIDIAN_SERVICE_CIDR", value_delimiter = ',', value_name = "CIDR")]
     pub service_cidr: Vec<IpNetwork>,
+    /// Ports of nodes that belong to services of type NodePort, as kube-apiserver has them.
+    #[arg(
+        long,
+        env = "MERIDIAN_SERVICE_NODE_PORT_RANGE",
+        value_name = "FIRST-LAST",
+        default_value = "30000-32767",
+        value_parser = port_range
+    )]
+    pub service_node_port_range: RangeInclusive<u16>,
     /// Tells clusters that share a Northbound database apart.
     #[arg(long, env = "MERIDIAN_CLUSTER_ID", value_name = "ID")]
     pub cluster_id: Option<String>,
@@ -216,4 +226,13 @@ pub enum TlsVerifyArg {
     Chain,
     /// Also that it names the host.
     Hostname,
+}
+
+/// `30000-32767`.
+fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let range = text.split_once('-').and_then(|(first, last)| {
+        let (first, last): (u16, u16) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        (0 < first && first <= last).then_some(first..=last)
+    });
+    range.ok_or_else(|| "write the first and the last port, as 30000-32767".to_owned())
 }

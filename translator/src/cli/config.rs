@@ -187,6 +187,7 @@ fn compile_config(args: NetworkArgs) -> Result<meridian_compile::Config, Error> 
     let NetworkArgs {
         cluster_cidr,
         service_cidr,
+        service_node_port_range,
         cluster_id,
         host_slice_v4,
         host_slice_v6,
@@ -196,6 +197,7 @@ fn compile_config(args: NetworkArgs) -> Result<meridian_compile::Config, Error> 
         cluster_id,
         cluster_cidrs: cluster_cidr,
         service_cidrs: service_cidr,
+        node_port_range: service_node_port_range,
         host_slice_v4,
         host_slice_v6,
         mtu,

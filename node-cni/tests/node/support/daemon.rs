@@ -21,6 +21,7 @@ impl Daemon {
             .arg(format!("--net=/run/netns/{netns}"))
             .arg(program)
             .args(arguments)
+            .env_remove("KUBERNETES_SERVICE_HOST")
             .env("OVS_RUNDIR", folder)
             .env("OVN_RUNDIR", folder)
             .env("OVS_LOGDIR", folder)

@@ -62,7 +62,7 @@ impl Host {
             // Unix sockets' paths have 108 bytes.
             folder: tempfile::Builder::new().prefix("mnc").tempdir_in("/tmp").unwrap(),
         };
-        run("ip", &["-n", &host.name, "link", "set", "lo", "up"]);
+        host.set_loopback_up();
         let ovs_schema = "/usr/share/openvswitch/vswitch.ovsschema";
         run("ovsdb-tool", &["create", &host.path("conf.db"), ovs_schema]);
         for (database, schema) in [("nb.db", "ovn-nb"), ("sb.db", "ovn-sb")] {
@@ -102,6 +102,22 @@ impl Host {
     pub(crate) fn start_controller(&mut self) {
         let database = format!("unix:{}", self.path("db.sock"));
         self.controller = Some(self.daemon("controller", "ovn-controller", &[&database]));
+    }
+
+    /// Everything of the host's own goes, but for the database of Open vSwitch, whose server is running again. OVN's central
+    /// databases are elsewhere, as it were.
+    pub(crate) fn reboot(&mut self) {
+        for daemon in [&mut self.controller, &mut self.vswitchd, &mut self.ovs_server] {
+            drop(daemon.take());
+        }
+        run("ip", &["netns", "del", &self.name]);
+        run("ip", &["netns", "add", &self.name]);
+        self.set_loopback_up();
+        self.start_ovs_server();
+    }
+
+    fn set_loopback_up(&self) {
+        run("ip", &["-n", &self.name, "link", "set", "lo", "up"]);
     }
 
     fn daemon(&self, label: &str, program: &str, arguments: &[&str]) -> Daemon {

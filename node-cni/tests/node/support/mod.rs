@@ -9,11 +9,13 @@ mod host;
 mod ovn;
 mod plugin;
 mod pod;
+mod world;
 
 pub(crate) use agent::Agent;
 pub(crate) use host::{Host, ruleset};
 pub(crate) use plugin::{Call, Running, add, del};
 pub(crate) use pod::{Pod, exchange};
+pub(crate) use world::World;
 
 use std::path::Path;
 use std::process::Command;

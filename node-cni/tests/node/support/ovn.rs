@@ -29,6 +29,7 @@ impl Host {
                 },
             ],
             sources: vec![],
+            node_ports: vec![],
             mtu: None,
             uid: None,
         };
@@ -56,6 +57,16 @@ impl Host {
         self.nbctl(&arguments);
         let name = name::management_port(&name::prefix(cluster), name::DEFAULT_VPC, NODE);
         self.create_port(&name, &management, NODE);
+    }
+
+    /// What is not in the VPC goes to the host, as the translator has it.
+    pub(crate) fn create_egress(&self) {
+        let table = "options:route_table=vpc-default-n1";
+        self.nbctl(&["set", "Logical_Router_Port", "vpc-default-n1", table]);
+        for (destination, host) in [("0.0.0.0/0", "10.244.1.2"), ("::/0", "fd00:10:244:1::2")] {
+            let route = ["lr-route-add", "vpc-default", destination, host];
+            self.nbctl(&[&["--route-table=vpc-default-n1"], &route[..]].concat());
+        }
     }
 
     /// A logical port with its facts.

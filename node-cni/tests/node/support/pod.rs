@@ -80,6 +80,7 @@ impl Pod {
             gateways: vec!["10.244.1.1".parse().unwrap(), "fd00:10:244:1::1".parse().unwrap()],
             routes: vec![],
             sources: vec![],
+            node_ports: vec![],
             mtu: None,
             uid: Some(self.uid.clone()),
         }

@@ -12,7 +12,7 @@ use crate::slices::list;
 /// What `spec.clusterIPs` of a headless service holds.
 const HEADLESS: &str = "None";
 
-/// An address and port that clients connect to.
+/// An address and port that clients connect to. For a port of the nodes the address is what stands for each of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Frontend {
     pub(super) address: SocketAddr,
@@ -67,13 +67,20 @@ pub(super) fn frontends(ctx: &mut Context<'_>, key: &ServiceKey, service: &Servi
         return Vec::new();
     }
     let ports = ports(ctx, key, service);
-    let frontend = |ip, &(transport, number, port): &(Transport, u16, &Name)| Frontend {
+    let frontend = |ip, number, port: &Port<'_>| Frontend {
         address: SocketAddr::new(ip, number),
-        transport,
-        port: port.clone(),
+        transport: port.transport,
+        port: port.name.clone(),
     };
+    let config = ctx.config();
     ips.into_iter()
-        .flat_map(|ip| ports.iter().map(move |port| frontend(ip, port)))
+        .flat_map(|ip| {
+            let node = config.node_address(ip.is_ipv4());
+            ports.iter().flat_map(move |port| {
+                let on_nodes = port.node_number.map(|number| frontend(node, number, port));
+                [frontend(ip, port.number, port)].into_iter().chain(on_nodes)
+            })
+        })
         .collect()
 }
 
@@ -123,8 +130,17 @@ fn among(cidrs: &[IpNetwork]) -> String {
     }
 }
 
-/// The ports with what is right about them: protocol, number and name.
-fn ports<'a>(ctx: &mut Context<'_>, key: &ServiceKey, service: &'a Service) -> Vec<(Transport, u16, &'a Name)> {
+/// A port of a service whose protocol and number are right.
+struct Port<'a> {
+    transport: Transport,
+    number: u16,
+    /// Under which every node is the service, too.
+    node_number: Option<u16>,
+    name: &'a Name,
+}
+
+/// The ports that make sense; the others are reported.
+fn ports<'a>(ctx: &mut Context<'_>, key: &ServiceKey, service: &'a Service) -> Vec<Port<'a>> {
     let mut first = HashMap::new();
     let mut ports = Vec::with_capacity(service.ports.len());
     for (index, port) in service.ports.iter().enumerate() {
@@ -148,7 +164,29 @@ fn ports<'a>(ctx: &mut Context<'_>, key: &ServiceKey, service: &'a Service) -> V
             continue;
         }
         first.insert((transport, number), index);
-        ports.push((transport, number, &port.name));
+        ports.push(Port {
+            transport,
+            number,
+            node_number: node_number(ctx, key, service, index),
+            name: &port.name,
+        });
     }
     ports
+}
+
+fn node_number(ctx: &mut Context<'_>, key: &ServiceKey, service: &Service, index: usize) -> Option<u16> {
+    let on_nodes = matches!(service.r#type, ServiceType::NodePort | ServiceType::LoadBalancer);
+    let given = service.ports[index].node_port.filter(|_| on_nodes)?;
+    let range = ctx.config().node_port_range();
+    let number = port_number(given).filter(|number| range.contains(number));
+    if number.is_none() {
+        let message = format!(
+            "{given} is not among the ports of nodes that belong to services ({} to {}): give the service another, or \
+             set --service-node-port-range as kube-apiserver has it",
+            range.start(),
+            range.end()
+        );
+        ctx.problem(key.clone().into(), format!("spec.ports[{index}].nodePort"), message);
+    }
+    number
 }

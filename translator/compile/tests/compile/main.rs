@@ -7,6 +7,7 @@ mod claims;
 mod documented;
 mod effort;
 mod golden;
+mod node_ports;
 mod pods;
 mod properties;
 mod services;

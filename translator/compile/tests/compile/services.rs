@@ -2,21 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use meridian_compile::{Config, Settings};
 use meridian_model::{EndpointSlice, EndpointState, Event, Key, Node, Protocol, Service, ServiceType};
 
-use crate::support::Lab;
-
-const BALANCER: &str = "Load_Balancer";
-
-fn lab() -> Lab {
-    let config = Config::new(Settings {
-        cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap(), "fd00:10:244::/48".parse().unwrap()],
-        service_cidrs: vec!["10.96.0.0/16".parse().unwrap(), "fd00:10:96::/112".parse().unwrap()],
-        ..Settings::default()
-    });
-    Lab::new(config.unwrap())
-}
+use crate::support::{BALANCER, Lab, dual_stack, vips};
 
 /// `shop/web`, dual stack, with one port.
 fn web() -> Service {
@@ -27,20 +15,6 @@ fn web() -> Service {
 
 fn slice(suffix: &str) -> EndpointSlice {
     EndpointSlice::test("shop", "web", suffix).with_port("http", 8080)
-}
-
-/// Backends by frontend of a load balancer.
-fn vips(lab: &Lab, balancer: &str) -> BTreeMap<String, String> {
-    let text = |atom: &ovsdb::Atom| atom.as_str().unwrap().to_owned();
-    lab.row(BALANCER, balancer)
-        .and_then(|row| row.get("vips"))
-        .map(|vips| {
-            vips.pairs()
-                .iter()
-                .map(|(key, value)| (text(key), text(value)))
-                .collect()
-        })
-        .unwrap_or_default()
 }
 
 /// The backends of the IPv4 frontend of `shop/web`.
@@ -58,7 +32,7 @@ fn is_there(lab: &Lab) -> bool {
 
 #[test]
 fn a_service_sends_to_the_endpoints_of_its_slices_family_by_family() {
-    let lab = lab()
+    let lab = dual_stack()
         .with(web())
         .with(slice("4").ready(["10.244.1.5", "10.244.0.9"]))
         .with(slice("6").of_ipv6().ready(["fd00:10:244::9"]));
@@ -73,20 +47,20 @@ fn a_service_sends_to_the_endpoints_of_its_slices_family_by_family() {
 
 #[test]
 fn a_service_without_endpoints_refuses() {
-    let lab = lab().with(web());
+    let lab = dual_stack().with(web());
     assert_eq!(backends(&lab), "");
     assert_eq!(option(&lab, "shop_web_tcp", "reject"), Some("true"));
 }
 
 #[test]
 fn slices_may_come_before_their_service() {
-    let lab = lab().with(slice("x").ready(["10.244.0.9"])).with(web());
+    let lab = dual_stack().with(slice("x").ready(["10.244.0.9"])).with(web());
     assert_eq!(backends(&lab), "10.244.0.9:8080");
 }
 
 #[test]
 fn slices_are_merged_and_each_endpoint_counts_once() {
-    let lab = lab()
+    let lab = dual_stack()
         .with(web())
         .with(slice("a").ready(["10.244.0.9", "10.244.0.5"]))
         .with(slice("b").ready(["10.244.0.9", "10.244.0.7"]));
@@ -96,7 +70,7 @@ fn slices_are_merged_and_each_endpoint_counts_once() {
 #[test]
 fn an_endpoint_is_ready_if_any_slice_says_so() {
     for (first, second) in [("a", "b"), ("b", "a")] {
-        let lab = lab()
+        let lab = dual_stack()
             .with(web())
             .with(slice(first).ready(["10.244.0.9"]))
             .with(slice(second).with_endpoints(EndpointState::Unready, ["10.244.0.9"]));
@@ -108,7 +82,7 @@ fn an_endpoint_is_ready_if_any_slice_says_so() {
 fn endpoints_on_their_way_out_serve_only_while_nothing_is_ready() {
     let draining = slice("x").with_endpoints(EndpointState::Draining, ["10.244.0.9"]);
     let unready = draining.clone().with_endpoints(EndpointState::Unready, ["10.244.0.8"]);
-    let mut lab = lab().with(web()).with(unready);
+    let mut lab = dual_stack().with(web()).with(unready);
     assert_eq!(backends(&lab), "10.244.0.9:8080");
     lab.apply(draining.ready(["10.244.0.5"]));
     assert_eq!(backends(&lab), "10.244.0.5:8080");
@@ -116,7 +90,7 @@ fn endpoints_on_their_way_out_serve_only_while_nothing_is_ready() {
 
 #[test]
 fn a_named_port_may_be_another_at_each_endpoint() {
-    let lab = lab()
+    let lab = dual_stack()
         .with(web().with_port("admin", 81))
         .with(slice("old").ready(["10.244.0.5"]))
         .with(
@@ -142,7 +116,7 @@ fn each_protocol_has_a_load_balancer_of_its_own() {
         .with_port_of(Protocol::Tcp, "dns-tcp", 5354)
         .with_port_of(Protocol::Sctp, "sig", 5355)
         .ready(["10.244.0.9"]);
-    let lab = lab().with(dns).with(slice);
+    let lab = dual_stack().with(dns).with(slice);
     for (protocol, port) in [("udp", 5353), ("tcp", 5354), ("sctp", 5355)] {
         let name = format!("shop_dns_{protocol}");
         assert_eq!(vips(&lab, &name)["10.96.0.10:53"], format!("10.244.0.9:{port}"));
@@ -153,7 +127,7 @@ fn each_protocol_has_a_load_balancer_of_its_own() {
 
 #[test]
 fn a_port_of_another_protocol_is_another_port() {
-    let lab = lab().with(web()).with(
+    let lab = dual_stack().with(web()).with(
         EndpointSlice::test("shop", "web", "x")
             .with_port_of(Protocol::Udp, "http", 8080)
             .ready(["10.244.0.9"]),
@@ -169,7 +143,7 @@ fn headless_services_and_those_of_others_have_no_rows() {
     let mut theirs = web();
     theirs.left_to_others = true;
     for service in [headless, name, theirs] {
-        let lab = lab().with(service).with(slice("x").ready(["127.0.0.1"]));
+        let lab = dual_stack().with(service).with(slice("x").ready(["127.0.0.1"]));
         assert!(!is_there(&lab));
         assert_eq!(lab.problems(), [""; 0]);
     }
@@ -177,7 +151,7 @@ fn headless_services_and_those_of_others_have_no_rows() {
 
 #[test]
 fn a_service_that_changes_its_type_changes_its_rows() {
-    let mut lab = lab().with(web()).with(slice("x").ready(["10.244.0.9"]));
+    let mut lab = dual_stack().with(web()).with(slice("x").ready(["10.244.0.9"]));
     let mut name = web();
     name.r#type = ServiceType::ExternalName;
     lab.apply(name);
@@ -190,7 +164,7 @@ fn a_service_that_changes_its_type_changes_its_rows() {
 
 #[test]
 fn a_service_whose_addresses_and_ports_change_is_reached_under_the_new_ones_alone() {
-    let mut lab = lab().with(web()).with(slice("x").ready(["10.244.0.9"]));
+    let mut lab = dual_stack().with(web()).with(slice("x").ready(["10.244.0.9"]));
     lab.apply(Service::test("shop", "web").under(["10.96.0.8"]).with_port("http", 82));
     let expected = BTreeMap::from([("10.96.0.8:82".to_owned(), "10.244.0.9:8080".to_owned())]);
     assert_eq!(vips(&lab, "shop_web_tcp"), expected);
@@ -201,7 +175,7 @@ fn a_slice_that_changes_hands_serves_the_other_service() {
     let other = Service::test("shop", "other")
         .under(["10.96.0.8"])
         .with_port("http", 80);
-    let mut lab = lab().with(web()).with(other).with(slice("x").ready(["10.244.0.9"]));
+    let mut lab = dual_stack().with(web()).with(other).with(slice("x").ready(["10.244.0.9"]));
     let mut moved = slice("x").ready(["10.244.0.9"]);
     moved.service = Some("other".into());
     let delta = lab.apply(moved.clone());
@@ -217,21 +191,21 @@ fn a_slice_that_changes_hands_serves_the_other_service() {
 fn a_slice_of_another_namespace_is_another_services() {
     let mut foreign = slice("x").ready(["10.244.0.9"]);
     foreign.namespace = "elsewhere".into();
-    assert_eq!(backends(&lab().with(web()).with(foreign)), "");
+    assert_eq!(backends(&dual_stack().with(web()).with(foreign)), "");
 }
 
 #[test]
 fn affinity_lasts_as_long_as_ovn_can_remember() {
     for (seconds, written) in [(1, "1"), (10_800, "10800"), (65_535, "65535"), (86_400, "65535")] {
-        let lab = lab().with(web().with_affinity(seconds));
+        let lab = dual_stack().with(web().with_affinity(seconds));
         assert_eq!(option(&lab, "shop_web_tcp", "affinity_timeout"), Some(written));
     }
-    assert_eq!(option(&lab().with(web()), "shop_web_tcp", "affinity_timeout"), None);
+    assert_eq!(option(&dual_stack().with(web()), "shop_web_tcp", "affinity_timeout"), None);
 }
 
 #[test]
 fn every_switch_has_the_load_balancers_of_the_vpc() {
-    let lab = lab().with(Node::test("a")).with(Node::test("b")).with(web());
+    let lab = dual_stack().with(Node::test("a")).with(Node::test("b")).with(web());
     let dump = lab.dump();
     for line in [
         "<Logical_Switch vpc-default-a>.load_balancer_group += <Load_Balancer_Group vpc-default> of node/a",
@@ -244,7 +218,7 @@ fn every_switch_has_the_load_balancers_of_the_vpc() {
 
 #[test]
 fn a_service_that_is_gone_leaves_nothing() {
-    let mut lab = lab();
+    let mut lab = dual_stack();
     let before = lab.dump();
     lab.apply(web());
     lab.apply(slice("x").ready(["10.244.0.9"]));
@@ -256,7 +230,7 @@ fn a_service_that_is_gone_leaves_nothing() {
 
 #[test]
 fn a_change_of_endpoints_changes_one_row_and_no_link() {
-    let mut lab = lab().with(web()).with(slice("x"));
+    let mut lab = dual_stack().with(web()).with(slice("x"));
     let delta = lab.apply(slice("x").ready(["10.244.0.9"]));
     assert_eq!((delta.units, delta.rows.len(), delta.links.len()), (1, 1, 0));
     let unready = slice("x").ready(["10.244.0.9"]);
@@ -266,7 +240,7 @@ fn a_change_of_endpoints_changes_one_row_and_no_link() {
 
 #[test]
 fn the_endpoints_of_services_nobody_has_cost_nothing() {
-    let mut lab = lab();
+    let mut lab = dual_stack();
     lab.apply(slice("x").ready(["10.244.0.9"]));
     lab.0.apply(Event::apply(slice("x").ready(["10.244.0.8"])));
     assert!(lab.0.compile().is_empty());
@@ -274,7 +248,7 @@ fn the_endpoints_of_services_nobody_has_cost_nothing() {
 
 #[test]
 fn a_cluster_ip_outside_the_service_cidrs_is_left_out() {
-    let lab = lab().with(
+    let lab = dual_stack().with(
         Service::test("shop", "web")
             .under(["10.97.0.7", "fd00:10:96::7"])
             .with_port("http", 80),
@@ -314,7 +288,7 @@ fn without_service_cidrs_a_cluster_ip_may_be_any_but_a_pods() {
 
 #[test]
 fn a_service_that_nothing_gave_an_address_is_reported() {
-    let lab = lab().with(Service::test("shop", "web").with_port("http", 80));
+    let lab = dual_stack().with(Service::test("shop", "web").with_port("http", 80));
     assert!(lab.problems()[0].starts_with("service/shop/web: spec.clusterIPs: the service has no address"));
     let lab = lab.with(Service::test("shop", "web").under(["ten"]).with_port("http", 80));
     assert_eq!(
@@ -331,7 +305,7 @@ fn ports_that_make_no_sense_are_left_out() {
         .with_port("far", 65_536)
         .with_port_of(Protocol::Other("ICMP".into()), "ping", 7)
         .with_port("admin", 81);
-    let lab = lab().with(service);
+    let lab = dual_stack().with(service);
     let frontends: Vec<String> = vips(&lab, "shop_web_tcp").into_keys().collect();
     assert_eq!(
         frontends,
@@ -356,7 +330,7 @@ fn ports_that_make_no_sense_are_left_out() {
 
 #[test]
 fn endpoints_that_cannot_be_reached_are_left_out() {
-    let lab = lab()
+    let lab = dual_stack()
         .with(web())
         .with(slice("4").ready([
             "127.0.0.1",
@@ -395,7 +369,7 @@ fn ports_of_endpoints_that_make_no_sense_are_left_out() {
         .chain(slice("y").with_port("http", 70_000).ports)
         .collect();
     odd = odd.with_port_of(Protocol::Other("ICMP".into()), "http", 7);
-    let lab = lab().with(web()).with(odd);
+    let lab = dual_stack().with(web()).with(odd);
     assert_eq!(backends(&lab), "10.244.0.9:8080");
     assert_eq!(
         lab.problems(),
@@ -408,12 +382,13 @@ fn ports_of_endpoints_that_make_no_sense_are_left_out() {
 
 #[test]
 fn the_host_has_a_source_of_its_own_towards_services() {
-    let facts = lab().with(Node::test("a")).facts("mgmt-default-a").unwrap();
+    let facts = dual_stack().with(Node::test("a")).facts("mgmt-default-a").unwrap();
     let texts = |items: &[String]| items.join(" ");
     let sources: Vec<String> = facts.sources.iter().map(ToString::to_string).collect();
     assert_eq!(
         texts(&sources),
-        "10.96.0.0/16=10.244.0.3 fd00:10:96::/112=fd00:10:244::3"
+        "10.96.0.0/16=10.244.0.3 fd00:10:96::/112=fd00:10:244::3 169.254.77.1/32=10.244.0.3 \
+         fd6d:6572:6964:6961::1/128=fd00:10:244::3"
     );
     let routes: Vec<String> = facts.routes.iter().map(ToString::to_string).collect();
     for route in ["10.244.0.3/32=10.244.0.1", "fd00:10:244::3/128=fd00:10:244::1"] {

@@ -1,5 +1,6 @@
 //! A compiler with few words: `Lab::of("10.0.0.0/16").with(Node::test("a"))`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use meridian_api::port::PortFacts;
@@ -7,6 +8,7 @@ use meridian_compile::{Claim, Compiler, Config, Delta, DesiredRow, Settings};
 use meridian_model::{Event, Key, Object};
 
 pub(crate) const LSP: &str = "Logical_Switch_Port";
+pub(crate) const BALANCER: &str = "Load_Balancer";
 
 pub(crate) fn config(cluster_cidrs: &[&str], host_slice_v4: u8, host_slice_v6: u8) -> Config {
     let cluster_cidrs = cluster_cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect();
@@ -17,6 +19,30 @@ pub(crate) fn config(cluster_cidrs: &[&str], host_slice_v4: u8, host_slice_v6: u
         ..Settings::default()
     })
     .unwrap()
+}
+
+/// A dual-stack lab with addresses for services.
+pub(crate) fn dual_stack() -> Lab {
+    let config = Config::new(Settings {
+        cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap(), "fd00:10:244::/48".parse().unwrap()],
+        service_cidrs: vec!["10.96.0.0/16".parse().unwrap(), "fd00:10:96::/112".parse().unwrap()],
+        ..Settings::default()
+    });
+    Lab::new(config.unwrap())
+}
+
+/// Backends by frontend of a load balancer.
+pub(crate) fn vips(lab: &Lab, balancer: &str) -> BTreeMap<String, String> {
+    let text = |atom: &ovsdb::Atom| atom.as_str().unwrap().to_owned();
+    lab.row(BALANCER, balancer)
+        .and_then(|row| row.get("vips"))
+        .map(|vips| {
+            vips.pairs()
+                .iter()
+                .map(|(key, value)| (text(key), text(value)))
+                .collect()
+        })
+        .unwrap_or_default()
 }
 
 /// A compiler that compiles after every step.

@@ -39,6 +39,8 @@ pub(super) fn service(service: core::Service) -> Result<Service, FieldError> {
         name: port.name.unwrap_or_default().into(),
         protocol: protocol(port.protocol.as_deref()),
         port: port.port,
+        // The API has 0 for none.
+        node_port: port.node_port.filter(|&port| port != 0),
     });
     Ok(Service {
         namespace: meta.namespace_or_default(),
@@ -195,6 +197,7 @@ mod tests {
             name: "dns".into(),
             protocol: Protocol::Udp,
             port: 53,
+            node_port: Some(30053),
         };
         assert_eq!(&*service.ports, [port]);
     }
