@@ -267,9 +267,14 @@ fn exec(context: &Context, target: &str, command: &[String]) -> anyhow::Result<E
             .env("POD_NAMESPACE", &sandbox.namespace);
         sandbox.netns
     };
-    // Meridian's own programs by name, as if they were installed.
+    // Meridian's own programs by name, as if they were installed; and Kubernetes', with the rights of its administrator.
     let mut path = context.binaries.dir().as_os_str().to_owned();
     path.push(":");
+    if let Some(parts) = &lab.plan().options.kubernetes {
+        process.env("KUBECONFIG", lab.admin_kubeconfig());
+        path.push(parts.bin_dir());
+        path.push(":");
+    }
     path.push(std::env::var_os("PATH").unwrap_or_default());
     process.env("PATH", path);
     let init = super::cluster::first_process(&lab, target);

@@ -88,11 +88,6 @@ impl Program {
             // Tunnels have a network of their own here.
             env.insert("MERIDIAN_ENCAP_IP".into(), plan.encap_ip(host).to_string());
         }
-        env.insert(
-            "KUBERNETES_SERVICE_HOST".into(),
-            control_plane::api_address(plan).to_string(),
-        );
-        env.insert("KUBERNETES_SERVICE_PORT".into(), API_PORT.to_string());
         // Not the cluster of whoever started the lab.
         env.insert("HOME".into(), "/nonexistent".into());
         (args, env)
@@ -151,9 +146,6 @@ fn is(object: &Value, kinds: &[&str]) -> bool {
 
 fn render(lab: &Lab) -> Result<Vec<Value>> {
     let parts = lab.distribution()?;
-    if !parts.chart.exists() {
-        return Ok(super::builtin::objects(lab.plan(), lab.datapath()));
-    }
     let values = lab.plan().kubernetes_dir().join("values.json");
     let text = serde_json::to_vec_pretty(&values_of(lab.plan(), lab.datapath())).expect("plain data");
     fs::write(&values, text).map_err(Error::file("write", &values))?;
@@ -174,7 +166,12 @@ fn values_of(plan: &Plan, datapath: Datapath) -> Value {
     json!({
         "clusterCIDR": list(&plan.cluster_cidrs()),
         "serviceCIDR": list(&plan.service_cidrs()),
+        "northbound": format!("unix:{}", plan.central_run().join("ovnnb_db.sock").display()),
         "southbound": plan.central_remote(SOUTHBOUND_PORT),
+        // The lab's own, as is the Namespace that Helm would make.
+        "ovnCentral": { "enabled": false },
+        "createNamespace": true,
+        "apiServer": { "host": control_plane::api_address(plan).to_string(), "port": API_PORT },
         "listen": TRANSLATOR_HEALTH,
         "datapath": datapath.to_string(),
     })

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
+use crate::command::Cmd;
 use crate::error::{Error, Result};
 
 /// Names the folder of programs and images; without it they are built.
@@ -18,13 +19,14 @@ const LAB: &str = "integration/lab/Cargo.toml";
 const CHART: &str = "manifests/chart/meridian";
 
 /// Programs the lab runs of a distribution.
-const PROGRAMS: [&str; 6] = [
+const PROGRAMS: [&str; 7] = [
     "etcd",
     "kube-apiserver",
     "kube-controller-manager",
     "kube-scheduler",
     "kubelet",
     "kubectl",
+    "helm",
 ];
 
 /// Where the parts of a cluster are.
@@ -61,14 +63,19 @@ impl Distribution {
             return Ok(());
         }
         Err(Error::Machine {
-            what: format!("{} lacks {}", self.dir.join("bin").display(), missing.join(", ")),
+            what: format!("{} lacks {}", self.bin_dir().display(), missing.join(", ")),
             next: format!("{BUILD} cluster, or name a complete folder with {GIVEN}"),
         })
     }
 
+    /// Where the programs are.
+    pub fn bin_dir(&self) -> PathBuf {
+        self.dir.join("bin")
+    }
+
     /// A program.
     pub fn program(&self, name: &str) -> PathBuf {
-        self.dir.join("bin").join(name)
+        self.bin_dir().join(name)
     }
 
     /// The images of pods, as archives.
@@ -81,6 +88,37 @@ impl Distribution {
             .collect();
         files.sort();
         Ok(files)
+    }
+
+    /// The full name of an image given the name without its tag.
+    pub fn image(&self, name: &str) -> Result<String> {
+        let mut seen = Vec::new();
+        for archive in self.images()? {
+            let index = Cmd::new("tar")
+                .args(["--extract", "--to-stdout", "--file"])
+                .arg(&archive)
+                .arg("index.json")
+                .run()?;
+            let index: serde_json::Value = serde_json::from_str(&index).map_err(|e| Error::Malformed {
+                path: archive.clone(),
+                reason: e.to_string(),
+            })?;
+            for manifest in index["manifests"].as_array().into_iter().flatten() {
+                let full = manifest["annotations"]["io.containerd.image.name"].as_str();
+                let full = full.unwrap_or_default();
+                if full
+                    .rsplit_once(':')
+                    .is_some_and(|(without_tag, _)| without_tag == name)
+                {
+                    return Ok(full.to_owned());
+                }
+                seen.push(full.to_owned());
+            }
+        }
+        Err(Error::Machine {
+            what: format!("{} has no image {name}, but {}", self.dir.display(), seen.join(", ")),
+            next: "integration/kubernetes/build cluster".into(),
+        })
     }
 }
 

@@ -13,7 +13,6 @@
 mod access;
 mod addons;
 mod build;
-mod builtin;
 pub(crate) mod chart;
 pub(crate) mod control_plane;
 mod distribution;

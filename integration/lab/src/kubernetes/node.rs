@@ -54,7 +54,7 @@ pub(crate) fn write_files(plan: &Plan, parts: &Distribution, host: &Host) -> Res
         fs::copy(&from, plugins.join(plugin)).map_err(Error::file("copy", &from))?;
     }
     let runtime = layout::on_disk(plan, host, "/etc/containerd").join("config.toml");
-    fs::write(&runtime, containerd_config(&pause_image(parts)?)).map_err(Error::file("write", &runtime))?;
+    fs::write(&runtime, containerd_config(&parts.image(PAUSE)?)).map_err(Error::file("write", &runtime))?;
     write_kubelet_files(plan, host)
 }
 
@@ -156,11 +156,6 @@ fn may_lower_oom_scores() -> bool {
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let capabilities = line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
     capabilities.is_some_and(|bits| bits & (1 << CAP_SYS_RESOURCE) != 0)
-}
-
-/// The pause image of a distribution, with its tag: as its archive is named, `pause-TAG.tar`.
-fn pause_image(parts: &Distribution) -> Result<String> {
-    super::addons::image(parts, PAUSE)
 }
 
 /// The cgroup of a host, or of the central one.
