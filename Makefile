@@ -8,7 +8,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 export MERIDIAN_BIN_DIR := $(abspath $(BIN))
 
-.PHONY: help setup build demo demo-down test lint fmt bench clean-lab
+.PHONY: help setup build demo demo-down cluster cluster-down conformance test lint fmt bench clean-lab
 
 help: ## Show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +27,24 @@ demo: setup ## Three hosts with real OVN, workloads, packets; about 3 minutes wh
 demo-down: ## Take the demo's lab down
 	@$(BIN)/meridian-lab down
 
-test: setup ## Format, lints and every test, with real packets; needs root
+cluster: ## A real Kubernetes on three hosts, no kube-proxy; the first time its parts are built, about 15 minutes
+	@scripts/require-root cluster
+	@scripts/setup kubernetes
+	@cargo build --workspace --bins
+	@$(BIN)/meridian-lab up --kubernetes
+
+cluster-down: ## Take that cluster down
+	@$(BIN)/meridian-lab down
+
+conformance: ## Kubernetes' own conformance tests of the network, on a cluster of its own
+	@scripts/require-root conformance
+	@scripts/setup kubernetes
+	@cargo build --workspace --bins
+	@integration/conformance/run
+
+test: ## Format, lints and every test, with real packets; needs root
 	@scripts/require-root test
+	@scripts/setup kubernetes
 	@scripts/test
 
 lint: setup ## Clippy, warnings denied
