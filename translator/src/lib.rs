@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod cli;
 pub mod commands;
+pub mod events;
 pub mod logging;
 pub mod metrics;
 pub mod problems;

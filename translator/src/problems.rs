@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use serde::Serialize;
+use tokio::sync::watch;
 
 /// One thing that somebody should put right.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -71,28 +72,40 @@ impl Origin {
     ];
 }
 
+/// What each has found.
+pub type Found = BTreeMap<Origin, BTreeSet<Problem>>;
+
 /// The problems there are now.
 #[derive(Clone, Debug, Default)]
-pub struct Board(Arc<Mutex<BTreeMap<Origin, BTreeSet<Problem>>>>);
+pub struct Board(Arc<watch::Sender<Found>>);
 
 impl Board {
     /// Replaces what `origin` has found.
     pub fn set(&self, origin: Origin, problems: impl IntoIterator<Item = Problem>) {
         let now: BTreeSet<Problem> = problems.into_iter().collect();
-        let mut board = self.lock();
-        let before = board.entry(origin).or_default();
-        for problem in now.difference(before) {
-            log_found(origin, problem);
-        }
-        for problem in before.difference(&now) {
-            tracing::info!(%problem, ?origin, "problem solved");
-        }
-        *before = now;
+        self.0.send_if_modified(|board| {
+            let before = board.entry(origin).or_default();
+            for problem in now.difference(before) {
+                log_found(origin, problem);
+            }
+            for problem in before.difference(&now) {
+                tracing::info!(%problem, ?origin, "problem solved");
+            }
+            let changed = now != *before;
+            *before = now;
+            changed
+        });
+    }
+
+    /// What there is, and when it changes.
+    pub fn subscribe(&self) -> watch::Receiver<Found> {
+        self.0.subscribe()
     }
 
     /// All of them with who found them.
     pub fn all(&self) -> Vec<(Origin, Problem)> {
-        self.lock()
+        self.0
+            .borrow()
             .iter()
             .flat_map(|(origin, problems)| problems.iter().map(|p| (*origin, p.clone())))
             .collect()
@@ -100,12 +113,12 @@ impl Board {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.lock().values().map(BTreeSet::len).sum()
+        self.0.borrow().values().map(BTreeSet::len).sum()
     }
 
     /// How many each has found.
     pub fn counts(&self) -> Vec<(Origin, usize)> {
-        let board = self.lock();
+        let board = self.0.borrow();
         Origin::ALL
             .into_iter()
             .map(|origin| (origin, board.get(&origin).map_or(0, BTreeSet::len)))
@@ -115,11 +128,6 @@ impl Board {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Origin, BTreeSet<Problem>>> {
-        // Sets are replaced whole, so a panic elsewhere cannot have left one half-written.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -14,8 +14,10 @@ use tokio::task::JoinSet;
 use super::{Outcome, post_compile_problems};
 use crate::admin::{self, Admin};
 use crate::cli::config::RunConfig;
+use crate::events;
 use crate::metrics::Metrics;
 use crate::problems::{Board, Origin, Problem};
+use crate::source::Running;
 use crate::source::kubernetes::Health;
 
 /// Works until SIGTERM or SIGINT.
@@ -57,8 +59,12 @@ pub async fn execute(config: RunConfig) -> anyhow::Result<Outcome> {
             metrics,
         },
     ));
-    let problems = tokio::spawn(post_problems(status, board.clone()));
+    let mut tellers = JoinSet::new();
+    tellers.spawn(post_problems(status.clone(), board.clone()));
     let running = source.start(feed, &board, &health).await?;
+    if let Running::Kubernetes { cluster, .. } = &running {
+        tellers.spawn(events::tell(cluster.clone(), board, status));
+    }
     writer
         .run(async {
             tokio::select! {
@@ -68,7 +74,7 @@ pub async fn execute(config: RunConfig) -> anyhow::Result<Outcome> {
         })
         .await;
     drop(running);
-    problems.abort();
+    tellers.shutdown().await;
     tasks.shutdown().await;
     Ok(Outcome::Fine)
 }

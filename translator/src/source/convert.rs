@@ -139,14 +139,21 @@ fn namespace(namespace: core::Namespace) -> Result<Namespace, FieldError> {
     })
 }
 
-fn pod(pod: core::Pod) -> Result<Pod, FieldError> {
+/// On the API's copy of a static pod: the UID that the kubelet runs the pod under, and tells the CNI plugin.
+pub(crate) const MIRRORED: &str = "kubernetes.io/config.mirror";
+
+fn pod(mut pod: core::Pod) -> Result<Pod, FieldError> {
+    let annotations = pod.metadata.annotations.take();
+    let mirrored = annotations
+        .and_then(|mut all| all.remove(MIRRORED))
+        .filter(|uid| !uid.is_empty());
     let meta = Meta::read(pod.metadata)?;
     let spec = pod.spec.unwrap_or_default();
     let status = pod.status.unwrap_or_default();
     Ok(Pod {
         namespace: meta.namespace_or_default(),
         name: meta.name,
-        uid: meta.uid,
+        uid: mirrored.map_or(meta.uid, Name::from),
         created: meta.created,
         node: spec.node_name.filter(|name| !name.is_empty()).map(Name::from),
         host_network: spec.host_network.unwrap_or(false),
@@ -279,6 +286,16 @@ mod tests {
         assert_eq!(pod.ips.len(), 2);
         assert_eq!(pod.created, Timestamp(1_767_225_600));
         assert_eq!(pod.labels.get("app").map(|v| &**v), Some("web"));
+    }
+
+    #[test]
+    fn a_mirror_pod_has_the_uid_of_the_static_pod_that_runs() {
+        let mut value = pod_value();
+        value["metadata"]["annotations"] = json!({MIRRORED: "a5e5e84d", "kubernetes.io/config.source": "file"});
+        let Some(Object::Pod(pod)) = from_value(value).unwrap() else {
+            panic!("no pod");
+        };
+        assert_eq!(&*pod.uid, "a5e5e84d");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use meridian_model::Cluster;
+use meridian_model::{Cluster, Object};
 use meridian_northbound::Input;
 use ovsdb::testing::PATIENCE;
 use tokio::sync::mpsc;
@@ -35,6 +35,18 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// GET: status code and body, if anybody answers.
+pub fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let code = answer.split(' ').nth(1)?.parse().ok()?;
+    let (_, body) = answer.split_once("\r\n\r\n")?;
+    Some((code, body.to_owned()))
+}
+
 /// A running program; killed when dropped.
 pub struct Daemon {
     child: Child,
@@ -44,23 +56,21 @@ pub struct Daemon {
 impl Daemon {
     /// Starts `run` with these flags and an address of its own.
     pub fn start(arguments: &[&str]) -> Self {
+        let arguments = [&["run"], arguments].concat();
+        Self::spawn(translator(&arguments))
+    }
+
+    /// Starts what becomes `run`, with an address of its own.
+    pub fn spawn(mut command: Command) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let listen = address.to_string();
-        let arguments = [&["run", "--listen", &listen], arguments].concat();
-        let child = translator(&arguments).stderr(Stdio::piped()).spawn().unwrap();
+        command.env("MERIDIAN_LISTEN", address.to_string());
+        let child = command.stderr(Stdio::piped()).spawn().unwrap();
         Self { child, address }
     }
 
     /// GET: status code and body, if it answers.
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
-        let mut stream = TcpStream::connect(self.address).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let code = answer.split(' ').nth(1)?.parse().ok()?;
-        let (_, body) = answer.split_once("\r\n\r\n")?;
-        Some((code, body.to_owned()))
+        get(self.address, path)
     }
 
     pub fn is_ready(&self) -> bool {
@@ -105,6 +115,8 @@ pub struct Told {
     pub cluster: Cluster,
     /// The doubts of the sources that are synced, by name.
     pub synced: Vec<(&'static str, Option<String>)>,
+    /// How long anything may take.
+    pub patience: Duration,
 }
 
 impl Told {
@@ -113,11 +125,19 @@ impl Told {
             inputs,
             cluster: Cluster::default(),
             synced: Vec::new(),
+            patience: PATIENCE,
         }
     }
 
     /// Listens until something is so.
     pub async fn until(&mut self, what: &str, wanted: impl Fn(&Self) -> bool) {
+        let patience = self.patience;
+        let told = self.within(patience, wanted).await;
+        assert!(told, "{what}: not within {patience:?}: {:?}", self.pods());
+    }
+
+    /// Listens until something is so, if it is within this time.
+    pub async fn within(&mut self, patience: Duration, wanted: impl Fn(&Self) -> bool) -> bool {
         let listen = async {
             while !wanted(self) {
                 match self.inputs.recv().await.expect("the source goes on") {
@@ -130,10 +150,7 @@ impl Told {
                 }
             }
         };
-        assert!(
-            timeout(PATIENCE, listen).await.is_ok(),
-            "{what}: not within {PATIENCE:?}"
-        );
+        timeout(patience, listen).await.is_ok()
     }
 
     /// Whether the source has ended.
@@ -144,6 +161,26 @@ impl Told {
     /// Listens until all sources are synced.
     pub async fn until_synced(&mut self, sources: usize) {
         self.until("synced", |told| told.synced.len() == sources).await;
+    }
+
+    /// Everything there is, sorted.
+    pub fn objects(&self) -> Vec<Object> {
+        let cluster = &self.cluster;
+        let nodes = cluster.nodes().map(|node| Object::from((**node).clone()));
+        let namespaces = cluster
+            .namespaces()
+            .map(|namespace| Object::from((**namespace).clone()));
+        let pods = cluster.pods().map(|pod| Object::from((**pod).clone()));
+        let services = cluster.services().map(|service| Object::from((**service).clone()));
+        let slices = cluster.endpoint_slices().map(|slice| Object::from((**slice).clone()));
+        let mut objects: Vec<Object> = nodes
+            .chain(namespaces)
+            .chain(pods)
+            .chain(services)
+            .chain(slices)
+            .collect();
+        objects.sort_by_key(Object::key);
+        objects
     }
 
     /// The pods, as `namespace/name on node`, sorted.

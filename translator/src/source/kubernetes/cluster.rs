@@ -7,6 +7,8 @@ use std::time::Duration;
 use kube::Client;
 use kube::config::{AuthInfo, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
+use super::patience::Patience;
+
 /// A server that does not even take a connection is tried again sooner than kube would.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -57,6 +59,7 @@ pub enum ConnectError {
 pub struct Cluster {
     access: Access,
     current: Arc<Mutex<Link>>,
+    patience: Patience,
 }
 
 /// A client with what its messages have to name.
@@ -90,6 +93,7 @@ impl Cluster {
         Ok(Self {
             access,
             current: Arc::new(Mutex::new(link)),
+            patience: Patience::default(),
         })
     }
 
@@ -100,7 +104,18 @@ impl Cluster {
         Ok(Self {
             access,
             current: Arc::new(Mutex::new(link)),
+            patience: Patience::default(),
         })
+    }
+
+    /// The same with another patience.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
+    }
+
+    pub(super) fn patience(&self) -> Patience {
+        self.patience
     }
 
     /// The client to use now.

@@ -22,17 +22,11 @@ use tokio::time::{Instant, timeout};
 use super::cluster::{Cluster, Link};
 use super::failure::{Asked, Cause, Failure};
 use super::health::{Health, WatchHealth};
+use super::patience::Patience;
 use super::slim::{Modelled, Slim};
 
 /// How long a watch lasts, in seconds. The server ends it, and the next one goes on where it was.
 const WATCH_SECONDS: u32 = 290;
-
-/// API servers send a bookmark about once a minute. One that says nothing for this long is not there any more, whatever
-/// the connection looks like.
-const SILENCE: Duration = Duration::from_secs(150);
-
-/// How long the beginning of an answer may take. API servers give up on a request after a minute.
-const ANSWER: Duration = Duration::from_mins(1);
 
 /// Objects per page, as client-go has it.
 const PAGE: u32 = 500;
@@ -77,6 +71,9 @@ pub(super) struct ListWatch<K> {
     /// When the watch began, and whether it has said anything.
     began: Instant,
     heard: bool,
+    /// When the watch last said anything.
+    last: Instant,
+    patience: Patience,
     /// Failures since anything was heard.
     futile: u32,
 }
@@ -89,6 +86,7 @@ where
     pub(super) fn new(cluster: Cluster, resource: &'static str, health: Health) -> Self {
         Self {
             link: cluster.link(),
+            patience: cluster.patience(),
             cluster,
             resource,
             health,
@@ -99,6 +97,7 @@ where
             just_listed: false,
             began: Instant::now(),
             heard: false,
+            last: Instant::now(),
             futile: 0,
         }
     }
@@ -124,9 +123,10 @@ where
                 }
                 continue;
             };
-            let Ok(event) = timeout(SILENCE, events.next()).await else {
-                return Err(Failure::silence(&self.asked(), SILENCE.as_secs()));
+            let Ok(event) = timeout(self.patience.quiet, events.next()).await else {
+                return self.ask_who_is_there().await;
             };
+            self.last = Instant::now();
             let Some(event) = event else {
                 self.events = None;
                 // The server ends a watch when its time is over. One that ends at once must not be begun at once.
@@ -138,6 +138,18 @@ where
             self.heard = true;
             return self.take(event);
         }
+    }
+
+    /// A watch that is quiet for a while is an idle cluster, or a server that is stalled or gone.
+    async fn ask_who_is_there(&mut self) -> Result<News<K>, Failure> {
+        let silent = self.last.elapsed();
+        if silent >= self.patience.silence {
+            return Err(Failure::silence(&self.asked(), silent.as_secs()));
+        }
+        if let Some(version) = self.version.clone() {
+            self.refuse_older_history(&version).await?;
+        }
+        Ok(News::Alive)
     }
 
     fn take(&mut self, event: kube::Result<WatchEvent<Slim<K>>>) -> Result<News<K>, Failure> {
@@ -194,7 +206,7 @@ where
     /// A version is a number that only grows, as long as the database is the same. The list is not served from a cache
     /// that may be behind, and of one object, because only its version matters.
     async fn refuse_older_history(&mut self, version: &str) -> Result<(), Failure> {
-        let list = self.list(&ListParams::default().limit(1)).await?;
+        let list = self.list(&ListParams::default().limit(1), self.patience.word).await?;
         let theirs = list
             .metadata
             .resource_version
@@ -212,8 +224,8 @@ where
         let mut events = self.watch(&params, "").await?;
         let mut objects: Vec<Slim<K>> = Vec::new();
         loop {
-            let event = timeout(SILENCE, events.next()).await;
-            let event = event.map_err(|_| Failure::silence(&self.asked(), SILENCE.as_secs()))?;
+            let event = timeout(self.patience.silence, events.next()).await;
+            let event = event.map_err(|_| Failure::silence(&self.asked(), self.patience.silence.as_secs()))?;
             let event = event.ok_or_else(|| self.broken("the list ended before it was complete"))?;
             match event.map_err(|error| Failure::of(&error, &self.asked()))? {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => objects.push(object),
@@ -237,7 +249,7 @@ where
         let mut objects = Vec::new();
         let mut params = ListParams::default().limit(PAGE);
         loop {
-            let page = self.list(&params).await?;
+            let page = self.list(&params, self.patience.answer).await?;
             objects.extend(page.items);
             params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
             if params.continue_token.is_none() {
@@ -248,7 +260,7 @@ where
         }
     }
 
-    async fn list(&mut self, params: &ListParams) -> Result<ObjectList<Slim<K>>, Failure> {
+    async fn list(&mut self, params: &ListParams, patience: Duration) -> Result<ObjectList<Slim<K>>, Failure> {
         let request = Self::request().list(params);
         let list = async {
             self.link
@@ -256,9 +268,9 @@ where
                 .request(request.map_err(kube::Error::BuildRequest)?)
                 .await
         };
-        match timeout(ANSWER, list).await {
+        match timeout(patience, list).await {
             Ok(list) => list.map_err(|error| Failure::of(&error, &self.asked())),
-            Err(_) => Err(Failure::silence(&self.asked(), ANSWER.as_secs())),
+            Err(_) => Err(Failure::silence(&self.asked(), patience.as_secs())),
         }
     }
 
@@ -269,10 +281,13 @@ where
         let request = Self::request().watch(&params, version);
         let client = self.link.client.clone();
         let watch = async move { client.request_events(request.map_err(kube::Error::BuildRequest)?).await };
-        match timeout(ANSWER, watch).await {
-            Ok(events) => Ok(Box::pin(events.map_err(|error| Failure::of(&error, &self.asked()))?)),
-            Err(_) => Err(Failure::silence(&self.asked(), ANSWER.as_secs())),
-        }
+        let patience = self.patience.answer;
+        let events = match timeout(patience, watch).await {
+            Ok(events) => events.map_err(|error| Failure::of(&error, &self.asked()))?,
+            Err(_) => return Err(Failure::silence(&self.asked(), patience.as_secs())),
+        };
+        self.last = Instant::now();
+        Ok(Box::pin(events))
     }
 
     /// Decides how to go on.

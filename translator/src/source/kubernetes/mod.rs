@@ -14,6 +14,7 @@ mod cluster;
 mod failure;
 mod health;
 mod list_watch;
+mod patience;
 mod slim;
 mod watch;
 
@@ -27,6 +28,7 @@ use watch::{Follower, Shared};
 pub use cluster::{Access, Cluster, ConnectError};
 pub use failure::{Cause, Failure};
 pub use health::{Failing, Health, WatchHealth};
+pub use patience::Patience;
 
 /// The names of these sources.
 pub const NAMES: [&str; 5] = ["nodes", "namespaces", "pods", "services", "endpointslices"];

@@ -1,0 +1,18 @@
+//! The translator on a real kube-apiserver and etcd.
+
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a failed expectation is a failed test"
+)]
+#![allow(clippy::print_stderr, reason = "why a test was skipped")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod credentials;
+mod events;
+mod followed;
+mod history;
+mod setting;
+mod support;
+mod watches;
