@@ -4,7 +4,7 @@
 //! [`cni`], [`name`] and [`netlink`] and the [`protocol`] on the agent's socket, and nothing else: DEL works without
 //! the agent, and the agent never needs a pod's network namespace.
 //!
-//! Must not import anything of the translator, nor kube.
+//! Must not import anything of the translator, nor, but for `agent/kubernetes.rs`, kube.
 
 #[cfg(feature = "agent")]
 pub mod agent;

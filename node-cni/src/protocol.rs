@@ -88,6 +88,9 @@ pub struct NodeStatus {
     pub ready: bool,
     /// What is wrong, for a person; empty when all is well.
     pub problems: Vec<String>,
+    /// Why the node cannot serve pods in full, as its condition `NetworkUnavailable` says it; none when it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unavailable: Option<String>,
     /// The node's name.
     pub node: String,
     /// The agent's version.
@@ -98,6 +101,9 @@ pub struct NodeStatus {
     pub southbound: ConnectionStatus,
     /// Whether ovn-controller has registered this chassis.
     pub chassis_registered: bool,
+    /// What ovn-controller says of itself.
+    #[serde(default)]
+    pub ovn_controller: String,
     /// Datapath type of the integration bridge, once it exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub datapath: Option<String>,
@@ -110,6 +116,9 @@ pub struct NodeStatus {
     pub ports_claimed: usize,
     /// The host's legs in the VPCs.
     pub management: Vec<ManagementStatus>,
+    /// Who serves `hostPort`, or why nobody does; none if installing the configuration is not the agent's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_ports: Option<String>,
 }
 
 /// A connection.

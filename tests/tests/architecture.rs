@@ -95,16 +95,35 @@ fn the_ovsdb_client_without_features_has_no_runtime() {
 }
 
 #[test]
-fn the_node_imports_nothing_of_the_translator_and_nothing_of_kubernetes() {
+fn the_node_imports_nothing_of_the_translator() {
     let dependencies = dependencies("meridian-node-cni", &[]);
     assert_none("meridian-node-cni", &dependencies, TRANSLATOR);
+}
+
+#[test]
+fn the_plugin_without_the_agent_has_no_runtime_and_knows_no_kubernetes() {
+    let dependencies = dependencies("meridian-node-cni", &["--no-default-features"]);
+    assert_none("meridian-node-cni", &dependencies, RUNTIMES);
     assert_none("meridian-node-cni", &dependencies, KUBERNETES);
 }
 
 #[test]
-fn the_plugin_without_the_agent_has_no_runtime() {
-    let dependencies = dependencies("meridian-node-cni", &["--no-default-features"]);
-    assert_none("meridian-node-cni", &dependencies, RUNTIMES);
+fn one_file_of_the_node_knows_kubernetes_and_what_the_plugin_is_made_of_is_not_the_agent() {
+    let source = root().join("node-cni/src");
+    let reporter = source.join("agent/kubernetes.rs");
+    for (path, text) in hand_written(&source) {
+        let code = production(&text);
+        // As the root of a path, or as all of it: `--kubeconfig` is a word of the command line.
+        let knows = ["kube::", "kube;", "kube_", "k8s_openapi"]
+            .iter()
+            .any(|name| code.contains(name));
+        assert_eq!(knows, path == reporter, "{}", path.display());
+        // The agent's own folder and its program may name the agent; the library does to have it at all.
+        let of_the_agent = path.starts_with(source.join("agent")) || path.ends_with("bin/meridian-node.rs");
+        if !of_the_agent && !path.ends_with("lib.rs") {
+            assert!(!code.contains("crate::agent"), "{}", path.display());
+        }
+    }
 }
 
 #[test]

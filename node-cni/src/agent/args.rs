@@ -78,6 +78,14 @@ pub(super) enum EncapArg {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum PortmapArg {
+    /// If it is in the plugin folder.
+    Auto,
+    /// Never: somebody else serves hostPort.
+    Off,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogFormat {
     /// For people.
     Text,
@@ -126,6 +134,9 @@ pub(super) struct Run {
         value_name = "REMOTE"
     )]
     pub(super) ovs: String,
+    /// Where ovn-controller has its control socket, by which the agent knows that it lives.
+    #[arg(long, env = "OVN_RUNDIR", default_value = "/run/ovn", value_name = "FOLDER")]
+    pub(super) ovn_rundir: PathBuf,
     /// The integration bridge; made if absent.
     #[arg(long, env = "MERIDIAN_BRIDGE", default_value = "br-int", value_name = "NAME")]
     pub(super) bridge: String,
@@ -138,6 +149,10 @@ pub(super) struct Run {
     /// The cluster's id, if the translator has one: what tells clusters apart that share a Northbound database.
     #[arg(long, env = "MERIDIAN_CLUSTER_ID", value_name = "ID")]
     pub(super) cluster_id: Option<String>,
+    /// For the node's condition `NetworkUnavailable`: the kubeconfig to write it with; by default, and only in a pod, that
+    /// of the pod's service account. Nothing else needs Kubernetes.
+    #[arg(long, env = "MERIDIAN_KUBECONFIG", value_name = "FILE")]
+    pub(super) kubeconfig: Option<PathBuf>,
     #[command(flatten)]
     pub(super) socket: Socket,
     #[command(flatten)]
@@ -145,9 +160,9 @@ pub(super) struct Run {
     /// The plugin to install; by default the `meridian-cni` beside this program.
     #[arg(long, env = "MERIDIAN_CNI_BINARY", value_name = "FILE")]
     pub(super) cni_binary: Option<PathBuf>,
-    /// Chain the reference `portmap` plugin, which must be in the plugin folder, for hostPort.
-    #[arg(long, env = "MERIDIAN_CNI_PORTMAP")]
-    pub(super) cni_portmap: bool,
+    /// Chain the reference plugin `portmap` for hostPort.
+    #[arg(long, env = "MERIDIAN_CNI_PORTMAP", value_enum, default_value_t = PortmapArg::Auto)]
+    pub(super) cni_portmap: PortmapArg,
     /// Where the plugin logs its calls; nowhere if unset.
     #[arg(long, env = "MERIDIAN_CNI_LOG_FILE", value_name = "FILE")]
     pub(super) cni_log_file: Option<PathBuf>,

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use meridian_api::name;
 use ovsdb::{Remote, TlsConfig};
 
-use super::args::{DatapathArg, EncapArg, Run, Socket};
+use super::args::{DatapathArg, EncapArg, PortmapArg, Run, Socket};
 use crate::name::management_device;
 use crate::netlink;
 use crate::plugin::USERSPACE;
@@ -47,6 +47,7 @@ pub(super) struct Config {
     pub(super) encap_ip: IpAddr,
     pub(super) encap_type: &'static str,
     pub(super) ovs: Remote,
+    pub(super) ovn_rundir: PathBuf,
     pub(super) bridge: String,
     pub(super) datapath: Datapath,
     /// The datapath was chosen by a person, and holds for a bridge that exists, too.
@@ -56,6 +57,15 @@ pub(super) struct Config {
     pub(super) mtu: Option<u16>,
     pub(super) socket: PathBuf,
     pub(super) install: Option<Install>,
+    pub(super) kubernetes: Option<Kubernetes>,
+}
+
+/// By what to reach Kubernetes' API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kubernetes {
+    Kubeconfig(PathBuf),
+    /// The service account of the pod that this program runs in.
+    ServiceAccount,
 }
 
 /// What to install where.
@@ -64,6 +74,7 @@ pub(super) struct Install {
     pub(super) bin_dir: PathBuf,
     pub(super) conf_dir: PathBuf,
     pub(super) plugin: PathBuf,
+    /// Chain `portmap` if it is there.
     pub(super) portmap: bool,
     pub(super) log_file: Option<PathBuf>,
 }
@@ -79,9 +90,11 @@ impl Config {
             encap_ip,
             encap_type,
             ovs,
+            ovn_rundir,
             bridge,
             datapath,
             mtu,
+            kubeconfig,
             socket: Socket { socket },
             cluster_id,
             folders,
@@ -120,7 +133,7 @@ impl Config {
                     Some(plugin) => plugin,
                     None => beside_this_program()?,
                 },
-                portmap: cni_portmap,
+                portmap: cni_portmap == PortmapArg::Auto,
                 log_file: cni_log_file,
             })
         };
@@ -135,6 +148,7 @@ impl Config {
                 EncapArg::Vxlan => "vxlan",
             },
             ovs,
+            ovn_rundir,
             bridge,
             datapath_given: datapath != DatapathArg::Auto,
             port_prefix: name::prefix(cluster_id.as_deref()),
@@ -146,6 +160,11 @@ impl Config {
             mtu,
             socket,
             install,
+            kubernetes: kubeconfig.map(Kubernetes::Kubeconfig).or_else(|| {
+                // What the client library, too, tells a pod by.
+                let in_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some_and(|host| !host.is_empty());
+                in_pod.then_some(Kubernetes::ServiceAccount)
+            }),
         })
     }
 

@@ -17,6 +17,8 @@ pub(super) struct Device {
     pub(super) name: String,
     pub(super) facts: PortFacts,
     pub(super) userspace: bool,
+    /// The host reaches pods' hostPort under 127.0.0.1 through it.
+    pub(super) local_host_ports: bool,
 }
 
 /// Why the host is not as it should be.
@@ -93,6 +95,11 @@ fn configure_device(
         sysctl::set(&format!("ipv6/conf/{}/disable_ipv6", device.name), "0")?;
     }
     sysctl::set(&format!("ipv6/conf/{}/accept_ra", device.name), "0")?;
+    if device.local_host_ports {
+        // `portmap` sets it, too, but a device that Open vSwitch makes anew has lost it. That nothing comes in with such an
+        // address is for the nftables rules to see to.
+        sysctl::set(&format!("ipv4/conf/{}/route_localnet", device.name), "1")?;
+    }
     if device.userspace {
         netlink::disable_tx_checksum(&device.name)?;
     }

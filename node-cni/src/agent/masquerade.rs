@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::process::{Command, Stdio};
 
 use ipnetwork::IpNetwork;
-use meridian_api::port::Source;
+use meridian_api::port::{NodePorts, Source};
 
 use super::host::Device;
 
@@ -85,26 +85,65 @@ fn rules(devices: &[Device]) -> String {
             .ok();
             rules
         });
-    // Between VPCs nothing, and nothing back into the VPC it came from: what has an address of the cluster that no slice
-    // contains, or of a service that nobody has, would go round between host and router. Unless the host made it that
-    // address, as kube-proxy does. Who sent it is told at once.
-    let back = match devices.len() {
-        0 => String::new(),
-        1 => format!("    iifname {names} oifname {names} ct status & dnat != dnat reject\n"),
-        _ => format!("    iifname {names} oifname {names} drop\n"),
-    };
+    let mut forward = String::new();
+    for device in devices {
+        let name = &device.name;
+        // Nothing back into the VPC it came from: what has an address of the cluster that no slice contains, or of a service
+        // that nobody has, would go round between host and router. Unless the host made it that address, for a port of its own.
+        // Who sent it is told at once.
+        writeln!(forward, "    iifname {name:?} oifname {name:?} ct status dnat accept").ok();
+        writeln!(forward, "    iifname {name:?} oifname {name:?} reject").ok();
+    }
+    if devices.len() > 1 {
+        writeln!(forward, "    iifname {names} oifname {names} drop").ok();
+    }
+    let mut inbound = String::new();
+    if !devices.is_empty() {
+        // hostPort under 127.0.0.1 needs `route_localnet`, with which a pod could talk to whatever the host has there.
+        writeln!(inbound, "    iifname {names} ip daddr 127.0.0.0/8 drop").ok();
+    }
     [
         "table inet meridian {\n",
+        "  chain prerouting {\n    type filter hook prerouting priority raw; policy accept;\n",
+        &inbound,
+        "  }\n",
+        &node_ports(devices),
         "  chain postrouting {\n    type nat hook postrouting priority srcnat; policy accept;\n",
         &masquerade("ip", true),
         &masquerade("ip6", false),
         &sources,
         "  }\n",
         "  chain forward {\n    type filter hook forward priority filter; policy accept;\n",
-        &back,
+        &forward,
         "  }\n}\n",
     ]
     .concat()
+}
+
+/// The ports of the host that belong to services: what comes for one of any of its addresses, and what it sends there
+/// itself, goes to what stands for every node in the VPC. Whether a service has the port is known there.
+fn node_ports(devices: &[Device]) -> String {
+    let mut ports = String::new();
+    for NodePorts { ports: range, address } in devices.iter().flat_map(|device| &device.facts.node_ports) {
+        let (family, loopback) = if address.is_ipv4() {
+            ("ip", "127.0.0.0/8")
+        } else {
+            ("ip6", "::1")
+        };
+        writeln!(
+            ports,
+            "    {family} daddr != {loopback} fib daddr type local meta l4proto {{ tcp, udp, sctp }} th dport {}-{} dnat \
+             {family} to {address}",
+            range.start(),
+            range.end()
+        )
+        .ok();
+    }
+    [("dstnat", "prerouting", "dstnat"), ("local", "output", "-100")]
+        .map(|(chain, hook, priority)| {
+            format!("  chain {chain} {{\n    type nat hook {hook} priority {priority}; policy accept;\n{ports}  }}\n")
+        })
+        .concat()
 }
 
 fn set(items: impl Iterator<Item = String>) -> String {
@@ -150,6 +189,7 @@ mod tests {
         Device {
             name: name.into(),
             userspace: true,
+            local_host_ports: false,
             facts: PortFacts {
                 kind: PortKind::Management,
                 mac: "0a:58:0a:f4:00:02".into(),
@@ -157,6 +197,7 @@ mod tests {
                 gateways: vec![],
                 routes: vec![],
                 sources: vec![],
+                node_ports: vec![],
                 mtu: None,
                 uid: None,
             },
@@ -192,15 +233,50 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_forwarded_back_or_between_vpcs() {
+    fn nothing_is_forwarded_back_or_between_vpcs_but_what_the_host_redirected() {
+        let back = |name: &str| {
+            let through = format!("iifname {name:?} oifname {name:?}");
+            format!("    {through} ct status dnat accept\n    {through} reject\n")
+        };
         let one = rules(&[device("meridian0", &["10.244.1.2/24"])]);
-        let back = r#"iifname { "meridian0" } oifname { "meridian0" } ct status & dnat != dnat reject"#;
-        assert!(one.contains(back), "{one}");
-        let two = [
+        assert!(
+            one.contains(&back("meridian0")) && !one.contains("oifname {\"meridian0\"} drop"),
+            "{one}"
+        );
+        let two = rules(&[
             device("meridian0", &["10.244.1.2/24"]),
             device("mrmblue", &["10.8.0.2/24"]),
-        ];
+        ]);
         let both = r#"{ "meridian0", "mrmblue" }"#;
-        assert!(rules(&two).contains(&format!("iifname {both} oifname {both} drop")));
+        let between = format!("    iifname {both} oifname {both} drop\n");
+        assert!(
+            two.contains(&(back("meridian0") + &back("mrmblue") + &between)),
+            "{two}"
+        );
+    }
+
+    #[test]
+    fn ports_of_the_host_lead_into_the_vpc_for_others_and_for_itself() {
+        let mut device = device("meridian0", &["10.244.1.2/24"]);
+        device.facts.node_ports = ["30000-32767=169.254.77.1", "30000-32767=fd6d::1"]
+            .map(|ports| ports.parse().unwrap())
+            .into();
+        let rules = rules(&[device]);
+        for rule in [
+            "ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto { tcp, udp, sctp } th dport 30000-32767 dnat ip to \
+             169.254.77.1\n",
+            "ip6 daddr != ::1 fib daddr type local meta l4proto { tcp, udp, sctp } th dport 30000-32767 dnat ip6 to fd6d::1\n",
+        ] {
+            assert_eq!(rules.matches(rule).count(), 2, "{rules}");
+        }
+    }
+
+    #[test]
+    fn no_pod_reaches_the_hosts_loopback() {
+        let rules = rules(&[device("meridian0", &["10.244.1.2/24"])]);
+        assert!(
+            rules.contains(r#"iifname { "meridian0" } ip daddr 127.0.0.0/8 drop"#),
+            "{rules}"
+        );
     }
 }

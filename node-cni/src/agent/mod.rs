@@ -1,17 +1,24 @@
 //! The node agent: one chassis, its management ports, its host's routes, and the facts the plugin asks for.
 //!
-//! Must not know Kubernetes, write to the Southbound database, or enter a pod's network namespace.
+//! Must not write to the Southbound database, or enter a pod's network namespace. Kubernetes is known to one file,
+//! `kubernetes`, on which nothing depends.
 
 mod args;
+mod condition;
 mod config;
+mod controller;
 mod host;
 mod install;
 mod kernel;
+mod kubernetes;
 mod masquerade;
 mod ovs;
 mod reconcile;
+mod remains;
 mod server;
+mod shields;
 mod southbound;
+mod status;
 
 pub use args::Cli;
 
@@ -30,9 +37,13 @@ use tracing_subscriber::EnvFilter;
 use crate::protocol::{Empty, NodeStatus, PortRequest, Request, Response};
 use args::{Command, LogFormat, Run};
 use config::Config;
+use controller::Controller;
 use reconcile::{Outputs, Reconciler};
 use server::{Server, Sources};
 use southbound::Southbound;
+
+/// All that is known of the node before the first look at it.
+const STARTING: &str = "the agent is starting";
 
 /// Does what the command line says.
 pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -92,7 +103,8 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let (mtu, mtu_seen) = watch::channel(None);
     let starting = NodeStatus {
         node: config.node.clone(),
-        problems: vec!["the agent is starting".to_owned()],
+        problems: vec![STARTING.to_owned()],
+        unavailable: Some(STARTING.to_owned()),
         ..NodeStatus::default()
     };
     let (status, status_seen) = watch::channel(starting);
@@ -109,7 +121,10 @@ async fn run(config: Config) -> anyhow::Result<()> {
         mtu,
         status,
     };
-    let reconciler = Reconciler::new(config, ovs, Arc::clone(&southbound), outputs);
+    report_condition(&config, sources.status.clone());
+    let (controller, controller_seen) = watch::channel(Controller::Unknown);
+    tokio::spawn(controller::follow(config.ovn_rundir.clone(), controller));
+    let reconciler = Reconciler::new(config, ovs, Arc::clone(&southbound), controller_seen, outputs);
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         () = server.serve(sources) => {}
@@ -120,6 +135,17 @@ async fn run(config: Config) -> anyhow::Result<()> {
     }
     tracing::info!("ending; pods' connectivity and the network configuration stay");
     Ok(())
+}
+
+/// Keeps the node's condition as the status has it, beside everything else and as far as Kubernetes can be reached.
+fn report_condition(config: &Config, status: watch::Receiver<NodeStatus>) {
+    let Some(access) = config.kubernetes.clone() else {
+        tracing::info!("neither in a pod nor with --kubeconfig: the node's condition is not written");
+        return;
+    };
+    let (verdict, verdicts) = watch::channel(None);
+    tokio::spawn(condition::judge(status, condition::GRACE, verdict));
+    tokio::spawn(kubernetes::report(access, config.node.clone(), verdicts));
 }
 
 /// Wakes waiting plugins when the Southbound database changes, whatever the reconciler is busy with.

@@ -270,7 +270,8 @@ fn add_management(
         );
 }
 
-fn remove_port_of(interface: Uuid, replica: &Replica, transaction: &mut Transaction) {
+/// Removes the port that an interface is of.
+pub(super) fn remove_port_of(interface: Uuid, replica: &Replica, transaction: &mut Transaction) {
     let ports = replica
         .table(port::TABLE)
         .into_iter()
@@ -329,6 +330,7 @@ mod tests {
             encap_ip: IpAddr::from([10, 0, 0, 11]),
             encap_type: "geneve",
             ovs: server.unix(),
+            ovn_rundir: "/run/ovn".into(),
             bridge: "br-int".into(),
             datapath: Datapath::Netdev,
             datapath_given: true,
@@ -336,6 +338,7 @@ mod tests {
             mtu: None,
             socket: "/run/meridian/node.sock".into(),
             install: None,
+            kubernetes: None,
         }
     }
 
@@ -349,6 +352,7 @@ mod tests {
                 gateways: vec![],
                 routes: vec![],
                 sources: vec![],
+                node_ports: vec![],
                 mtu: None,
                 uid: None,
             },

@@ -10,13 +10,16 @@ use ovsdb::Session;
 use tokio::sync::watch;
 
 use super::config::Config;
+use super::controller::Controller;
 use super::host::{self, Device};
+use super::install::{self, HostPorts};
 use super::kernel::Kernel;
 use super::masquerade::Masquerade;
-use super::southbound::{ManagementPort, Southbound, connection};
-use super::{install, ovs};
+use super::southbound::{ManagementPort, Southbound};
+use super::status::{self, Seen};
+use super::{ovs, remains, shields};
 use crate::plugin::USERSPACE;
-use crate::protocol::{ManagementStatus, NodeStatus};
+use crate::protocol::NodeStatus;
 
 /// After something failed.
 const RETRY: Duration = Duration::from_secs(2);
@@ -40,6 +43,7 @@ pub(super) struct Reconciler {
     ovs: Session,
     southbound: Arc<Southbound>,
     kernel: Arc<Kernel>,
+    controller: watch::Receiver<Controller>,
     outputs: Outputs,
     /// Moves to a blocking thread and back.
     masquerade: Masquerade,
@@ -48,22 +52,37 @@ pub(super) struct Reconciler {
     configured: Vec<String>,
     /// Problems of the host that the last look found.
     host_problems: Vec<String>,
+    /// None until looked for, and if installing is not the agent's.
+    host_ports: Option<HostPorts>,
     announced: bool,
+    install_problem: Option<String>,
+    /// Look also for what nothing notifies of.
+    look_around: bool,
 }
 
 impl Reconciler {
-    pub(super) fn new(config: Config, ovs: Session, southbound: Arc<Southbound>, outputs: Outputs) -> Self {
+    pub(super) fn new(
+        config: Config,
+        ovs: Session,
+        southbound: Arc<Southbound>,
+        controller: watch::Receiver<Controller>,
+        outputs: Outputs,
+    ) -> Self {
         Self {
             config,
             ovs,
             southbound,
             kernel: Kernel::watch(),
+            controller,
             outputs,
             masquerade: Masquerade::default(),
             devices: None,
             configured: Vec::new(),
             host_problems: Vec::new(),
+            host_ports: None,
             announced: false,
+            install_problem: None,
+            look_around: true,
         }
     }
 
@@ -81,9 +100,12 @@ impl Reconciler {
                 changes = southbound_rows.changed() => changes.is_some(),
                 changed = ovs_state.changed() => changed.is_ok(),
                 changed = southbound_state.changed() => changed.is_ok(),
+                changed = self.controller.changed() => changed.is_ok(),
                 () = kernel.changed() => true,
                 () = tokio::time::sleep(if failed { RETRY } else { RECHECK }) => {
                     self.devices = None;
+                    self.announced = false;
+                    self.look_around = true;
                     true
                 }
             };
@@ -97,6 +119,9 @@ impl Reconciler {
     async fn reconcile(&mut self) -> bool {
         let mut problems = Vec::new();
         let changed = self.kernel.take();
+        if self.look_around {
+            self.look_for_portmap().await;
+        }
         if changed.routes || self.devices.is_none() {
             self.measure(&mut problems).await;
         }
@@ -112,15 +137,35 @@ impl Reconciler {
                 name: self.config.management_device(&port.name),
                 facts: port.facts.clone(),
                 userspace,
+                local_host_ports: matches!(self.host_ports, Some(HostPorts::Portmap { .. })),
             })
             .collect();
         if changed.routes || changed.nftables || self.devices.as_ref() != Some(&devices) {
-            self.reconcile_host(devices, changed.nftables).await;
+            self.reconcile_host(devices, changed.nftables, userspace).await;
         }
         problems.extend(self.host_problems.iter().cloned());
+        if self.look_around && self.ovs.state().borrow().is_ready() {
+            // Until Open vSwitch can be asked it has yet to be done.
+            self.look_around = false;
+            if let Err(error) = remains::remove(&self.ovs).await {
+                problems.push(format!("ports of pods that are no more: {error}"));
+            }
+        }
         let failed = !problems.is_empty();
-        self.publish(&management, mtu, datapath, problems);
-        failed
+        let controller = *self.controller.borrow_and_update();
+        let seen = Seen {
+            config: &self.config,
+            ovs: &self.ovs,
+            southbound: &self.southbound,
+            controller,
+            management: &management,
+            configured: &self.configured,
+            mtu,
+            datapath,
+            problems,
+        };
+        self.publish(seen.status()).await;
+        failed || self.install_problem.is_some()
     }
 
     async fn measure(&self, problems: &mut Vec<String>) {
@@ -167,7 +212,7 @@ impl Reconciler {
         problems.push("Open vSwitch's database does not stay as configured; is another agent on this node?".to_owned());
     }
 
-    async fn reconcile_host(&mut self, devices: Vec<Device>, nftables: bool) {
+    async fn reconcile_host(&mut self, devices: Vec<Device>, nftables: bool, userspace: bool) {
         let mut masquerade = std::mem::take(&mut self.masquerade);
         let check_nftables = nftables || self.devices.as_ref() != Some(&devices) || !self.host_problems.is_empty();
         let wanted = devices.clone();
@@ -178,8 +223,13 @@ impl Reconciler {
             }
             let (configured, device_problems) = host::configure(&wanted);
             problems.extend(device_problems);
-            if check_nftables && let Err(error) = masquerade.ensure(&wanted) {
-                problems.push(error.to_string());
+            if check_nftables {
+                if let Err(error) = masquerade.ensure(&wanted) {
+                    problems.push(error.to_string());
+                }
+                if userspace && let Err(error) = shields::restore() {
+                    problems.push(error.to_string());
+                }
             }
             (masquerade, configured, problems)
         };
@@ -194,91 +244,15 @@ impl Reconciler {
         }
     }
 
-    fn publish(
-        &mut self,
-        management: &[ManagementPort],
-        mtu: Option<u16>,
-        datapath: Option<String>,
-        mut problems: Vec<String>,
-    ) {
-        let ovs_connection = connection(&self.ovs);
-        let southbound = self.southbound.connection();
-        let chassis_registered = self.southbound.chassis().is_some();
-        let mut ready = true;
-        let mut require = |met: bool, problem: &dyn Fn() -> String| {
-            if !met {
-                ready = false;
-                problems.push(problem());
-            }
-        };
-        require(ovs_connection.connected, &|| {
-            format!("Open vSwitch: {}", ovs_connection.detail)
-        });
-        require(southbound.connected, &|| {
-            format!("Southbound database: {}", southbound.detail)
-        });
-        if ovs_connection.connected {
-            require(datapath.is_some(), &|| {
-                format!("bridge {} does not exist", self.config.bridge)
-            });
-        }
-        if southbound.connected {
-            require(chassis_registered, &|| {
-                format!("ovn-controller has not registered chassis {:?}", self.config.node)
-            });
-        }
-        require(mtu.is_some(), &|| {
-            format!(
-                "no device has the tunnel address {}, so the MTU is unknown",
-                self.config.encap_ip
-            )
-        });
-        let replica = self.ovs.replica();
-        let management = management
-            .iter()
-            .map(|port| {
-                let device = self.config.management_device(&port.name);
-                let (error, installed) = ovs::management_state(&replica, &device);
-                let configured = self.configured.contains(&device);
-                if let Some(error) = error {
-                    require(false, &|| format!("device {device}: {error}"));
-                }
-                // The kubelet's probes go through it.
-                require(configured, &|| {
-                    format!(
-                        "device {device} of port {} is not there or has no carrier; is ovs-vswitchd running?",
-                        port.name
-                    )
-                });
-                ManagementStatus {
-                    port: port.name.clone(),
-                    addresses: port.facts.ips.iter().map(ipnetwork::IpNetwork::ip).collect(),
-                    device,
-                    configured,
-                    installed,
-                }
-            })
-            .collect();
-        drop(replica);
-        let (ports, ports_claimed) = self.southbound.counts();
-        let status = NodeStatus {
-            ready,
-            problems,
-            node: self.config.node.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            ovs: ovs_connection,
-            southbound,
-            chassis_registered,
-            datapath,
-            mtu,
-            ports,
-            ports_claimed,
-            management,
-        };
-        self.log_difference(&status);
+    /// Writes the configuration if the node is ready for it, and says how the node is.
+    async fn publish(&mut self, mut status: NodeStatus) {
         if status.ready {
-            self.announce();
+            self.announce().await;
         }
+        status.problems.extend(self.install_problem.clone());
+        status.host_ports = self.host_ports.as_ref().map(ToString::to_string);
+        status.unavailable = status::unavailable(&status);
+        self.log_difference(&status);
         self.outputs.status.send_replace(status);
     }
 
@@ -296,19 +270,41 @@ impl Reconciler {
         }
     }
 
-    /// Writes the configuration that makes the kubelet report the node ready, once the node is.
-    fn announce(&mut self) {
-        let Some(install) = self.config.install.as_ref().filter(|_| !self.announced) else {
+    /// Whether `portmap` is there for hostPort, which somebody may install at any time.
+    async fn look_for_portmap(&mut self) {
+        let Some(install) = &self.config.install else {
             return;
         };
-        match install::conflist(&self.config, install) {
-            Ok(written) => {
+        let found = HostPorts::look(install).await;
+        if self.host_ports.as_ref() != Some(&found) {
+            match &found {
+                HostPorts::Portmap { .. } | HostPorts::Off => tracing::info!("hostPort: {found}"),
+                HostPorts::Absent(_) | HostPorts::Unusable { .. } => tracing::warn!("hostPort: {found}"),
+            }
+            self.host_ports = Some(found);
+            self.announced = false;
+        }
+    }
+
+    /// Writes the configuration that makes the kubelet report the node ready, once the node is.
+    async fn announce(&mut self) {
+        let Some(install) = self.config.install.clone().filter(|_| !self.announced) else {
+            return;
+        };
+        let config = self.config.clone();
+        let host_ports = self.host_ports.clone().unwrap_or(HostPorts::Off);
+        let folder = install.conf_dir.display().to_string();
+        let written = tokio::task::spawn_blocking(move || install::conflist(&config, &install, &host_ports)).await;
+        self.install_problem = match written {
+            Ok(Ok(written)) => {
                 self.announced = true;
                 if written {
-                    tracing::info!(folder = %install.conf_dir.display(), "the runtime may start pods");
+                    tracing::info!(folder, "network configuration written: the runtime may start pods");
                 }
+                None
             }
-            Err(error) => tracing::error!(error = format!("{error:#}"), "cannot write the network configuration"),
-        }
+            Ok(Err(error)) => Some(format!("cannot write the network configuration: {error:#}")),
+            Err(error) => Some(format!("bug in meridian-node: {error}")),
+        };
     }
 }

@@ -45,6 +45,8 @@ pub struct Config {
     pub dns: Option<Value>,
     /// What ADD returned, for CHECK and DEL.
     pub prev_result: Option<Value>,
+    /// What the runtime adds for the capabilities of the configuration.
+    pub runtime_config: Option<Value>,
     /// `(container id, interface)` of every attachment that exists, for GC.
     pub valid_attachments: Option<Vec<(String, String)>>,
 }
@@ -81,6 +83,7 @@ struct Raw {
     log_level: LogLevel,
     dns: Option<Value>,
     prev_result: Option<Value>,
+    runtime_config: Option<Value>,
     #[serde(rename = "cni.dev/valid-attachments")]
     valid_attachments: Option<Vec<RawAttachment>>,
 }
@@ -139,6 +142,7 @@ impl Config {
             log_level: raw.log_level,
             dns: raw.dns.filter(|dns| !dns.is_null()),
             prev_result: raw.prev_result.filter(|result| !result.is_null()),
+            runtime_config: raw.runtime_config,
             valid_attachments: raw.valid_attachments.map(|attachments| {
                 attachments
                     .into_iter()

@@ -6,12 +6,14 @@
 //!
 //! Must do no I/O and know nothing of OVN.
 
+mod bandwidth;
 mod config;
 mod error;
 mod params;
 mod result;
 mod version;
 
+pub use bandwidth::{Bandwidth, Limit};
 pub use config::{Config, LogLevel};
 pub use error::{CniError, Code};
 pub use params::{Attachment, Command, Params};

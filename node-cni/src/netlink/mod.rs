@@ -1,4 +1,5 @@
-//! The kernel's network configuration, by blocking netlink: links, addresses, routes, offloads, shields.
+//! The kernel's network configuration, by blocking netlink: links, addresses, routes, rate limits, offloads,
+//! shields.
 //!
 //! Written against the wire format rather than one of the packet crates: those decode whole
 //! messages strictly, so an attribute that a newer kernel enlarged fails a dump of which we need
@@ -9,6 +10,7 @@
 mod address;
 mod ethtool;
 mod link;
+mod qdisc;
 mod route;
 mod shield;
 mod socket;
@@ -18,6 +20,7 @@ mod wire;
 pub use address::Address;
 pub use ethtool::{disable_tx_checksum, family_exists};
 pub use link::{Link, Mac, Veth};
+pub use qdisc::TokenBucket;
 pub use route::{Route, RouteOwner};
 pub use shield::{shield, shielded, unshield};
 pub use socket::NetlinkError;

@@ -13,12 +13,14 @@ use super::wire::{self, Received};
 pub enum Watch {
     /// Links, addresses and routes.
     Routes,
-    /// nftables' ruleset, apart from what filters single devices (`netdev`).
+    /// nftables' ruleset, apart from chains that filter single devices (`netdev`).
     Nftables,
 }
 
 /// `NFNLGRP_NFTABLES` is group 7; `bind` takes a mask.
 const NFTABLES_GROUP: u32 = 1 << (7 - 1);
+/// `NFT_MSG_DELTABLE`.
+const DELTABLE: u16 = 2;
 /// `NFT_MSG_NEWGEN`: the end of a transaction, whatever it was about.
 const NEWGEN: u16 = 15;
 const NFPROTO_NETDEV: u8 = 5;
@@ -52,8 +54,8 @@ pub fn wait(what: Watch, mut changed: impl FnMut() -> bool) -> Result<(), Netlin
     }
 }
 
-/// Whether a notification is about something other than shields, which come and go with every pod.
+/// Whether a notification is about something other than shields, which come and go with every pod. Their table does not.
 fn is_rule(message: &Received<'_>) -> bool {
-    let is_generation = message.kind & 0xff == NEWGEN;
-    !is_generation && message.payload.first() != Some(&NFPROTO_NETDEV)
+    let kind = message.kind & 0xff;
+    kind != NEWGEN && (kind == DELTABLE || message.payload.first() != Some(&NFPROTO_NETDEV))
 }

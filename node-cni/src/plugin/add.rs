@@ -9,7 +9,7 @@ use super::del;
 use super::link::{self, USERSPACE, Wanted};
 use super::ovs::{self, NewPort, Ovs, OvsError, key};
 use super::trace::{Step, Trace};
-use crate::cni::{Attachment, CniError, CniResult, Code, Config, Interface, Ip, LogLevel, Route};
+use crate::cni::{Attachment, Bandwidth, CniError, CniResult, Code, Config, Interface, Ip, LogLevel, Route};
 use crate::name;
 use crate::netlink::{Mac, Rtnetlink};
 use crate::netns::Netns;
@@ -20,6 +20,7 @@ pub(super) fn add(config: &Config, attachment: &Attachment, trace: &Trace) -> Re
     let deadline = Instant::now() + config.add_timeout;
     let (namespace, pod) = attachment.require_pod()?;
     let netns = Netns::open(attachment.require_netns()?)?.require_foreign()?;
+    let bandwidth = Bandwidth::of(config)?;
     let request = PortRequest {
         port: name::pod_port(&config.port_prefix, namespace, pod),
         uid: attachment.uid.clone(),
@@ -34,7 +35,7 @@ pub(super) fn add(config: &Config, attachment: &Attachment, trace: &Trace) -> Re
         trace.log(LogLevel::Debug, &format!("waiting: {reason}"));
     })?;
     trace.step(Step::FactsKnown);
-    let plan = Plan::new(config, attachment, &request.port, host, &answer)?;
+    let plan = Plan::new(config, attachment, &request.port, host, bandwidth, &answer)?;
 
     let attached = attach(config, &plan, &netns, early.fresh(deadline), deadline, trace);
     let result = match attached {
@@ -82,6 +83,7 @@ struct Plan<'a> {
     port: &'a str,
     mac: Mac,
     mtu: u16,
+    bandwidth: Bandwidth,
     answer: &'a PortAnswer,
     /// `external_ids` of the OVS interface.
     ids: Vec<(&'static str, String)>,
@@ -95,6 +97,7 @@ impl<'a> Plan<'a> {
         attachment: &'a Attachment,
         port: &'a str,
         host: String,
+        bandwidth: Bandwidth,
         answer: &'a PortAnswer,
     ) -> Result<Self, CniError> {
         let facts = &answer.facts;
@@ -124,6 +127,7 @@ impl<'a> Plan<'a> {
             port,
             mac,
             mtu,
+            bandwidth,
             answer,
             ids,
             alias: format!("{namespace}/{pod} {}", attachment.ifname),
@@ -139,6 +143,7 @@ impl<'a> Plan<'a> {
             mtu: self.mtu,
             ips: &self.answer.facts.ips,
             routes: link::routes(&self.answer.facts),
+            bandwidth: self.bandwidth,
             userspace,
         }
     }
@@ -288,6 +293,7 @@ fn plug(ovs: &mut Ovs, plan: &Plan<'_>) -> Result<(), OvsError> {
         interface: plan.interface,
         device: &plan.host,
         external_ids: &plan.ids,
+        own_queueing: plan.bandwidth.ingress.is_some(),
     };
     ovs.plug(&new, &older)
 }

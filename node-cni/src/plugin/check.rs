@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
+use super::link;
 use super::ovs::{self, Ovs, key};
-use crate::cni::{Attachment, CniError, CniResult, Code, Config, Interface};
+use crate::cni::{Attachment, Bandwidth, CniError, CniResult, Code, Config, Interface, Limit};
 use crate::name;
-use crate::netlink::Rtnetlink;
+use crate::netlink::{Link, NetlinkError, Rtnetlink};
 use crate::netns::Netns;
 
 pub(super) fn check(config: &Config, attachment: &Attachment) -> Result<(), CniError> {
@@ -17,8 +18,10 @@ pub(super) fn check(config: &Config, attachment: &Attachment) -> Result<(), CniE
     let netns = Netns::open(attachment.require_netns()?)?.require_foreign()?;
     let host = name::host_end(&config.network, &attachment.container_id, &attachment.ifname);
 
-    let mut differences = check_host(&host)?;
-    differences.extend(netns.run(|| check_pod(&attachment.ifname, &previous))??);
+    let bandwidth = Bandwidth::of(config)?;
+
+    let mut differences = check_host(&host, bandwidth.ingress)?;
+    differences.extend(netns.run(|| check_pod(&attachment.ifname, &previous, bandwidth.egress))??);
     differences.extend(check_port(config, attachment, &host)?);
     if differences.is_empty() {
         return Ok(());
@@ -26,16 +29,37 @@ pub(super) fn check(config: &Config, attachment: &Attachment) -> Result<(), CniE
     Err(CniError::new(Code::CheckFailed, differences.join("; ")))
 }
 
-fn check_host(host: &str) -> Result<Vec<String>, CniError> {
-    Ok(match Rtnetlink::open()?.link(host)? {
-        None => vec![format!("the host has no device {host}")],
-        Some(link) if !link.up => vec![format!("device {host} of the host is down")],
-        Some(_) => Vec::new(),
-    })
+fn check_host(host: &str, limit: Option<Limit>) -> Result<Vec<String>, CniError> {
+    let mut rtnetlink = Rtnetlink::open()?;
+    let Some(link) = rtnetlink.link(host)? else {
+        return Ok(vec![format!("the host has no device {host}")]);
+    };
+    let mut differences = Vec::new();
+    if !link.up {
+        differences.push(format!("device {host} of the host is down"));
+    }
+    differences.extend(check_limit(&mut rtnetlink, &link, limit)?);
+    Ok(differences)
+}
+
+/// Without a limit any queueing is right: somebody else may have chosen it.
+fn check_limit(rtnetlink: &mut Rtnetlink, link: &Link, limit: Option<Limit>) -> Result<Option<String>, NetlinkError> {
+    let Some(limit) = limit else {
+        return Ok(None);
+    };
+    let wanted = link::bucket(limit, link.mtu);
+    let found = rtnetlink.token_bucket(link)?;
+    // The kernel does not tell the burst as it was given, but it is part of the queue's length.
+    let same = found.is_some_and(|found| (found.rate, found.limit) == (wanted.rate, wanted.limit));
+    let name = &link.name;
+    Ok((!same).then(|| match found {
+        None => format!("{name} has no limit, not {wanted}"),
+        Some(found) => format!("{name} is limited to {found}, not {wanted}"),
+    }))
 }
 
 /// Runs inside the pod. Looks only at what the result says of our interface: other plugins may have added theirs.
-fn check_pod(ifname: &str, previous: &CniResult) -> Result<Vec<String>, CniError> {
+fn check_pod(ifname: &str, previous: &CniResult, limit: Option<Limit>) -> Result<Vec<String>, CniError> {
     let mut rtnetlink = Rtnetlink::open()?;
     let Some(link) = rtnetlink.link(ifname)? else {
         return Ok(vec![format!("the pod has no interface {ifname}")]);
@@ -56,6 +80,7 @@ fn check_pod(ifname: &str, previous: &CniResult) -> Result<Vec<String>, CniError
             differences.push(format!("{ifname} has MTU {}, not {wanted}", link.mtu));
         }
     }
+    differences.extend(check_limit(&mut rtnetlink, &link, limit)?);
     let addresses = rtnetlink.addresses()?;
     for ip in previous
         .ips

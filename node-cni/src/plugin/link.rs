@@ -6,8 +6,8 @@ use ipnetwork::IpNetwork;
 use meridian_api::port::PortFacts;
 use nix::errno::Errno;
 
-use crate::cni::{CniError, Code};
-use crate::netlink::{self, Link, Mac, NetlinkError, Route, RouteOwner, Rtnetlink, Veth};
+use crate::cni::{Bandwidth, CniError, Code, Limit};
+use crate::netlink::{self, Link, Mac, NetlinkError, Route, RouteOwner, Rtnetlink, TokenBucket, Veth};
 use crate::netns::{Netns, NetnsError};
 use crate::sysctl::{self, SysctlError};
 
@@ -49,6 +49,7 @@ pub(super) struct Wanted<'a> {
     pub(super) ips: &'a [IpNetwork],
     /// Destination and next hop, default routes included.
     pub(super) routes: Vec<(IpNetwork, IpAddr)>,
+    pub(super) bandwidth: Bandwidth,
     /// Forwarded for in userspace?
     pub(super) userspace: bool,
 }
@@ -103,6 +104,8 @@ pub(super) fn prepare_host_end(rtnetlink: &mut Rtnetlink, wanted: &Wanted<'_>, a
     let link = rtnetlink
         .link(host)?
         .ok_or_else(|| CniError::new(Code::Io, format!("{host} has gone as soon as it was made")))?;
+    // What leaves through this end enters the pod.
+    limit(rtnetlink, &link, wanted.bandwidth.ingress)?;
     rtnetlink.set_up(link.index, Some(alias))?;
     Ok(link)
 }
@@ -125,6 +128,7 @@ pub(super) fn configure_pod(wanted: &Wanted<'_>) -> Result<(), CniError> {
     if wanted.userspace {
         netlink::disable_tx_checksum(ifname)?;
     }
+    limit(&mut rtnetlink, &link, wanted.bandwidth.egress)?;
     for ip in wanted.ips {
         rtnetlink.add_address(link.index, *ip)?;
     }
@@ -143,9 +147,79 @@ pub(super) fn configure_pod(wanted: &Wanted<'_>) -> Result<(), CniError> {
     Ok(())
 }
 
+/// Limits what leaves through a device.
+fn limit(rtnetlink: &mut Rtnetlink, link: &Link, limit: Option<Limit>) -> Result<(), CniError> {
+    let Some(limit) = limit else {
+        return Ok(());
+    };
+    let bucket = bucket(limit, link.mtu);
+    rtnetlink
+        .set_token_bucket(link, &bucket)
+        .map_err(|error| match error.errno() {
+            Some(Errno::ENOENT) => CniError::from(error).details("the kernel has no module sch_tbf"),
+            _ => error.into(),
+        })
+}
+
+/// The bucket that keeps a limit on a device.
+///
+/// By buckets at both ends of the veth, not by the reference plugin `bandwidth`: that redirects what a pod sends to a device
+/// of its own where it enters the host, after Open vSwitch's userspace datapath has read it. Not by Open vSwitch either: its
+/// policing of what enters has the same fault, and its queues would be rows to look after for each pod.
+pub(super) fn bucket(limit: Limit, mtu: u32) -> TokenBucket {
+    /// Ethernet header and a VLAN tag.
+    const HEADER: u32 = 18;
+    /// Enough for TCP's first window. More with the rate: the kernel refills by timers that may be late.
+    const LEAST_BURST: u64 = 32 * 1024;
+    const BURSTS_A_SECOND: u64 = 50;
+    /// How long packets may wait, as part of a second. And room for the largest packet that a pod hands over at once.
+    const WAITS_A_SECOND: u64 = 20;
+    const LARGEST_PACKET: u64 = 64 * 1024;
+    let rate = limit.rate;
+    let burst = limit.burst.unwrap_or((rate / BURSTS_A_SECOND).max(LEAST_BURST));
+    // A packet that does not fit the bucket never passes.
+    let burst = u32::try_from(burst).unwrap_or(u32::MAX).max(mtu + HEADER);
+    let waiting = u32::try_from((rate / WAITS_A_SECOND).max(LARGEST_PACKET)).unwrap_or(u32::MAX);
+    TokenBucket {
+        rate,
+        burst,
+        limit: burst.saturating_add(waiting),
+    }
+}
+
 /// Removes a host's end, its pod's end with it, and its shield. What is not there is no error.
 pub(super) fn remove(rtnetlink: &mut Rtnetlink, host: &str) -> Result<bool, NetlinkError> {
     let existed = rtnetlink.delete_link(host)?;
     netlink::unshield(host)?;
     Ok(existed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_holds_a_packet_and_its_queue_the_largest_a_pod_can_send() {
+        let small = Limit {
+            rate: 125,
+            burst: Some(1),
+        };
+        let bucket = bucket(small, 1442);
+        assert_eq!((bucket.rate, bucket.burst, bucket.limit), (125, 1460, 1460 + 64 * 1024));
+    }
+
+    #[test]
+    fn without_a_burst_the_bucket_grows_with_the_rate() {
+        let of = |rate| bucket(Limit { rate, burst: None }, 1442).burst;
+        assert_eq!((of(125_000), of(125_000_000)), (32 * 1024, 2_500_000));
+        // Four terabytes a second: sizes end at 32 bits, the rate does not.
+        let fast = bucket(
+            Limit {
+                rate: 1 << 42,
+                burst: None,
+            },
+            1442,
+        );
+        assert_eq!((fast.rate, fast.burst, fast.limit), (1 << 42, u32::MAX, u32::MAX));
+    }
 }

@@ -6,7 +6,7 @@ use ovsdb::blocking::{Client, ClientError};
 use ovsdb::{
     Atom, Condition, DatabaseSchema, Datum, Mutation, Mutator, Row, TableMonitor, TransactError, Transaction, Where,
 };
-use ovsdb_schemas::open_vswitch::{DATABASE, bridge, interface, open_vswitch, port};
+use ovsdb_schemas::open_vswitch::{DATABASE, bridge, interface, open_vswitch, port, qos};
 use uuid::Uuid;
 
 use super::wait;
@@ -51,12 +51,20 @@ const SCHEMA: &str = r#"{"name": "Open_vSwitch", "tables": {
   "Port": {"columns": {
     "name": {"type": "string", "mutable": false},
     "interfaces": {"type": {"key": {"type": "uuid", "refTable": "Interface"}, "min": 1, "max": "unlimited"}},
+    "qos": {"type": {"key": {"type": "uuid", "refTable": "QoS"}, "min": 0, "max": 1}},
     "other_config": {"type": {"key": "string", "value": "string", "min": 0, "max": "unlimited"}}}},
+  "QoS": {"isRoot": true, "columns": {
+    "type": {"type": "string"},
+    "external_ids": {"type": {"key": "string", "value": "string", "min": 0, "max": "unlimited"}}}},
   "Interface": {"columns": {
     "name": {"type": "string", "mutable": false},
     "external_ids": {"type": {"key": "string", "value": "string", "min": 0, "max": "unlimited"}},
     "ofport": {"type": {"key": "integer", "min": 0, "max": 1}},
     "error": {"type": {"key": "string", "min": 0, "max": 1}}}}}}"#;
+
+/// The QoS type that makes Open vSwitch leave a device's queueing alone. By default it deletes what it does not know when
+/// it first sees the device, and again after each of its restarts.
+const HANDS_OFF: &str = "linux-noop";
 
 /// Why the database cannot be used now.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +104,7 @@ impl From<OvsError> for CniError {
 pub(super) struct Ovs {
     client: Client,
     bridge: String,
+    network: String,
     deadline: Instant,
 }
 
@@ -107,6 +116,8 @@ pub(super) struct NewPort<'a> {
     /// The device.
     pub(super) device: &'a str,
     pub(super) external_ids: &'a [(&'static str, String)],
+    /// The device has queueing of its own, which Open vSwitch must leave alone.
+    pub(super) own_queueing: bool,
 }
 
 impl Ovs {
@@ -154,6 +165,7 @@ impl Ovs {
         Ok(Self {
             client,
             bridge: config.bridge.clone(),
+            network: config.network.clone(),
             deadline,
         })
     }
@@ -198,6 +210,16 @@ impl Ovs {
         let mut transaction = Transaction::new(DATABASE);
         self.remove_into(&mut transaction, remove);
         let port_uuid = Uuid::new_v4();
+        let mut port_columns = vec![
+            (port::NAME, Datum::scalar(new.device)),
+            (port::INTERFACES, Datum::scalar(new.interface)),
+            // After a reboot the pod is gone, and ovs-ctl drops such ports before anything binds them.
+            (port::OTHER_CONFIG, Datum::map([("transient", "true")])),
+        ];
+        if new.own_queueing {
+            let hands_off = self.hands_off(&mut transaction)?;
+            port_columns.push((port::QOS, Datum::scalar(hands_off)));
+        }
         let ids = new.external_ids.iter().map(|(key, value)| (*key, value.as_str()));
         transaction
             .insert(
@@ -208,16 +230,7 @@ impl Ovs {
                     (interface::EXTERNAL_IDS, Datum::map(ids)),
                 ],
             )
-            .insert(
-                port::TABLE,
-                Some(port_uuid),
-                [
-                    (port::NAME, Datum::scalar(new.device)),
-                    (port::INTERFACES, Datum::scalar(new.interface)),
-                    // After a reboot the pod is gone, and ovs-ctl drops such ports before anything binds them.
-                    (port::OTHER_CONFIG, Datum::map([("transient", "true")])),
-                ],
-            )
+            .insert(port::TABLE, Some(port_uuid), port_columns)
             .mutate(
                 bridge::TABLE,
                 Condition::eq(bridge::NAME, self.bridge.as_str()).into(),
@@ -231,6 +244,26 @@ impl Ovs {
             Some(1) => Ok(()),
             _ => Err(OvsError::NoBridge(self.bridge.clone())),
         }
+    }
+
+    /// The QoS row of all ports with queueing of their own; it says nothing of any of them, and so one is enough and stays.
+    fn hands_off(&mut self, transaction: &mut Transaction) -> Result<Uuid, OvsError> {
+        let ids = Datum::map([(key::NETWORK, self.network.as_str())]);
+        let mut question = Transaction::new(DATABASE);
+        let known = vec![
+            Condition::eq(qos::TYPE, HANDS_OFF),
+            Condition::includes(qos::EXTERNAL_IDS, ids.clone()),
+        ];
+        question.select(qos::TABLE, Where::Conditions(known), Some(&["_uuid"]));
+        let answer = self.client.transact(&question)?;
+        let row = answer.results.first().and_then(|result| result.rows.first());
+        if let Some(uuid) = row.and_then(|row| row.get("_uuid")?.atoms().first()?.as_uuid()) {
+            return Ok(uuid);
+        }
+        let uuid = Uuid::new_v4();
+        let columns = [(qos::TYPE, Datum::scalar(HANDS_OFF)), (qos::EXTERNAL_IDS, ids)];
+        transaction.insert(qos::TABLE, Some(uuid), columns);
+        Ok(uuid)
     }
 
     /// Removes the ports of interfaces; their rows go with them. None is no error.
@@ -357,6 +390,7 @@ mod tests {
             interface,
             device,
             external_ids: &ids,
+            own_queueing: false,
         };
         ovs.plug(&new, remove).map(|()| interface)
     }
@@ -409,6 +443,28 @@ mod tests {
             vsctl(&server, &["get", "Port", "newer", "other_config:transient"]),
             "\"true\""
         );
+    }
+
+    #[test]
+    fn ports_with_queueing_of_their_own_share_the_row_that_says_so() {
+        let server = server();
+        vsctl(&server, &["add-br", "br-int"]);
+        let mut ovs = Ovs::connect(&config(&server), &[has_name("mrd")], patient()).unwrap();
+        for device in ["mrd0", "mrd1"] {
+            let new = NewPort {
+                interface: Uuid::new_v4(),
+                device,
+                external_ids: &[],
+                own_queueing: true,
+            };
+            ovs.plug(&new, &[]).unwrap();
+        }
+        let rows = vsctl(&server, &["--bare", "--columns=_uuid,type", "list", "QoS"]);
+        let (uuid, kind) = rows.split_once('\n').unwrap();
+        assert_eq!(kind, "linux-noop");
+        for device in ["mrd0", "mrd1"] {
+            assert_eq!(vsctl(&server, &["get", "Port", device, "qos"]), uuid);
+        }
     }
 
     #[test]

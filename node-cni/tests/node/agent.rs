@@ -1,22 +1,15 @@
 //! The agent: management port, host routes, masquerade, chassis settings, installation.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
 use ovsdb::testing::eventually;
 
-use crate::support::{Agent, Host, Pod, add, exchange, ready_host, run};
+use crate::fake_api::FakeApi;
+use crate::support::{Agent, Host, Pod, World, add, exchange, ready_host, run};
 
 /// All of them: asking for those of the management port fails until there is one.
 fn host_routes(host: &Host) -> String {
     run("ip", &["-n", host.name(), "route", "show"])
-}
-
-/// What is not in the VPC goes to the host, as the translator has it.
-fn create_egress(host: &Host) {
-    let table = "options:route_table=vpc-default-n1";
-    host.nbctl(&["set", "Logical_Router_Port", "vpc-default-n1", table]);
-    let route = ["lr-route-add", "vpc-default", "0.0.0.0/0", "10.244.1.2"];
-    host.nbctl(&[&["--route-table=vpc-default-n1"], &route[..]].concat());
 }
 
 #[test]
@@ -35,41 +28,15 @@ fn host_and_pod_talk_through_the_management_port() {
 #[test]
 fn pods_reach_the_world_under_the_nodes_address() {
     let (host, _agent) = ready_host();
-    create_egress(&host);
-    let world = format!("{}-world", host.name());
-    run("ip", &["netns", "add", &world]);
-    let _guard = crate::support::NetnsGuard(world.clone());
-    run(
-        "ip",
-        &[
-            "-n",
-            host.name(),
-            "link",
-            "add",
-            "uplink",
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "eth0",
-            "netns",
-            &world,
-        ],
-    );
-    run(
-        "ip",
-        &["-n", host.name(), "addr", "add", "192.0.2.1/24", "dev", "uplink"],
-    );
-    run("ip", &["-n", host.name(), "link", "set", "uplink", "up"]);
-    run("ip", &["-n", &world, "addr", "add", "192.0.2.2/24", "dev", "eth0"]);
-    run("ip", &["-n", &world, "link", "set", "eth0", "up"]);
+    host.create_egress();
+    let world = World::beyond(&host);
     let pod = Pod::with_port(&host);
     add(&host, &pod);
     host.await_forwarding();
     // The world has no route to the pod: that anything comes back shows the masquerade.
-    let world = crate::support::netns(&world);
     let listener = world
-        .run(|| std::net::TcpListener::bind("192.0.2.2:0").unwrap())
+        .netns()
+        .run(|| TcpListener::bind((World::V4, 0)).unwrap())
         .unwrap();
     let address = listener.local_addr().unwrap();
     exchange(&crate::support::netns(&pod.netns), listener, address);
@@ -78,7 +45,7 @@ fn pods_reach_the_world_under_the_nodes_address() {
 #[test]
 fn a_packet_to_an_address_of_no_slice_does_not_go_round_between_router_and_host() {
     let (host, _agent) = ready_host();
-    create_egress(&host);
+    host.create_egress();
     let pod = Pod::with_port(&host);
     add(&host, &pod);
     host.await_forwarding();
@@ -112,28 +79,6 @@ fn forwarded(host: &Host) -> u64 {
     let mut pairs = names.split_whitespace().zip(values.split_whitespace());
     let (_, value) = pairs.find(|(name, _)| *name == "ForwDatagrams").unwrap();
     value.parse().unwrap()
-}
-
-#[test]
-fn what_somebody_removes_on_the_host_comes_back() {
-    let (host, _agent) = ready_host();
-    eventually("route", || host_routes(&host).contains("10.244.0.0/16").then_some(()));
-    run("ip", &["-n", host.name(), "route", "del", "10.244.0.0/16"]);
-    eventually("the route is back", || {
-        host_routes(&host).contains("10.244.0.0/16").then_some(())
-    });
-    run("ip", &["-n", host.name(), "addr", "flush", "dev", "meridian0"]);
-    eventually("the address is back", || {
-        let addresses = run("ip", &["-n", host.name(), "addr", "show", "dev", "meridian0"]);
-        (addresses.contains("10.244.1.2/24") && addresses.contains("fd00:10:244:1::2/64")).then_some(())
-    });
-    eventually("and its routes", || {
-        host_routes(&host).contains("10.244.0.0/16").then_some(())
-    });
-    run("ip", &["netns", "exec", host.name(), "nft", "flush", "ruleset"]);
-    eventually("the masquerade is back", || {
-        crate::support::ruleset(&host).contains("masquerade").then_some(())
-    });
 }
 
 #[test]
@@ -321,4 +266,48 @@ fn garbage_on_the_socket_is_answered_and_hurts_nobody() {
     let mut stream = std::os::unix::net::UnixStream::connect(host.path("node.sock")).unwrap();
     let _ = stream.write_all(&vec![b'x'; 1 << 20]);
     assert!(agent.status().unwrap().ready);
+}
+
+#[test]
+fn the_nodes_condition_follows_and_is_written_once() {
+    let mut host = Host::start();
+    host.create_network();
+    host.controller.take();
+    let api = FakeApi::serve(host.listen("127.0.0.1:0"));
+    let kubeconfig = host.path("kubeconfig");
+    std::fs::write(&kubeconfig, api.kubeconfig()).unwrap();
+    let arguments = ["--no-install", "--kubeconfig", &kubeconfig];
+    let mut agent = Agent::spawn(&host, &arguments);
+    eventually("the agent tells what is missing", || {
+        agent
+            .status()?
+            .unavailable?
+            .contains("has not registered")
+            .then_some(())
+    });
+    assert_eq!(api.condition("NetworkUnavailable"), None);
+    host.start_controller();
+    let condition = eventually("the condition", || api.condition("NetworkUnavailable"));
+    assert_eq!(
+        (&condition["status"], &condition["reason"]),
+        (&"False".into(), &"MeridianReady".into())
+    );
+    let status = agent.status().unwrap();
+    assert!(
+        status.management[0].installed && status.unavailable.is_none(),
+        "{status:?}"
+    );
+
+    agent.daemon.kill();
+    let before = api.requests().len();
+    let _agent = Agent::spawn(&host, &arguments);
+    eventually("the next agent has looked", || {
+        (api.requests().len() > before).then_some(())
+    });
+    let patches = api
+        .requests()
+        .iter()
+        .filter(|request| request.method == "PATCH")
+        .count();
+    assert_eq!(patches, 1);
 }

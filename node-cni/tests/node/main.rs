@@ -1,11 +1,19 @@
 //! Plugin and agent with real Open vSwitch, ovn-controller and northd, each test on a host of its own.
 //!
-//! Needs root and Debian's `ovn-central ovn-host openvswitch-switch`; fails without.
+//! Needs root and Debian's `ovn-central ovn-host openvswitch-switch nftables iptables containernetworking-plugins`; fails
+//! without.
 
 #[cfg(test)]
 mod agent;
 #[cfg(test)]
+mod bandwidth;
+#[cfg(test)]
 mod concurrent;
+#[cfg(test)]
+#[path = "../fake_api/mod.rs"]
+mod fake_api;
+#[cfg(test)]
+mod hostport;
 #[cfg(test)]
 mod housekeeping;
 #[cfg(test)]
@@ -13,7 +21,11 @@ mod killed;
 #[cfg(test)]
 mod pods;
 #[cfg(test)]
+mod reboot;
+#[cfg(test)]
 mod restarts;
+#[cfg(test)]
+mod restored;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

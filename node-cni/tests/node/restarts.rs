@@ -1,5 +1,7 @@
 //! Daemons that are restarted while a pod starts, or under running pods.
 
+use ovsdb::testing::eventually;
+
 use crate::support::{Call, Pod, add, del, ready_host};
 
 #[test]
@@ -65,4 +67,26 @@ fn deletion_waits_for_an_ovs_database_that_is_down() {
     let reply = call.finish();
     assert!(reply.success, "{}", reply.json);
     host.await_leftovers(&before);
+}
+
+#[test]
+fn a_node_without_ovn_controller_is_not_ready_for_pods() {
+    let (mut host, agent) = ready_host();
+    eventually("it is known", || {
+        agent.status().filter(|status| status.ovn_controller == "connected")
+    });
+    // Killed, it leaves its chassis in the database.
+    host.controller.take();
+    let status = eventually("that it is gone is known", || {
+        agent.status().filter(|status| !status.ready)
+    });
+    assert!(status.chassis_registered, "{status:?}");
+    let unavailable = status.unavailable.unwrap();
+    assert!(unavailable.contains("ovn-controller is not running"), "{unavailable}");
+    let message = Call::new(&host, "STATUS").fail(50);
+    assert!(message.contains("ovn-controller is not running"), "{message}");
+    host.start_controller();
+    eventually("the node is ready again", || {
+        agent.status().filter(|status| status.ready)
+    });
 }
