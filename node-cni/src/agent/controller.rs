@@ -16,8 +16,8 @@ use tokio::sync::watch;
 
 /// The end of the process is an event; that it lost its database is not.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
-/// For one that is starting.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// For one that is starting, for which pods wait: it connects within milliseconds once it has been told where to.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// It answers between two rounds of its main loop, which may compute for seconds.
 const ANSWER: Duration = Duration::from_secs(30);
 const CONNECTED: &str = "connected";
@@ -56,18 +56,20 @@ pub(super) async fn follow(folder: PathBuf, known: watch::Sender<Controller>) {
             Ok(stream) => {
                 let mut stream = BufReader::new(stream);
                 loop {
-                    match tokio::time::timeout(ANSWER, ask(&mut stream)).await {
-                        Ok(Ok(state)) => learn(state),
+                    let state = match tokio::time::timeout(ANSWER, ask(&mut stream)).await {
+                        Ok(Ok(state)) => state,
                         Ok(Err(_)) => break,
                         Err(_) => {
                             learn(Controller::Dead);
                             break;
                         }
-                    }
+                    };
+                    learn(state);
+                    let pause = if state == Controller::Connected { ASK_AGAIN } else { LOOK_AGAIN };
                     tokio::select! {
                         // It says nothing unasked: that there is something to read is the end.
                         _ = stream.fill_buf() => break,
-                        () = tokio::time::sleep(ASK_AGAIN) => {}
+                        () = tokio::time::sleep(pause) => {}
                     }
                 }
                 // Another may be there already.

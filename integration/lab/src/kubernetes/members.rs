@@ -42,10 +42,25 @@ impl Lab {
         let host = self.node(name)?;
         self.ui()
             .step(&format!("{name}: power off"), || self.power_off(&host))?;
+        // What is reported of the time before the loss of power counts no more.
+        let before = self.heartbeat(&host)?;
         self.ui().step(&format!("{name}: power on"), || {
             links::host(self.plan(), self.journal(), &host, self.datapath())
         })?;
-        self.power_on(&host)
+        self.power_on(&host)?;
+        self.ui().step(&format!("{name} Ready"), || {
+            let what = format!("a sign of life of {name}'s kubelet");
+            wait::for_some(&what, wait::PATIENCE, || {
+                self.heartbeat(&host).is_ok_and(|now| now != before).then_some(())
+            })?;
+            self.await_nodes(std::slice::from_ref(&host))
+        })
+    }
+
+    /// When the host's kubelet last said how it is.
+    fn heartbeat(&self, host: &Host) -> Result<String> {
+        let path = r#"jsonpath={.status.conditions[?(@.type=="Ready")].lastHeartbeatTime}"#;
+        self.kubectl(["get", "node", &host.name, "--output", path])
     }
 
     /// Takes a host away without a warning, and deletes its Node.

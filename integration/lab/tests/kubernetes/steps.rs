@@ -186,6 +186,8 @@ impl Cluster {
     pub(crate) fn a_host_that_lost_power_comes_back_whole(&self) {
         let before = self.rows("Logical_Switch_Port", "name").len();
         self.lab.reboot_node("node-1").unwrap_or_else(|e| panic!("{e}"));
+        let restarts = "get pod -n short client -o jsonpath={.status.containerStatuses[0].restartCount}";
+        self.eventually("a new container", || self.try_kubectl(restarts), |count| count != "0");
         self.await_workloads();
         self.pods_resolve_names_and_reach_services();
         let at = std::net::SocketAddr::new(self.ips("node-1")[0], NODE_PORT);

@@ -12,7 +12,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use meridian_lab::kubernetes::Distribution;
 use ovsdb::testing::{Identity, Pki};
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, interval};
 
 use super::reaper::Reaper;
 
@@ -195,7 +195,9 @@ impl ControlPlane {
     pub async fn await_ready(&mut self) {
         let client = self.admin().await;
         let deadline = Instant::now() + PATIENCE;
+        let mut ticks = interval(Duration::from_millis(50));
         loop {
+            ticks.tick().await;
             let request = axum::http::Request::get("/readyz").body(Vec::new()).unwrap();
             match client.request_text(request).await {
                 Ok(text) if text.starts_with("ok") => return,
@@ -209,7 +211,6 @@ impl ControlPlane {
             if let Some(status) = api.try_wait().unwrap() {
                 panic!("the API server ended with {status}:\n{}", self.log("kube-apiserver"));
             }
-            sleep(Duration::from_millis(50)).await;
         }
     }
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use meridian_lab::kubernetes::Distribution;
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, interval};
 
 /// Where it is set, a test that cannot run has failed.
 const REQUIRED: &str = "REQUIRE_ROOT_TESTS";
@@ -73,11 +73,12 @@ where
     F: Future<Output = Result<T, String>>,
 {
     let deadline = Instant::now() + PATIENCE;
+    let mut ticks = interval(Duration::from_millis(20));
     loop {
+        ticks.tick().await;
         match ask().await {
             Ok(answer) => return answer,
             Err(error) => assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}: {error}"),
         }
-        sleep(Duration::from_millis(20)).await;
     }
 }
