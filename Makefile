@@ -8,7 +8,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 export MERIDIAN_BIN_DIR := $(abspath $(BIN))
 
-.PHONY: help setup build demo demo-down cluster cluster-down conformance test lint fmt bench clean-lab
+.PHONY: help setup build demo demo-down cluster cluster-down conformance test lint fmt bench bench-cluster clean-lab
 
 help: ## Show this
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,12 @@ bench: setup ## Benchmarks on real servers; needs root
 	@cargo build --release -p meridian-translator
 	@MERIDIAN_BIN_DIR=$(abspath $(or $(CARGO_TARGET_DIR),target)/release) \
 	  cargo bench --no-fail-fast -p meridian-tests --bench translator -p meridian-node-cni --bench cni_add
+
+bench-cluster: ## How long 100 pods take on a real Kubernetes, and where the time goes; needs root
+	@scripts/require-root bench-cluster
+	@scripts/setup kubernetes
+	@cargo build --release -p meridian-lab -p meridian-translator -p meridian-node-cni
+	@MERIDIAN_BIN_DIR=$(abspath $(or $(CARGO_TARGET_DIR),target)/release) cargo bench -p meridian-lab --bench pod_start
 
 clean-lab: ## Take every lab down, also the remains of crashed ones
 	@scripts/require-root clean-lab

@@ -33,6 +33,7 @@ pub mod plan;
 pub mod probe;
 pub mod process;
 pub mod serve;
+pub mod supervise;
 pub mod ui;
 pub mod wait;
 

@@ -56,7 +56,7 @@ pub(crate) fn fabric(plan: &Plan, journal: &Journal) -> Result<()> {
     if plan.options.families.v6() {
         writeln!(batch, "addr add {WORLD_V6}/128 dev lo nodad").ok();
     }
-    ip(&name, batch)
+    ip(Some(&name), batch)
 }
 
 /// Makes the host of OVN central and plugs it in.
@@ -80,7 +80,7 @@ pub(crate) fn host(plan: &Plan, journal: &Journal, host: &Host, datapath: Datapa
     if datapath == Datapath::Netdev {
         shield_uplink(&name)?;
     }
-    ip(&name, format!("link set {UPLINK} up\n"))
+    ip(Some(&name), format!("link set {UPLINK} up\n"))
 }
 
 /// The far ends of a host's cables, in the switch's namespace.
@@ -104,9 +104,18 @@ pub(crate) fn tunnel_address(plan: &Plan, host: &Host, datapath: Datapath) -> Re
         Datapath::System => UPLINK,
         Datapath::Netdev => PHYSICAL_BRIDGE,
     };
+    ip(Some(&plan.netns(&host.name)), device_up(device, &plan.tunnel_ips(host)))
+}
+
+/// The same on the host itself, for who lives there.
+pub(crate) fn bridge_addresses(ips: &[IpNetwork]) -> Result<()> {
+    ip(None, device_up(PHYSICAL_BRIDGE, ips))
+}
+
+fn device_up(device: &str, ips: &[IpNetwork]) -> String {
     let mut batch = format!("link set {device} up\n");
-    addresses(&mut batch, device, &plan.tunnel_ips(host));
-    ip(&plan.netns(&host.name), batch)
+    addresses(&mut batch, device, ips);
+    batch
 }
 
 /// With the userspace datapath the uplink belongs to ovs-vswitchd, yet the host's own stack sees
@@ -133,12 +142,12 @@ fn node_link(plan: &Plan, netns: &str, who: &str, ips: &[IpNetwork]) -> Result<(
     for gateway in plan.gateway_ips() {
         writeln!(batch, "route add default via {} dev eth0", gateway.ip()).ok();
     }
-    ip(netns, batch)
+    ip(Some(netns), batch)
 }
 
 fn cable(plan: &Plan, netns: &str, device: &str, bridge: &str, end: &str) -> Result<()> {
     ip(
-        &plan.fabric(),
+        Some(&plan.fabric()),
         format!(
             "link add {end} type veth peer name {device} netns {netns}\n\
              link set {end} master {bridge} up\n"
@@ -154,12 +163,14 @@ fn addresses(batch: &mut String, device: &str, ips: &[IpNetwork]) {
     }
 }
 
-fn ip(netns: &str, batch: String) -> Result<()> {
+/// In a namespace, or in our own.
+fn ip(netns: Option<&str>, batch: String) -> Result<()> {
+    let cmd = Cmd::new("ip").args(["-batch", "-"]).input(batch);
     // In the namespace rather than with `ip -n`, which mounts a fresh /sys each time.
-    Cmd::new("ip")
-        .args(["-batch", "-"])
-        .input(batch)
-        .netns(netns)
-        .run()
-        .map(drop)
+    match netns {
+        Some(netns) => cmd.netns(netns),
+        None => cmd,
+    }
+    .run()
+    .map(drop)
 }

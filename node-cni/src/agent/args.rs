@@ -86,6 +86,27 @@ pub(super) enum PortmapArg {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum CniLogLevel {
+    /// Failures.
+    Error,
+    /// And each call with its outcome.
+    Info,
+    /// And each step with its time.
+    Debug,
+}
+
+impl CniLogLevel {
+    /// As the configuration has it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogFormat {
     /// For people.
     Text,
@@ -166,6 +187,9 @@ pub(super) struct Run {
     /// Where the plugin logs its calls; nowhere if unset.
     #[arg(long, env = "MERIDIAN_CNI_LOG_FILE", value_name = "FILE")]
     pub(super) cni_log_file: Option<PathBuf>,
+    /// How much the plugin logs: failures, calls, or steps with their times.
+    #[arg(long, env = "MERIDIAN_CNI_LOG_LEVEL", value_enum, default_value_t = CniLogLevel::Info)]
+    pub(super) cni_log_level: CniLogLevel,
     /// Install neither plugin nor configuration.
     #[arg(long, env = "MERIDIAN_NO_INSTALL")]
     pub(super) no_install: bool,

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use meridian_api::name;
+use meridian_api::{chassis, name};
 use ovsdb::{Remote, TlsConfig};
 
-use super::args::{DatapathArg, EncapArg, PortmapArg, Run, Socket};
+use super::args::{CniLogLevel, DatapathArg, EncapArg, PortmapArg, Run, Socket};
 use crate::name::management_device;
 use crate::netlink;
 use crate::plugin::USERSPACE;
@@ -54,6 +54,8 @@ pub(super) struct Config {
     pub(super) datapath_given: bool,
     /// What stands before the cluster's port names.
     pub(super) port_prefix: String,
+    /// By what the translator knows this chassis for the cluster's.
+    pub(super) mark: String,
     pub(super) mtu: Option<u16>,
     pub(super) socket: PathBuf,
     pub(super) install: Option<Install>,
@@ -77,6 +79,7 @@ pub(super) struct Install {
     /// Chain `portmap` if it is there.
     pub(super) portmap: bool,
     pub(super) log_file: Option<PathBuf>,
+    pub(super) log_level: CniLogLevel,
 }
 
 impl Config {
@@ -101,6 +104,7 @@ impl Config {
             cni_binary,
             cni_portmap,
             cni_log_file,
+            cni_log_level,
             no_install,
             log: _,
             log_format: _,
@@ -135,6 +139,7 @@ impl Config {
                 },
                 portmap: cni_portmap == PortmapArg::Auto,
                 log_file: cni_log_file,
+                log_level: cni_log_level,
             })
         };
         Ok(Self {
@@ -152,6 +157,7 @@ impl Config {
             bridge,
             datapath_given: datapath != DatapathArg::Auto,
             port_prefix: name::prefix(cluster_id.as_deref()),
+            mark: chassis::mark(cluster_id.as_deref()),
             datapath: if has_kernel_datapath(datapath)? {
                 Datapath::System
             } else {

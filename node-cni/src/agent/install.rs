@@ -139,6 +139,7 @@ fn configuration(config: &Config, install: &Install, host_ports: &HostPorts) -> 
     }
     if let Some(log_file) = &install.log_file {
         plugin["logFile"] = json!(log_file);
+        plugin["logLevel"] = json!(install.log_level.name());
     }
     if let Remote::Unix(path) = &config.ovs {
         plugin["ovsSocket"] = json!(format!("unix:{}", path.display()));

@@ -138,6 +138,9 @@ pub(crate) enum Command {
     /// A port of the machine that leads into a network of the lab's
     #[command(hide = true)]
     Forward(Forward),
+    /// Starts a host's switch again when it crashes
+    #[command(hide = true)]
+    Supervise(Supervise),
     /// What runs in pods: HTTP that says who answers, UDP echo
     #[command(hide = true)]
     Serve(Serve),
@@ -211,6 +214,14 @@ pub(crate) struct Forward {
     pub(crate) netns: String,
     #[arg(long)]
     pub(crate) to: std::net::SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Supervise {
+    #[arg(long)]
+    pub(crate) address: Vec<ipnetwork::IpNetwork>,
+    #[arg(last = true, required = true)]
+    pub(crate) command: Vec<String>,
 }
 
 #[derive(Debug, Args)]

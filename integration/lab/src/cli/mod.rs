@@ -16,6 +16,7 @@ use meridian_lab::host::init;
 use meridian_lab::kubernetes::forward::Forward;
 use meridian_lab::lab;
 use meridian_lab::serve::Server;
+use meridian_lab::supervise::Supervise;
 use meridian_lab::ui::Ui;
 
 use args::{Cli, Command, Global, Serve};
@@ -40,6 +41,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Serve(args) => serve(args),
         Command::Init { layout } => init::run(&layout),
         Command::Forward(args) => forward(args),
+        Command::Supervise(args) => supervise(args),
         command => return finish(Context::new(global).and_then(|context| run::run(&context, command))),
     };
     finish(part.map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from))
@@ -55,6 +57,12 @@ fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
 fn serve(args: Serve) -> meridian_lab::Result<()> {
     let Serve { pod, node, tcp, udp } = args;
     Server { pod, node, tcp, udp }.run()
+}
+
+fn supervise(args: args::Supervise) -> meridian_lab::Result<()> {
+    let args::Supervise { address, command } = args;
+    let addresses = address;
+    Supervise { addresses, command }.run()
 }
 
 fn forward(args: args::Forward) -> meridian_lab::Result<()> {

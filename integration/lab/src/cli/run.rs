@@ -10,7 +10,7 @@ use meridian_lab::cluster::sandbox::Sandbox;
 use meridian_lab::cluster::store::Store;
 use meridian_lab::cluster::{self, kubelet};
 use meridian_lab::component::{Component, Role};
-use meridian_lab::kubernetes::Distribution;
+use meridian_lab::kubernetes::{Distribution, chart};
 use meridian_lab::lab::{self, Lab, Upped};
 use meridian_lab::machine;
 use meridian_lab::netns;
@@ -60,7 +60,9 @@ pub(crate) fn run(context: &Context, command: Command) -> anyhow::Result<ExitCod
         }
         Command::Kubectl { args } => super::cluster::kubectl(context, &args),
         Command::Node { action } => super::cluster::node(context, &action),
-        Command::Serve(_) | Command::Init { .. } | Command::Forward(_) => bail!("this needs no lab"),
+        Command::Serve(_) | Command::Init { .. } | Command::Forward(_) | Command::Supervise(_) => {
+            bail!("this needs no lab")
+        }
     }
 }
 
@@ -286,10 +288,18 @@ fn exec(context: &Context, target: &str, command: &[String]) -> anyhow::Result<E
     Err(process.exec()).with_context(|| format!("cannot run {}", command[0]))
 }
 
+/// What the plugin on a host logs: no component does.
+fn plugin_log(lab: &Lab, component: &str) -> anyhow::Result<PathBuf> {
+    let host = component.strip_suffix("/cni").and_then(|host| lab.plan().host(host));
+    let host = host.with_context(|| format!("there is no host of {component:?}; next: node-1/cni"))?;
+    Ok(chart::plugin_log(lab.plan(), &host))
+}
+
 fn logs(context: &Context, component: &str, lines: u32, follow: bool) -> anyhow::Result<ExitCode> {
     let lab = inspect(context)?;
     let files: Vec<_> = match component.strip_prefix("pod/") {
         Some(pod) => vec![sandbox(&lab, pod)?.log(&lab)],
+        None if component.ends_with("/cni") => vec![plugin_log(&lab, component)?],
         None => Component::select(lab.plan(), component)?
             .iter()
             .map(|c| c.log(lab.plan()))

@@ -76,11 +76,17 @@ impl Component {
                 format!("--remote=punix:{}", in_run("db.sock")),
                 format!("--pidfile={}", in_run("ovsdb-server.pid")),
             ],
-            Role::Vswitchd => vec![
-                "ovs-vswitchd".into(),
-                unix("db.sock"),
-                format!("--pidfile={}", in_run("ovs-vswitchd.pid")),
-            ],
+            Role::Vswitchd => supervised(
+                plan,
+                self.its_host(),
+                datapath,
+                &binaries.lab()?,
+                [
+                    "ovs-vswitchd".into(),
+                    unix("db.sock"),
+                    format!("--pidfile={}", in_run("ovs-vswitchd.pid")),
+                ],
+            ),
             Role::Controller => vec![
                 "ovn-controller".into(),
                 unix("db.sock"),
@@ -126,7 +132,9 @@ impl Component {
             Role::Sb => answers("ovnsb_db.sock"),
             Role::Ovsdb => answers("db.sock"),
             Role::Northd => answers(&format!("ovn-northd.{pid}.ctl")),
-            Role::Vswitchd => answers(&format!("ovs-vswitchd.{pid}.ctl")),
+            // The process is its supervisor.
+            Role::Vswitchd => std::fs::read_to_string(run.join("ovs-vswitchd.pid"))
+                .is_ok_and(|pid| answers(&format!("ovs-vswitchd.{}.ctl", pid.trim()))),
             Role::Controller => answers(&format!("ovn-controller.{pid}.ctl")),
             Role::Translator => translator_ready(plan),
             Role::Agent => self.agent_ready(plan),
@@ -153,6 +161,23 @@ impl Component {
     fn its_host(&self) -> &Host {
         self.host.as_ref().expect("this daemon runs on a host")
     }
+}
+
+/// A switch that is started again when it crashes.
+fn supervised<const N: usize>(
+    plan: &Plan,
+    host: &Host,
+    datapath: Datapath,
+    lab: &Path,
+    switch: [String; N],
+) -> Vec<String> {
+    let mut command = vec![lab.display().to_string(), "supervise".into()];
+    if datapath == Datapath::Netdev {
+        command.extend(plan.tunnel_ips(host).iter().map(|ip| format!("--address={ip}")));
+    }
+    command.push("--".into());
+    command.extend(switch);
+    command
 }
 
 /// The parts of the Kubernetes that a component of Kubernetes belongs to.

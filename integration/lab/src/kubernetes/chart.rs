@@ -87,11 +87,23 @@ impl Program {
         if let Some(host) = host {
             // Tunnels have a network of their own here.
             env.insert("MERIDIAN_ENCAP_IP".into(), plan.encap_ip(host).to_string());
+            // A lab is for looking closely.
+            env.insert(
+                "MERIDIAN_CNI_LOG_FILE".into(),
+                plugin_log(plan, host).display().to_string(),
+            );
+            env.insert("MERIDIAN_CNI_LOG_LEVEL".into(), "debug".into());
         }
         // Not the cluster of whoever started the lab.
         env.insert("HOME".into(), "/nonexistent".into());
         (args, env)
     }
+}
+
+/// Where the plugin on a host logs its calls.
+pub fn plugin_log(plan: &Plan, host: &Host) -> PathBuf {
+    // The folder with the other logs is not the host's to see.
+    plan.host_dir(host).join("cni.log")
 }
 
 /// A field of the pod that a program would run in.

@@ -13,7 +13,7 @@
 mod access;
 mod addons;
 mod build;
-pub(crate) mod chart;
+pub mod chart;
 pub(crate) mod control_plane;
 mod distribution;
 pub mod forward;

@@ -27,8 +27,7 @@ fn kubernetes_lives_on_meridian() {
         kubernetes: Some(Distribution::find().unwrap_or_else(|e| panic!("{e}"))),
         ..place.options(Families::Dual, false)
     };
-    let (lab, _) =
-        Lab::up(&place.dir, options, None, binaries(), Ui::stderr()).unwrap_or_else(|e| panic!("up: {e}"));
+    let (lab, _) = Lab::up(&place.dir, options, None, binaries(), Ui::stderr()).unwrap_or_else(|e| panic!("up: {e}"));
     lab.await_dns().unwrap_or_else(|e| panic!("{e}"));
     let mut cluster = Cluster::new(lab);
     cluster.nodes_say_that_their_network_is_there();

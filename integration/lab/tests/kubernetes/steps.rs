@@ -41,7 +41,11 @@ impl Cluster {
         let mut words = command.split_whitespace();
         let program = words.next().expect("a command has a program");
         let netns = self.lab.plan().netns(host);
-        Cmd::new(program).args(words).netns(&netns).run().map_err(|e| e.to_string())
+        Cmd::new(program)
+            .args(words)
+            .netns(&netns)
+            .run()
+            .map_err(|e| e.to_string())
     }
 
     /// Asks until it is so; a failure tells the last answer.
@@ -59,7 +63,12 @@ impl Cluster {
 
     fn ips(&self, host: &str) -> Vec<IpAddr> {
         let host = self.lab.plan().host(host).expect("the host is in the plan");
-        self.lab.plan().node_ips(&host).iter().map(ipnetwork::IpNetwork::ip).collect()
+        self.lab
+            .plan()
+            .node_ips(&host)
+            .iter()
+            .map(ipnetwork::IpNetwork::ip)
+            .collect()
     }
 
     /// Names of the rows of a table.
@@ -132,7 +141,11 @@ impl Cluster {
                     let what = format!("{at} from {host}");
                     self.eventually(&what, || self.on(host, &ask), |a| a.starts_with("web-"));
                 }
-                self.eventually(&format!("{at} from a pod"), || self.in_pod(&ask), |a| a.starts_with("web-"));
+                self.eventually(
+                    &format!("{at} from a pod"),
+                    || self.in_pod(&ask),
+                    |a| a.starts_with("web-"),
+                );
             }
         }
     }
@@ -141,11 +154,17 @@ impl Cluster {
         let at = std::net::SocketAddr::new(self.ips("node-1")[0], 18080);
         let ask = format!("curl -sS --max-time 5 http://{at}/hostname");
         for host in ["central", "node-2", "node-1"] {
-            self.eventually(&format!("hostPort from {host}"), || self.on(host, &ask), |a| a == "client");
+            self.eventually(
+                &format!("hostPort from {host}"),
+                || self.on(host, &ask),
+                |a| a == "client",
+            );
         }
         let aliases = self.in_pod("cat /etc/hosts").expect("the pod has a hosts file");
         assert!(aliases.contains("alias.example"), "{aliases}");
-        let ports = self.in_pod("cat /proc/sys/net/ipv4/ip_local_port_range").expect("a sysctl");
+        let ports = self
+            .in_pod("cat /proc/sys/net/ipv4/ip_local_port_range")
+            .expect("a sysctl");
         assert_eq!(ports.split_whitespace().collect::<Vec<_>>(), ["40000", "50000"]);
         let shaped = self.on("node-1", "tc qdisc show").expect("tc answers");
         assert!(shaped.contains("tbf"), "{shaped}");
@@ -155,7 +174,11 @@ impl Cluster {
         let logs = self.kubectl("logs -n short client");
         assert!(!logs.is_empty());
         let config = self.lab.admin_kubeconfig();
-        let kubectl = self.lab.distribution().expect("the lab has Kubernetes").program("kubectl");
+        let kubectl = self
+            .lab
+            .distribution()
+            .expect("the lab has Kubernetes")
+            .program("kubectl");
         let mut forward = None;
         netns::within(&self.lab.plan().central(), || {
             let child = std::process::Command::new(&kubectl)
@@ -178,7 +201,9 @@ impl Cluster {
         let manifest = "{apiVersion: v1, kind: Pod, metadata: {name: lost, namespace: short}, spec: {nodeName: nowhere, \
                         containers: [{name: c, image: none}]}}";
         self.lab.kubectl_apply(manifest).unwrap_or_else(|e| panic!("{e}"));
-        let ask = || self.try_kubectl("get events -n short --field-selector involvedObject.name=lost -o jsonpath={.items[*].note}{.items[*].message}");
+        let ask = || {
+            self.try_kubectl("get events -n short --field-selector involvedObject.name=lost -o jsonpath={.items[*].note}{.items[*].message}")
+        };
         self.eventually("an event", ask, |answer| answer.contains("nowhere"));
         self.kubectl("delete pod -n short lost --force --grace-period=0");
     }
