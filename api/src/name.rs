@@ -26,6 +26,11 @@ pub fn management_port(prefix: &str, vpc: &str, node: &str) -> String {
     format!("{prefix}mgmt-{vpc}-{node}")
 }
 
+/// The port through which a node connects to the services of a VPC.
+pub fn service_port(prefix: &str, vpc: &str, node: &str) -> String {
+    format!("{prefix}svc-{vpc}-{node}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

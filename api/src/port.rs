@@ -44,7 +44,7 @@ pub const UID: &str = "meridian/uid";
 pub enum PortKind {
     /// A pod's interface, plugged by the CNI plugin.
     Pod,
-    /// The host's own leg in a VPC, plugged by the node agent.
+    /// A leg of the host's own in a VPC, plugged by the node agent.
     Management,
 }
 
@@ -57,11 +57,11 @@ pub struct Route {
     pub via: IpAddr,
 }
 
-/// Under which address the host connects to a network through its management port.
+/// Under which address the host connects to services.
 ///
 /// The address belongs to the logical port and to no device. So what the host sends to a service whose endpoint is a
-/// host is forwarded like anybody's when it comes back, and not taken for forged, as it were with an address of the
-/// host's own.
+/// host is forwarded like anybody's when it comes back by the management port, and not taken for forged, as it were with
+/// an address of the host's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// Where to.
@@ -97,10 +97,10 @@ pub struct PortFacts {
     /// Routes beside the default route.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
-    /// Source addresses that the host translates to, whatever the source before; only for a management port.
+    /// Source addresses that the host translates to, whatever the source before; only for a port towards services.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Source>,
-    /// Ports of the host that belong to services, at most one range per family; only for a management port.
+    /// Ports of the host that belong to services, at most one range per family; only for a port towards services.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub node_ports: Vec<NodePorts>,
     /// MTU in bytes, when the cluster fixes one; otherwise the node derives it from its uplink.

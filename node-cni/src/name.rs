@@ -1,6 +1,6 @@
 //! Names that both sides of the node must agree on, or that must come out the same every time.
 
-use meridian_api::name::{DEFAULT_VPC, management_port};
+use meridian_api::name::{DEFAULT_VPC, management_port, service_port};
 use uuid::Uuid;
 
 pub use meridian_api::name::pod_port;
@@ -37,14 +37,27 @@ pub fn is_host_end(network: &str, device: &str) -> bool {
     device.len() == MAX_DEVICE_NAME && device.starts_with(&host_end_prefix(network))
 }
 
-/// Name of the host's device for a management port.
+/// Name of the host's device for one of its ports.
 ///
-/// That of the default VPC is the one people look at; those of other VPCs get a short hash. `prefix` is the cluster's.
+/// Those of the default VPC are the ones people look at; those of other VPCs get a short hash. `prefix` is the cluster's.
 pub fn management_device(port: &str, prefix: &str, node: &str) -> String {
     if port == management_port(prefix, DEFAULT_VPC, node) {
         return "meridian0".to_owned();
     }
+    if port == service_port(prefix, DEFAULT_VPC, node) {
+        return "meridian1".to_owned();
+    }
     format!("mrm{}", digits(port, MAX_DEVICE_NAME - 3))
+}
+
+/// The VPC that a port of the host's leads into; for a name that is none of ours the name itself.
+pub fn vpc_of<'a>(port: &'a str, prefix: &str, node: &str) -> &'a str {
+    let of_node = port
+        .strip_prefix(prefix)
+        .and_then(|name| name.strip_suffix(node)?.strip_suffix('-'));
+    of_node
+        .and_then(|name| name.strip_prefix("mgmt-").or_else(|| name.strip_prefix("svc-")))
+        .unwrap_or(port)
 }
 
 /// The first digits of a hash in base 32 (RFC 4648, lower case).
@@ -84,9 +97,21 @@ mod tests {
     #[test]
     fn management_devices_fit_a_device_name() {
         assert_eq!(management_device("mgmt-default-n1", "", "n1"), "meridian0");
+        assert_eq!(management_device("svc-default-n1", "", "n1"), "meridian1");
         let custom = management_device("mgmt-blue-n1", "", "n1");
         assert_eq!(custom.len(), MAX_DEVICE_NAME);
         assert_ne!(custom, management_device("mgmt-green-n1", "", "n1"));
+    }
+
+    #[test]
+    fn ports_of_one_vpc_are_told_by_their_names() {
+        for port in [
+            management_port("east_", "blue", "n-1"),
+            service_port("east_", "blue", "n-1"),
+        ] {
+            assert_eq!(vpc_of(&port, "east_", "n-1"), "blue");
+        }
+        assert_eq!(vpc_of("strange", "east_", "n-1"), "strange");
     }
 
     #[test]

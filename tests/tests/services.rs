@@ -62,14 +62,14 @@ fn sent_by_service(network: &Network, from: &str) {
 fn pods_and_hosts_reach_a_services_pods_on_every_node() {
     let network = Network::start(&objects());
     sent_by_service(&network, "default_a");
-    sent_by_service(&network, "mgmt-default-node-1");
+    sent_by_service(&network, "svc-default-node-1");
 }
 
 #[test]
 fn an_endpoint_that_is_a_host_is_reached_through_the_clients_own_host() {
     let network = Network::start(&objects());
     let host = network.port("mgmt-default-node-1");
-    for from in [network.pod("a"), host.clone()] {
+    for from in [network.pod("a"), network.port("svc-default-node-1")] {
         for vip in ["10.96.0.1", "fd00:10:96::1"] {
             let steps = network.connect(&from, vip, ("tcp", 443), None);
             assert_eq!(outputs(&steps), ["output(\"mgmt-default-node-1\");"], "{steps:#?}");
@@ -82,7 +82,7 @@ fn an_endpoint_that_is_a_host_is_reached_through_the_clients_own_host() {
 #[test]
 fn a_service_without_endpoints_refuses_at_once() {
     let network = Network::start(&objects());
-    for from in [network.pod("a"), network.port("mgmt-default-node-1")] {
+    for from in [network.pod("a"), network.port("svc-default-node-1")] {
         for vip in ["10.96.0.8", "fd00:10:96::8"] {
             for (protocol, port, _) in CONNECTIONS {
                 let steps = network.connect(&from, vip, (protocol, port), None);

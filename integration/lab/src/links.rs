@@ -164,7 +164,7 @@ fn addresses(batch: &mut String, device: &str, ips: &[IpNetwork]) {
 }
 
 /// In a namespace, or in our own.
-fn ip(netns: Option<&str>, batch: String) -> Result<()> {
+pub(crate) fn ip(netns: Option<&str>, batch: String) -> Result<()> {
     let cmd = Cmd::new("ip").args(["-batch", "-"]).input(batch);
     // In the namespace rather than with `ip -n`, which mounts a fresh /sys each time.
     match netns {

@@ -8,7 +8,7 @@ use meridian_api::{chassis, name};
 use ovsdb::{Remote, TlsConfig};
 
 use super::args::{CniLogLevel, DatapathArg, EncapArg, PortmapArg, Run, Socket};
-use crate::name::management_device;
+use crate::name::{management_device, vpc_of};
 use crate::netlink;
 use crate::plugin::USERSPACE;
 
@@ -177,6 +177,11 @@ impl Config {
     /// The host's device for a management port.
     pub(super) fn management_device(&self, port: &str) -> String {
         management_device(port, &self.port_prefix, &self.node)
+    }
+
+    /// The VPC that a port of the host's leads into.
+    pub(super) fn vpc_of<'a>(&self, port: &'a str) -> &'a str {
+        vpc_of(port, &self.port_prefix, &self.node)
     }
 
     /// What encapsulation takes of a packet on the wire.

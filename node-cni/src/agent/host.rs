@@ -15,6 +15,8 @@ use crate::sysctl::{self, SysctlError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Device {
     pub(super) name: String,
+    /// The VPC it leads into, in which it need not be the only one.
+    pub(super) vpc: String,
     pub(super) facts: PortFacts,
     pub(super) userspace: bool,
     /// The host reaches pods' hostPort under 127.0.0.1 through it.
@@ -91,7 +93,7 @@ fn configure_device(
         return Ok(false);
     };
     let facts = &device.facts;
-    if facts.ips.iter().any(IpNetwork::is_ipv6) {
+    if facts.ips.iter().any(IpNetwork::is_ipv6) || facts.routes.iter().any(|route| route.via.is_ipv6()) {
         sysctl::set(&format!("ipv6/conf/{}/disable_ipv6", device.name), "0")?;
     }
     sysctl::set(&format!("ipv6/conf/{}/accept_ra", device.name), "0")?;

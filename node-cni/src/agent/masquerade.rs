@@ -5,7 +5,7 @@
 //! By the `nft` program, from standard input: the rules are text that a person can read and try. Tables of others are
 //! never touched.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -86,15 +86,24 @@ fn rules(devices: &[Device]) -> String {
             rules
         });
     let mut forward = String::new();
+    let mut vpcs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for device in devices {
-        let name = &device.name;
+        vpcs.entry(&device.vpc).or_default().push(&device.name);
+    }
+    for own in vpcs.values() {
+        let own = set(own.iter().map(|name| format!("{name:?}")));
         // Nothing back into the VPC it came from: what has an address of the cluster that no slice contains, or of a service
         // that nobody has, would go round between host and router. Unless the host made it that address, for a port of its own.
         // Who sent it is told at once.
-        writeln!(forward, "    iifname {name:?} oifname {name:?} ct status dnat accept").ok();
-        writeln!(forward, "    iifname {name:?} oifname {name:?} reject").ok();
+        writeln!(forward, "    iifname {own} oifname {own} ct status dnat accept").ok();
+        writeln!(
+            forward,
+            "    iifname {own} oifname {own} meta l4proto tcp reject with tcp reset"
+        )
+        .ok();
+        writeln!(forward, "    iifname {own} oifname {own} reject").ok();
     }
-    if devices.len() > 1 {
+    if vpcs.len() > 1 {
         writeln!(forward, "    iifname {names} oifname {names} drop").ok();
     }
     let mut inbound = String::new();
@@ -188,6 +197,7 @@ mod tests {
     fn device(name: &str, ips: &[&str]) -> Device {
         Device {
             name: name.into(),
+            vpc: if name.starts_with("meridian") { "default" } else { name }.into(),
             userspace: true,
             local_host_ports: false,
             facts: PortFacts {
@@ -234,25 +244,21 @@ mod tests {
 
     #[test]
     fn nothing_is_forwarded_back_or_between_vpcs_but_what_the_host_redirected() {
-        let back = |name: &str| {
-            let through = format!("iifname {name:?} oifname {name:?}");
-            format!("    {through} ct status dnat accept\n    {through} reject\n")
+        let back = |names: &str| {
+            let through = format!("    iifname {{ {names} }} oifname {{ {names} }}");
+            format!(
+                "{through} ct status dnat accept\n{through} meta l4proto tcp reject with tcp reset\n{through} reject\n"
+            )
         };
-        let one = rules(&[device("meridian0", &["10.244.1.2/24"])]);
-        assert!(
-            one.contains(&back("meridian0")) && !one.contains("oifname {\"meridian0\"} drop"),
-            "{one}"
-        );
-        let two = rules(&[
-            device("meridian0", &["10.244.1.2/24"]),
-            device("mrmblue", &["10.8.0.2/24"]),
-        ]);
-        let both = r#"{ "meridian0", "mrmblue" }"#;
-        let between = format!("    iifname {both} oifname {both} drop\n");
-        assert!(
-            two.contains(&(back("meridian0") + &back("mrmblue") + &between)),
-            "{two}"
-        );
+        let default = [device("meridian0", &["10.244.1.2/24"]), device("meridian1", &[])];
+        let one = rules(&default);
+        let own = r#""meridian0", "meridian1""#;
+        assert!(one.contains(&back(own)) && !one.contains("} drop"), "{one}");
+        let [management, services] = default;
+        let two = rules(&[management, services, device("mrmblue", &["10.8.0.2/24"])]);
+        let all = r#"{ "meridian0", "meridian1", "mrmblue" }"#;
+        let between = format!("    iifname {all} oifname {all} drop\n");
+        assert!(two.contains(&(back(own) + &back(r#""mrmblue""#) + &between)), "{two}");
     }
 
     #[test]

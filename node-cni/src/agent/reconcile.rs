@@ -135,6 +135,7 @@ impl Reconciler {
             .iter()
             .map(|port| Device {
                 name: self.config.management_device(&port.name),
+                vpc: self.config.vpc_of(&port.name).to_owned(),
                 facts: port.facts.clone(),
                 userspace,
                 local_host_ports: matches!(self.host_ports, Some(HostPorts::Portmap { .. })),

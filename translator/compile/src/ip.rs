@@ -91,6 +91,18 @@ pub(crate) fn pod_offsets(slice: IpNetwork) -> (u128, u128) {
 /// The MAC address that goes with an interface's addresses: from the IPv4 address where there is one, so that anyone
 /// can recompute it; otherwise from a hash of the IPv6 address.
 pub(crate) fn mac(ips: impl IntoIterator<Item = IpAddr>) -> String {
+    let [a, b, c, d] = identifier(ips);
+    format!("0a:58:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
+}
+
+/// The link-local address that OVN gives a router port with the MAC address of these: RFC 4291, appendix A.
+pub(crate) fn link_local(ips: impl IntoIterator<Item = IpAddr>) -> Ipv6Addr {
+    let [a, b, c, d] = identifier(ips).map(u16::from);
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0x0858, a << 8 | 0xff, 0xfe00 | b, c << 8 | d)
+}
+
+/// The last four octets of a MAC address.
+fn identifier(ips: impl IntoIterator<Item = IpAddr>) -> [u8; 4] {
     let mut six = None;
     let mut four = None;
     for ip in ips {
@@ -99,8 +111,7 @@ pub(crate) fn mac(ips: impl IntoIterator<Item = IpAddr>) -> String {
             IpAddr::V6(ip) => six = six.or(Some(fold(ip))),
         }
     }
-    let [a, b, c, d] = four.or(six).unwrap_or_default();
-    format!("0a:58:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
+    four.or(six).unwrap_or_default()
 }
 
 /// FNV-1a, folded to 32 bits: stable across releases and machines, unlike the standard library's hashes.
@@ -122,6 +133,12 @@ mod tests {
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_router_port_has_the_link_local_address_of_its_mac() {
+        assert_eq!(mac([ip("10.244.0.1")]), "0a:58:0a:f4:00:01");
+        assert_eq!(link_local([ip("10.244.0.1")]), ip("fe80::858:aff:fef4:1"));
     }
 
     #[test]

@@ -47,6 +47,11 @@ impl Names {
         name::management_port(&self.prefix, vpc, node).into()
     }
 
+    /// The port through which the node connects to services of the VPC.
+    pub(crate) fn services(&self, vpc: &str, node: &str) -> Arc<str> {
+        name::service_port(&self.prefix, vpc, node).into()
+    }
+
     /// The route for what leaves a node's slice, per family.
     pub(crate) fn egress_route(&self, vpc: &str, node: &str, ipv4: bool) -> Arc<str> {
         let family = if ipv4 { "v4" } else { "v6" };

@@ -5,7 +5,7 @@
 //!        |                                                                                   ^
 //!        +-static_routes-> [ default route via management ]      [ Logical_Switch vpc-default-N ] -ports-+
 //!                                                                                            v
-//!                                                                            [ LSP mgmt-default-N ], pods
+//!                                                     [ LSP mgmt-default-N ], [ LSP svc-default-N ], pods
 //! ```
 //!
 //! What leaves the cluster leaves through the sender's own host: each node's router port has a route table of its own,
@@ -14,6 +14,7 @@
 //! the slices themselves are in every table, and any prefix is longer than that of a default route.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 use meridian_api::port::{NodePorts, PortFacts, PortKind, Route, Source};
@@ -24,6 +25,7 @@ use ovsdb_schemas::northbound::{
     logical_switch_port,
 };
 
+use crate::Config;
 use crate::context::Context;
 use crate::names::DEFAULT_VPC;
 use crate::slices::{Standing, list};
@@ -61,6 +63,7 @@ fn slice(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork]) {
     router_port(ctx, node, networks, router);
     uplink(ctx, node, switch);
     management(ctx, node, networks, switch);
+    services(ctx, node, networks, switch);
     for &network in networks {
         egress_route(ctx, node, network, router);
     }
@@ -97,74 +100,135 @@ fn uplink(ctx: &mut Context<'_>, node: &str, switch: Uuid) {
     port::add(ctx, names.uplink(DEFAULT_VPC, node), switch, columns, None);
 }
 
+/// The host's own port: kubelet's probes, and what leaves the VPC and what comes back.
 fn management(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork], switch: Uuid) {
     let config = ctx.config();
-    let of_family = |destination: IpNetwork| networks.iter().find(move |own| own.is_ipv4() == destination.is_ipv4());
-    // The host reaches every pod and ClusterIP of a family through the slice's gateway. So it does its own source towards
-    // services: OVN answers no one who asks for an address of his own port.
-    let node_addresses: Vec<IpAddr> = [true, false]
-        .into_iter()
-        .filter(|&v4| config.service_cidrs().iter().any(|cidr| cidr.is_ipv4() == v4))
-        .filter(|&v4| networks.iter().any(|own| own.is_ipv4() == v4))
-        .map(|v4| config.node_address(v4))
-        .collect();
-    let of_services: Vec<IpNetwork> = config
-        .service_cidrs()
+    // What comes back from a host for the source towards services came out here, so that it goes in here.
+    let sources = networks
         .iter()
-        .copied()
-        .chain(node_addresses.iter().copied().map(IpNetwork::from))
-        .collect();
-    let reached = config.cluster_cidrs().iter().chain(&of_services);
-    let own_sources = networks
-        .iter()
+        .filter(|network| services_of(config, **network).next().is_some())
         .map(|&network| IpNetwork::from(ip::service_source(network)));
-    let routes = reached.copied().chain(own_sources).filter_map(|destination| {
-        Some(Route {
-            destination,
-            via: ip::gateway(*of_family(destination)?),
-        })
-    });
-    let sources = of_services.iter().filter_map(|&destination| {
-        Some(Source {
-            destination,
-            address: ip::service_source(*of_family(destination)?),
-        })
-    });
+    let reached = config.cluster_cidrs().iter().copied().chain(sources);
     let facts = PortFacts {
-        kind: PortKind::Management,
         mac: ip::mac(networks.iter().map(|&network| ip::management(network))),
         ips: networks
             .iter()
             .map(|&network| interface(network, ip::management(network)))
             .collect(),
-        // The host has a default route of its own.
-        gateways: Vec::new(),
-        routes: routes.collect(),
-        sources: sources.collect(),
-        node_ports: node_addresses
-            .iter()
-            .map(|&address| NodePorts {
-                ports: config.node_port_range().clone(),
-                address,
-            })
-            .collect(),
-        mtu: config.mtu(),
-        uid: None,
+        routes: reached.filter_map(|destination| route(networks, destination)).collect(),
+        ..host_facts(config)
     };
     let name = ctx.names().management(DEFAULT_VPC, node);
-    let addresses = networks
+    host_port(ctx, node, name, switch, &facts, port::addresses(&facts).to_string());
+}
+
+/// The host's port towards services. One of its own, because a connection may pass the connection tracking of a port only
+/// once, and one to a service whose endpoint is a host leaves by the management port.
+fn services(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork], switch: Uuid) {
+    let config = ctx.config();
+    let served: Vec<IpNetwork> = networks
         .iter()
-        .fold(port::addresses(&facts).to_string(), |text, &network| {
-            format!("{text} {}", ip::service_source(network))
-        });
-    // No port security: through this port come whatever sources the host forwards.
+        .copied()
+        .filter(|&network| services_of(config, network).next().is_some())
+        .collect();
+    if served.is_empty() {
+        return;
+    }
+    let destinations: Vec<IpNetwork> = served
+        .iter()
+        .flat_map(|&network| services_of(config, network))
+        .collect();
+    let source = |destination: IpNetwork| {
+        let own = served.iter().find(|own| own.is_ipv4() == destination.is_ipv4())?;
+        Some(Source {
+            destination,
+            address: ip::service_source(*own),
+        })
+    };
+    let facts = PortFacts {
+        mac: ip::mac(served.iter().map(|&network| ip::service_source(network))),
+        routes: destinations
+            .iter()
+            .map(|&destination| Route {
+                destination,
+                via: gateway_beside(networks, destination),
+            })
+            .collect(),
+        sources: destinations.iter().filter_map(|&to| source(to)).collect(),
+        node_ports: served
+            .iter()
+            .map(|network| NodePorts {
+                ports: config.node_port_range().clone(),
+                address: config.node_address(network.is_ipv4()),
+            })
+            .collect(),
+        ..host_facts(config)
+    };
+    // The address is the port's and no device's: see the source it stands for.
+    let addresses = served.iter().fold(facts.mac.clone(), |text, &network| {
+        format!("{text} {}", ip::service_source(network))
+    });
+    let name = ctx.names().services(DEFAULT_VPC, node);
+    host_port(ctx, node, name, switch, &facts, addresses);
+}
+
+/// Where services of a slice's family are: in their networks, and behind ports of the nodes.
+fn services_of(config: &Config, network: IpNetwork) -> impl Iterator<Item = IpNetwork> {
+    let v4 = network.is_ipv4();
+    let cidrs = config
+        .service_cidrs()
+        .iter()
+        .copied()
+        .filter(move |cidr| cidr.is_ipv4() == v4);
+    let mut cidrs = cidrs.peekable();
+    let nodes = cidrs.peek().map(|_| IpNetwork::from(config.node_address(v4)));
+    cidrs.chain(nodes)
+}
+
+/// The host reaches everything in the VPC through the gateway of its slice.
+fn route(networks: &[IpNetwork], destination: IpNetwork) -> Option<Route> {
+    let own = networks.iter().find(|own| own.is_ipv4() == destination.is_ipv4())?;
+    Some(Route {
+        destination,
+        via: ip::gateway(*own),
+    })
+}
+
+/// The gateway, for a device of the host's that is not the one with an address of the slice. IPv6 takes no gateway there
+/// that is on another device's network, so it is the router port's link-local address.
+fn gateway_beside(networks: &[IpNetwork], destination: IpNetwork) -> IpAddr {
+    let gateways = || networks.iter().map(|&network| ip::gateway(network));
+    match gateways().find(|gateway| gateway.is_ipv4() && destination.is_ipv4()) {
+        Some(gateway) => gateway,
+        None => ip::link_local(gateways()).into(),
+    }
+}
+
+/// What the host's ports have in common.
+fn host_facts(config: &Config) -> PortFacts {
+    PortFacts {
+        kind: PortKind::Management,
+        mac: String::new(),
+        ips: Vec::new(),
+        // The host has a default route of its own.
+        gateways: Vec::new(),
+        routes: Vec::new(),
+        sources: Vec::new(),
+        node_ports: Vec::new(),
+        mtu: config.mtu(),
+        uid: None,
+    }
+}
+
+fn host_port(ctx: &mut Context<'_>, node: &str, name: Arc<str>, switch: Uuid, facts: &PortFacts, addresses: String) {
+    // No port security: through these ports come whatever sources the host forwards.
     let columns = [
         (logical_switch_port::TYPE, Datum::scalar("")),
         (logical_switch_port::ADDRESSES, Datum::scalar(addresses)),
         (logical_switch_port::PORT_SECURITY, Datum::empty()),
         (logical_switch_port::OPTIONS, ctx.map([(port::REQUESTED_CHASSIS, node)])),
     ];
-    port::add(ctx, name, switch, columns, Some((&facts, None)));
+    port::add(ctx, name, switch, columns, Some((facts, None)));
 }
 
 fn egress_route(ctx: &mut Context<'_>, node: &str, network: IpNetwork, router: Uuid) {

@@ -80,12 +80,13 @@ impl Lab {
         })
     }
 
-    /// Waits until Kubernetes finds these hosts Ready.
+    /// Waits until Kubernetes finds these hosts Ready, and the API server can reach their pods.
     pub(super) fn await_nodes(&self, hosts: &[Host]) -> Result<()> {
         let mut args = vec!["wait".to_owned(), "--for=condition=Ready".to_owned()];
         args.push(format!("--timeout={}s", PATIENCE.as_secs()));
         args.extend(hosts.iter().map(|host| format!("node/{}", host.name)));
-        self.kubectl(args).map(drop)
+        self.kubectl(args)?;
+        self.route_slices(hosts)
     }
 
     /// Waits until CoreDNS answers.

@@ -165,6 +165,8 @@ fn apiserver(plan: &Plan, parts: &Distribution) -> Vec<String> {
         "--authorization-mode=Node,RBAC".into(),
         "--enable-admission-plugins=NodeRestriction".into(),
         "--allow-privileged=true".into(),
+        // Webhooks at their pods: the host of the API server is no node and knows no ClusterIP.
+        "--enable-aggregator-routing=true".into(),
     ]
 }
 

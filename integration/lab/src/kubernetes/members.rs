@@ -70,6 +70,7 @@ impl Lab {
         lab.ui().step(&format!("{name}: gone"), || {
             lab.power_off(&host)?;
             lab.kubectl(["delete", "node", name, "--ignore-not-found"])?;
+            lab.unroute_slices(&host)?;
             Item::Folder(lab.plan().disk(&host)).remove()?;
             Item::Folder(lab.plan().host_dir(&host)).remove()
         })?;

@@ -23,5 +23,6 @@ pub(crate) mod layout;
 mod members;
 pub(crate) mod node;
 mod pki;
+mod routes;
 
 pub use distribution::Distribution;

@@ -63,7 +63,7 @@ fn a_port_that_hosts_do_not_give_to_services_is_reported_and_the_rest_stands() {
 #[test]
 fn the_host_learns_what_to_translate_ports_to_and_how_it_gets_there() {
     let lab = dual_stack().with(Node::test("node-1"));
-    let facts = lab.facts("mgmt-default-node-1").unwrap();
+    let facts = lab.facts("svc-default-node-1").unwrap();
     let texts: Vec<String> = facts.node_ports.iter().map(ToString::to_string).collect();
     assert_eq!(
         texts,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use meridian_api::port::Route;
 use meridian_model::{EndpointSlice, EndpointState, Event, Key, Node, Protocol, Service, ServiceType};
 
 use crate::support::{BALANCER, Lab, dual_stack, vips};
@@ -175,7 +176,10 @@ fn a_slice_that_changes_hands_serves_the_other_service() {
     let other = Service::test("shop", "other")
         .under(["10.96.0.8"])
         .with_port("http", 80);
-    let mut lab = dual_stack().with(web()).with(other).with(slice("x").ready(["10.244.0.9"]));
+    let mut lab = dual_stack()
+        .with(web())
+        .with(other)
+        .with(slice("x").ready(["10.244.0.9"]));
     let mut moved = slice("x").ready(["10.244.0.9"]);
     moved.service = Some("other".into());
     let delta = lab.apply(moved.clone());
@@ -200,7 +204,10 @@ fn affinity_lasts_as_long_as_ovn_can_remember() {
         let lab = dual_stack().with(web().with_affinity(seconds));
         assert_eq!(option(&lab, "shop_web_tcp", "affinity_timeout"), Some(written));
     }
-    assert_eq!(option(&dual_stack().with(web()), "shop_web_tcp", "affinity_timeout"), None);
+    assert_eq!(
+        option(&dual_stack().with(web()), "shop_web_tcp", "affinity_timeout"),
+        None
+    );
 }
 
 #[test]
@@ -382,15 +389,30 @@ fn ports_of_endpoints_that_make_no_sense_are_left_out() {
 
 #[test]
 fn the_host_has_a_source_of_its_own_towards_services() {
-    let facts = dual_stack().with(Node::test("a")).facts("mgmt-default-a").unwrap();
+    let lab = dual_stack().with(Node::test("a"));
+    let facts = lab.facts("svc-default-a").unwrap();
+    // A port of its own: no address of a device's, and nothing but services behind it.
+    assert_eq!(facts.ips, []);
+    let behind = |route: &Route| {
+        [
+            "10.96.0.0/16",
+            "fd00:10:96::/112",
+            "169.254.77.1/32",
+            "fd6d:6572:6964:6961::1/128",
+        ]
+        .contains(&route.destination.to_string().as_str())
+    };
+    assert!(facts.routes.iter().all(behind), "{:?}", facts.routes);
+    assert_eq!(lab.facts("mgmt-default-a").unwrap().sources, []);
     let texts = |items: &[String]| items.join(" ");
     let sources: Vec<String> = facts.sources.iter().map(ToString::to_string).collect();
     assert_eq!(
         texts(&sources),
-        "10.96.0.0/16=10.244.0.3 fd00:10:96::/112=fd00:10:244::3 169.254.77.1/32=10.244.0.3 \
+        "10.96.0.0/16=10.244.0.3 169.254.77.1/32=10.244.0.3 fd00:10:96::/112=fd00:10:244::3 \
          fd6d:6572:6964:6961::1/128=fd00:10:244::3"
     );
-    let routes: Vec<String> = facts.routes.iter().map(ToString::to_string).collect();
+    let routes = lab.facts("mgmt-default-a").unwrap().routes;
+    let routes: Vec<String> = routes.iter().map(ToString::to_string).collect();
     for route in ["10.244.0.3/32=10.244.0.1", "fd00:10:244::3/128=fd00:10:244::1"] {
         assert!(routes.contains(&route.to_owned()), "{routes:?}");
     }
