@@ -102,6 +102,11 @@ fn configure_device(
         // address is for the nftables rules to see to.
         sysctl::set(&format!("ipv4/conf/{}/route_localnet", device.name), "1")?;
     }
+    if !facts.sources.is_empty() {
+        // What the host sends to a service that nobody has it refuses itself, when it comes back by the other port; the
+        // refusal has an address of the host's own.
+        sysctl::set(&format!("ipv4/conf/{}/accept_local", device.name), "1")?;
+    }
     if device.userspace {
         netlink::disable_tx_checksum(&device.name)?;
     }

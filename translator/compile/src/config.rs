@@ -15,6 +15,8 @@ const NODE_PORT_RANGE: RangeInclusive<u16> = 30_000..=32_767;
 /// What stands for a node's address towards services: link-local and unique local (RFC 3927, RFC 4193), which no
 /// network of a cluster's is.
 const NODE_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 77, 1);
+/// The host's own address beside it, see [`Config::service_device_address`].
+const HOST_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 77, 2);
 const NODE_V6: Ipv6Addr = Ipv6Addr::new(0xfd6d, 0x6572, 0x6964, 0x6961, 0, 0, 0, 1);
 
 /// The choices as a user gives them; [`Config::new`] judges them.
@@ -177,6 +179,12 @@ impl Config {
     /// What stands for every node's address of a family towards services.
     pub fn node_address(&self, v4: bool) -> IpAddr {
         if v4 { NODE_V4.into() } else { NODE_V6.into() }
+    }
+
+    /// An address for the host's device towards services. Linux takes nothing on a device without any IPv4 address whose
+    /// source is not routed through it (`rp_filter`, loose too), as the refusal of what no service has.
+    pub fn service_device_address(&self) -> IpNetwork {
+        IpAddr::from(HOST_V4).into()
     }
 
     /// Prefix length of a slice carved from `cidr`.

@@ -147,6 +147,12 @@ fn services(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork], switch: U
     };
     let facts = PortFacts {
         mac: ip::mac(served.iter().map(|&network| ip::service_source(network))),
+        ips: served
+            .iter()
+            .any(IpNetwork::is_ipv4)
+            .then(|| config.service_device_address())
+            .into_iter()
+            .collect(),
         routes: destinations
             .iter()
             .map(|&destination| Route {
