@@ -348,13 +348,13 @@ fn a_client_stays_with_one_endpoint_while_affinity_lasts() {
     cluster.put(&service);
     for from in ["client", "node-1", "node-2"] {
         for ip in service.ips() {
-            // The packet that makes an association, one for each port, is lost: OVN learns from it and does nothing else
-            // with it. TCP sends it again after a second, which is longer than a probe waits.
-            cluster.echo(from, ip).ok();
-            cluster.ask(from, ip).ok();
-            cluster
-                .echo(from, ip)
-                .unwrap_or_else(|e| panic!("{from} to {ip} over UDP: {e}"));
+            // The packets that make an association, one for each port, are lost: OVN learns from them and does nothing
+            // else with them. TCP sends its own again, after longer than a probe waits.
+            let associated = wait::until(wait::PATIENCE, || {
+                cluster.echo(from, ip).ok()?;
+                cluster.ask(from, ip).ok()
+            });
+            assert!(associated.is_some(), "{from} to {ip}");
             assert_eq!(cluster.ask_often(from, ip).len(), 1, "{from} to {ip}");
         }
     }
