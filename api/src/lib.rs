@@ -1,8 +1,9 @@
 //! What crosses Meridian's boundaries, so that neither side imports the other.
 //!
 //! [`port`] and [`name`] are the contract between the compiler (which writes Northbound logical ports) and the
-//! node (which reads them from the Southbound database). It does no I/O and knows neither OVSDB
-//! nor Kubernetes.
+//! node (which reads them from the Southbound database); [`chassis`] is the one between the node and the translator,
+//! which removes the chassis of nodes that are no more. It does no I/O and knows neither OVSDB nor Kubernetes.
 
+pub mod chassis;
 pub mod name;
 pub mod port;

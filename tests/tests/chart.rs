@@ -210,6 +210,7 @@ fn the_programs_are_told_what_the_values_say() {
         [
             "run",
             "--northbound=unix:/run/meridian-lab/mlab/central/ovnnb_db.sock",
+            "--southbound=tcp:172.18.0.2:6642",
             "--cluster-cidr=10.244.0.0/16,fd00:10:244::/56",
             "--service-cidr=10.96.0.0/16,fd00:10:96::/112",
             "--listen=127.0.0.1:9470",
@@ -253,6 +254,7 @@ fn the_databases_are_those_of_the_chart_unless_others_are_named() {
         assert!(args.iter().any(|a| a == arg), "{container}: {args:?}");
     };
     has("meridian-translator", "--northbound=ssl:[fd00::10]:6641");
+    has("meridian-translator", "--southbound=ssl:[fd00::10]:6642");
     has("meridian-node", "--southbound=ssl:[fd00::10]:6642");
     has("northbound", "--remote=pssl:6641:[fd00::10]");
     has("southbound", "--remote=pssl:6642:[fd00::10]");

@@ -4,6 +4,7 @@
 //! kube. What objects mean is decided in `meridian-compile`, and what is written in `meridian-northbound`.
 
 pub mod admin;
+pub mod chassis;
 pub mod cli;
 pub mod commands;
 pub mod events;

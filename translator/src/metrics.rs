@@ -74,6 +74,7 @@ pub struct Metrics {
     problems: Family<OriginLabel, Gauge>,
     sources: Family<SourceLabel, Gauge>,
     memory: Gauge,
+    chassis: Counter,
     watches: WatchMetrics,
 }
 
@@ -99,6 +100,7 @@ impl Default for Metrics {
             problems: Family::default(),
             sources: Family::default(),
             memory: Gauge::default(),
+            chassis: Counter::default(),
             watches: WatchMetrics::default(),
         };
         metrics.register();
@@ -157,7 +159,17 @@ impl Metrics {
             Unit::Bytes,
             self.memory.clone(),
         );
+        r.register(
+            "chassis_removed",
+            "Chassis removed because their nodes are no more",
+            self.chassis.clone(),
+        );
         self.watches.register(r);
+    }
+
+    /// A chassis was removed.
+    pub fn chassis_removed(&self) {
+        self.chassis.inc();
     }
 
     /// The metrics as text, with the gauges as of now.
@@ -246,6 +258,7 @@ mod tests {
         };
         metrics.transaction(TransactionResult::Committed, Duration::from_millis(2), counts);
         metrics.transaction(TransactionResult::Rejected, Duration::from_millis(2), counts);
+        metrics.chassis_removed();
         let status = Status {
             dirty: 7,
             ..Status::default()
@@ -257,6 +270,7 @@ mod tests {
             "meridian_northbound_transaction_seconds_count 2",
             "meridian_northbound_dirty 7",
             "meridian_ready 0",
+            "meridian_chassis_removed_total 1",
             "meridian_problems{origin=\"compile\"} 0",
         ] {
             assert!(text.contains(line), "{line}\n{text}");

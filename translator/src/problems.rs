@@ -56,11 +56,13 @@ pub enum Origin {
     Compile,
     /// Writing rows.
     Northbound,
+    /// Removing the chassis of nodes that are no more.
+    Chassis,
 }
 
 impl Origin {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Manifests,
         Self::Nodes,
         Self::Namespaces,
@@ -69,6 +71,7 @@ impl Origin {
         Self::EndpointSlices,
         Self::Compile,
         Self::Northbound,
+        Self::Chassis,
     ];
 }
 

@@ -65,7 +65,11 @@ pub(super) async fn follow(folder: PathBuf, known: watch::Sender<Controller>) {
                         }
                     };
                     learn(state);
-                    let pause = if state == Controller::Connected { ASK_AGAIN } else { LOOK_AGAIN };
+                    let pause = if state == Controller::Connected {
+                        ASK_AGAIN
+                    } else {
+                        LOOK_AGAIN
+                    };
                     tokio::select! {
                         // It says nothing unasked: that there is something to read is the end.
                         _ = stream.fill_buf() => break,

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use meridian_api::chassis;
 use ovsdb::{
     Atom, Condition, Datum, Mutation, Replica, Row, Session, SessionConfig, TableMonitor, Transaction, Uuid, Where,
 };
@@ -102,7 +103,11 @@ fn settings(config: &Config, replica: &Replica, transaction: &mut Transaction) {
         wanted.insert("ovn-bridge-datapath-type", config.datapath.as_str());
     }
     let table = replica.table(open_vswitch::TABLE);
-    let Some((uuid, row)) = table.and_then(|table| table.iter().next()) else {
+    let root = table.and_then(|table| table.iter().next());
+    let options = root.and_then(|(_, row)| row.get(open_vswitch::EXTERNAL_IDS).get_str(chassis::CMS_OPTIONS));
+    let options = chassis::with_mark(options.unwrap_or_default(), &config.mark);
+    wanted.insert(chassis::CMS_OPTIONS, &options);
+    let Some((uuid, row)) = root else {
         // A database that was just made.
         let ids = Datum::map(wanted);
         transaction.insert_named(open_vswitch::TABLE, "root", [(open_vswitch::EXTERNAL_IDS, ids)]);
@@ -116,13 +121,15 @@ fn settings(config: &Config, replica: &Replica, transaction: &mut Transaction) {
     if different.is_empty() {
         return;
     }
-    // Inserting leaves a key that is there alone, so it must go first. Keys of others are not touched.
-    let keys = Datum::set(different.iter().map(|(key, _)| *key));
+    // Inserting leaves a key that is there alone, so it must go first, and goes only if it still has the value that was
+    // read: what others write meanwhile into a list that is shared with them is seen, not lost. Their keys stay.
+    let stale = different.iter().filter_map(|(key, _)| Some((*key, ids.get_str(key)?)));
+    let stale = Datum::map(stale);
     transaction.mutate(
         open_vswitch::TABLE,
         Where::Uuid(uuid),
         [
-            Mutation::delete(open_vswitch::EXTERNAL_IDS, keys),
+            Mutation::delete(open_vswitch::EXTERNAL_IDS, stale),
             Mutation::insert(open_vswitch::EXTERNAL_IDS, Datum::map(different)),
         ],
     );
@@ -335,6 +342,7 @@ mod tests {
             datapath: Datapath::Netdev,
             datapath_given: true,
             port_prefix: String::new(),
+            mark: "meridian-node:east".into(),
             mtu: None,
             socket: "/run/meridian/node.sock".into(),
             install: None,
@@ -457,6 +465,86 @@ mod tests {
         assert!(
             ids.contains("ovn-installed") && ids.contains("0a:58:0a:f4:01:03"),
             "{ids}"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_mark_stands_beside_words_of_others_and_is_put_back() {
+        let server = server();
+        let config = config(&server);
+        let session = connect(&config);
+        let wanted = Wanted {
+            config: &config,
+            management: None,
+            mtu: None,
+        };
+        let options = || {
+            let got = vsctl(&server, &["get", "Open_vSwitch", ".", "external_ids:ovn-cms-options"]);
+            got.trim_matches('"').to_owned()
+        };
+        settle(&session, &wanted).await;
+        assert_eq!(options(), "meridian-node:east");
+        for (theirs, merged) in [
+            (
+                "enable-chassis-as-gw,card:a",
+                "enable-chassis-as-gw,card:a,meridian-node:east",
+            ),
+            ("meridian-node:west,card:b", "card:b,meridian-node:east"),
+        ] {
+            let mut seen = session.subscribe();
+            drop(seen.try_take());
+            let setting = format!("external_ids:ovn-cms-options=\"{theirs}\"");
+            vsctl(&server, &["set", "Open_vSwitch", ".", &setting]);
+            seen.changed().await.unwrap();
+            assert_eq!(settle(&session, &wanted).await, 1);
+            assert_eq!(options(), merged);
+            assert_eq!(settle(&session, &wanted).await, 0, "what is right is left alone");
+        }
+        let mut seen = session.subscribe();
+        drop(seen.try_take());
+        vsctl(
+            &server,
+            &["remove", "Open_vSwitch", ".", "external_ids", "ovn-cms-options"],
+        );
+        seen.changed().await.unwrap();
+        settle(&session, &wanted).await;
+        assert_eq!(options(), "meridian-node:east");
+    }
+
+    #[tokio::test]
+    async fn words_that_others_add_meanwhile_are_not_lost() {
+        let server = server();
+        vsctl(&server, &["init"]);
+        let config = config(&server);
+        let session = connect(&config);
+        session.ready().await.unwrap();
+        let wanted = Wanted {
+            config: &config,
+            management: None,
+            mtu: None,
+        };
+        let set = |value: &str| {
+            vsctl(
+                &server,
+                &[
+                    "set",
+                    "Open_vSwitch",
+                    ".",
+                    &format!("external_ids:ovn-cms-options={value}"),
+                ],
+            )
+        };
+        let mut seen = session.subscribe();
+        drop(seen.try_take());
+        set("early");
+        seen.changed().await.unwrap();
+        let late = plan(&wanted, &session.replica()).unwrap();
+        set("late");
+        session.transact(late).await.unwrap();
+        settle(&session, &wanted).await;
+        assert_eq!(
+            vsctl(&server, &["get", "Open_vSwitch", ".", "external_ids:ovn-cms-options"]),
+            "\"late,meridian-node:east\""
         );
     }
 

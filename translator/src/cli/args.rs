@@ -73,6 +73,10 @@ pub struct RunArgs {
     /// The Northbound database.
     #[command(flatten)]
     pub northbound: NorthboundArgs,
+    /// Remotes of the Southbound database, with the same TLS files: to remove the chassis of nodes that are no more
+    /// [default: they stay].
+    #[arg(long, env = "MERIDIAN_SOUTHBOUND", value_name = "REMOTES")]
+    pub southbound: Option<String>,
     /// Name of the OVSDB lock that makes one translator the writer
     /// [default: meridian_translator, followed by _ and the cluster id when there is one].
     #[arg(long, env = "MERIDIAN_LOCK_NAME")]
@@ -81,7 +85,7 @@ pub struct RunArgs {
     /// `unlimited` [default: 20%, and never less than 50].
     ///
     /// More than that is taken for a mistake: everything else is written, the deletions wait, and
-    /// the log and /readyz say so.
+    /// the log and /readyz say so. Chassis are counted by themselves, and never less than 3.
     #[arg(long, env = "MERIDIAN_DELETION_BUDGET")]
     pub deletion_budget: Option<String>,
     /// Where /livez, /readyz, /metrics and /status are served.

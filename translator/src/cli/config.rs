@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use meridian_api::chassis::mark;
 use meridian_compile::{ConfigError, Settings};
-use meridian_northbound::{DeletionBudget, Ownership, monitors};
-use ovsdb::tls::Verify;
-use ovsdb::{Remote, SessionConfig, TlsConfig};
-use ovsdb_schemas::northbound;
+use meridian_northbound::{DeletionBudget, Ownership};
+use ovsdb::{Remote, SessionConfig};
 
-use super::args::{NetworkArgs, NorthboundArgs, OutputArg, PlanArgs, RenderArgs, RunArgs, SourceArgs, TlsVerifyArg};
+use super::args::{NetworkArgs, OutputArg, PlanArgs, RenderArgs, RunArgs, SourceArgs};
+use super::database;
+use crate::chassis;
 use crate::source::Source;
 use crate::source::kubernetes::Access;
 
@@ -20,14 +21,24 @@ pub enum Error {
     #[error(transparent)]
     Network(#[from] ConfigError),
     /// The remotes.
-    #[error("--northbound: {0}")]
-    Remotes(#[from] ovsdb::remote::RemoteError),
+    #[error("--{flag}: {error}")]
+    Remotes {
+        /// Of which flag.
+        flag: &'static str,
+        /// What is wrong with them.
+        error: ovsdb::remote::RemoteError,
+    },
     /// The budget.
     #[error("--deletion-budget: {0}")]
     Budget(#[from] meridian_northbound::writer::BudgetError),
     /// `ssl:` without an authority.
-    #[error("--northbound {0}: an ssl: remote needs --tls-ca")]
-    NoAuthority(Remote),
+    #[error("--{flag} {remote}: an ssl: remote needs --tls-ca")]
+    NoAuthority {
+        /// Of which flag.
+        flag: &'static str,
+        /// Which.
+        remote: Remote,
+    },
     /// Half a certificate.
     #[error("--tls-private-key and --tls-certificate go together")]
     HalfCertificate,
@@ -51,6 +62,8 @@ pub struct RunConfig {
     pub lock: String,
     /// How much may be deleted at once.
     pub budget: DeletionBudget,
+    /// The Southbound database, with a lock of its own, and what is removed from it.
+    pub southbound: Option<(SessionConfig, chassis::Settings)>,
     /// Where to serve health and metrics.
     pub listen: SocketAddr,
 }
@@ -93,6 +106,7 @@ impl TryFrom<RunArgs> for RunConfig {
             network,
             source,
             northbound,
+            southbound,
             lock_name,
             deletion_budget,
             listen,
@@ -105,17 +119,33 @@ impl TryFrom<RunArgs> for RunConfig {
             (None, None) => "meridian_translator".to_owned(),
         };
         let ownership = Ownership::new(network.cluster_id.as_deref());
+        let budget: DeletionBudget = deletion_budget
+            .map(|text| text.parse())
+            .transpose()?
+            .unwrap_or_default();
+        let (session, tls) = database::northbound(northbound)?;
+        let southbound = southbound
+            .map(|text| {
+                // A server that has both databases knows one set of locks.
+                let lock = format!("southbound_{lock}");
+                let session = tls
+                    .session("southbound", chassis::DATABASE, &text)?
+                    .with_monitors(chassis::monitors())
+                    .with_leader_only(true)
+                    .with_lock(&lock);
+                let settings = chassis::Settings::new(mark(network.cluster_id.as_deref()), lock, budget);
+                Ok::<_, Error>((session, settings))
+            })
+            .transpose()?;
         Ok(Self {
             compile: compile_config(network)?,
             source: source.into(),
             // Only the leader lets a writer read its own writes at once, and keeps locks for the whole cluster.
-            session: session_config(northbound)?.with_leader_only(true).with_lock(&lock),
+            session: session.with_leader_only(true).with_lock(&lock),
             ownership,
             lock,
-            budget: deletion_budget
-                .map(|text| text.parse())
-                .transpose()?
-                .unwrap_or_default(),
+            budget,
+            southbound,
             listen,
         })
     }
@@ -155,7 +185,7 @@ impl TryFrom<PlanArgs> for PlanConfig {
         Ok(Self {
             compile: compile_config(network)?,
             source: source.into(),
-            session: session_config(northbound)?,
+            session: database::northbound(northbound)?.0,
             ownership,
             timeout: Duration::from_secs(timeout),
             output,
@@ -204,33 +234,6 @@ fn compile_config(args: NetworkArgs) -> Result<meridian_compile::Config, Error> 
     })?)
 }
 
-fn session_config(args: NorthboundArgs) -> Result<SessionConfig, Error> {
-    let NorthboundArgs {
-        northbound,
-        tls_private_key,
-        tls_certificate,
-        tls_ca,
-        tls_verify,
-    } = args;
-    let remotes = Remote::parse_list(&northbound)?;
-    let secure = remotes.iter().find(|remote| matches!(remote, Remote::Ssl(..))).cloned();
-    let config = SessionConfig::new(northbound::DATABASE, remotes).with_monitors(monitors());
-    let client = match (tls_private_key, tls_certificate) {
-        (Some(key), Some(certificate)) => Some((certificate, key)),
-        (None, None) => None,
-        _ => return Err(Error::HalfCertificate),
-    };
-    let Some(remote) = secure else { return Ok(config) };
-    let mut tls = TlsConfig::new(tls_ca.ok_or(Error::NoAuthority(remote))?).with_verify(match tls_verify {
-        TlsVerifyArg::Chain => Verify::Chain,
-        TlsVerifyArg::Hostname => Verify::Hostname,
-    });
-    if let Some((certificate, key)) = client {
-        tls = tls.with_client(certificate, key);
-    }
-    Ok(config.with_tls(tls))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
@@ -270,11 +273,32 @@ mod tests {
     }
 
     #[test]
+    fn the_southbound_database_is_optional_and_has_a_lock_and_a_mark_of_its_own() {
+        assert!(run(&[]).unwrap().southbound.is_none());
+        let flags = [
+            "--southbound",
+            "ssl:h:6642",
+            "--tls-ca",
+            "ca.pem",
+            "--cluster-id",
+            "east",
+        ];
+        let (session, settings) = run(&flags).unwrap().southbound.unwrap();
+        assert_eq!((&*session.database, session.leader_only), ("OVN_Southbound", true));
+        assert!(session.tls.is_some());
+        assert_eq!(session.lock.as_ref(), Some(&settings.lock));
+        assert_eq!(settings.lock, "southbound_meridian_translator_east");
+        assert_eq!(settings.mark, "meridian-node:east");
+    }
+
+    #[test]
     fn flags_that_make_no_sense_are_named() {
         let error = |flags: &[&str]| run(flags).unwrap_err().to_string();
         assert!(error(&["--northbound", "10.0.0.1:6641"]).starts_with("--northbound: "));
         assert!(error(&["--deletion-budget", "some"]).starts_with("--deletion-budget: \"some\""));
         assert!(error(&["--northbound", "ssl:h:6641"]).contains("needs --tls-ca"));
+        assert!(error(&["--southbound", "10.0.0.1:6642"]).starts_with("--southbound: "));
+        assert!(error(&["--southbound", "ssl:h:6642"]).starts_with("--southbound ssl:h:6642: "));
         assert!(error(&["--tls-certificate", "x"]).contains("go together"));
         assert!(error(&["--lock-name", "a-b"]).contains("letters, digits and _"));
         assert!(error(&["--cluster-cidr", "10.244.0.1/16"]).contains("did you mean 10.244.0.0/16?"));

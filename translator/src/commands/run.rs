@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::{Outcome, post_compile_problems};
 use crate::admin::{self, Admin};
+use crate::chassis::{self, Janitor, Surroundings};
 use crate::cli::config::RunConfig;
 use crate::events;
 use crate::metrics::Metrics;
@@ -29,6 +30,7 @@ pub async fn execute(config: RunConfig) -> anyhow::Result<Outcome> {
         ownership,
         lock,
         budget,
+        southbound,
         listen,
     } = config;
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
@@ -47,7 +49,7 @@ pub async fn execute(config: RunConfig) -> anyhow::Result<Outcome> {
         observer: metrics.clone(),
         ..Settings::new(ownership, lock, source.names())
     };
-    let (writer, feed) = Writer::new(Session::spawn(session), Compiler::new(compile), settings);
+    let (writer, mut feed) = Writer::new(Session::spawn(session), Compiler::new(compile), settings);
     let status = writer.status();
     let mut tasks = JoinSet::new();
     tasks.spawn(admin::serve(
@@ -56,11 +58,24 @@ pub async fn execute(config: RunConfig) -> anyhow::Result<Outcome> {
             status: status.clone(),
             board: board.clone(),
             health: health.clone(),
-            metrics,
+            metrics: metrics.clone(),
         },
     ));
     let mut tellers = JoinSet::new();
     tellers.spawn(post_problems(status.clone(), board.clone()));
+    if let Some((session, settings)) = southbound {
+        let (tapped, nodes, tap) = chassis::tap(feed);
+        feed = tapped;
+        tellers.spawn(tap.run());
+        let around = Surroundings {
+            nodes,
+            status: status.clone(),
+            health: health.clone(),
+            board: board.clone(),
+            metrics,
+        };
+        tellers.spawn(Janitor::new(Session::spawn(session), settings, around).run());
+    }
     let running = source.start(feed, &board, &health).await?;
     if let Running::Kubernetes { cluster, .. } = &running {
         tellers.spawn(events::tell(cluster.clone(), board, status));

@@ -42,7 +42,12 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
             let field = problem.field.as_deref().unwrap_or("the pod");
             (UNREADABLE, "ReadPod", format!("{field}: {}", problem.message))
         }
-        Origin::Manifests | Origin::Nodes | Origin::Namespaces | Origin::Services | Origin::EndpointSlices => {
+        Origin::Manifests
+        | Origin::Nodes
+        | Origin::Namespaces
+        | Origin::Services
+        | Origin::EndpointSlices
+        | Origin::Chassis => {
             return None;
         }
     };

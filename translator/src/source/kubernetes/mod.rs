@@ -30,8 +30,10 @@ pub use failure::{Cause, Failure};
 pub use health::{Failing, Health, WatchHealth};
 pub use patience::Patience;
 
+/// The name of the source of nodes.
+pub const NODES: &str = "nodes";
 /// The names of these sources.
-pub const NAMES: [&str; 5] = ["nodes", "namespaces", "pods", "services", "endpointslices"];
+pub const NAMES: [&str; 5] = [NODES, "namespaces", "pods", "services", "endpointslices"];
 
 /// Starts to follow a cluster. The watches end with the set.
 pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> JoinSet<()> {
