@@ -1,7 +1,7 @@
 //! [`Compiler`]: events in, changed rows out.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use meridian_model::{Cluster, Event, Interner, Key, Name, PodKey, ServiceKey};
 
@@ -28,6 +28,10 @@ pub struct Compiler {
     texts: RefCell<Interner>,
     nodes: BTreeSet<Name>,
     pods: BTreeSet<PodKey>,
+    /// What a compile in pieces has still to compile.
+    queue: VecDeque<Unit>,
+    /// Whether the slices are settled and the addresses in them are not yet.
+    half_settled: bool,
     /// Whether there are claims that no compile has considered yet.
     claimed: bool,
     started: bool,
@@ -48,6 +52,8 @@ impl Compiler {
             texts: RefCell::default(),
             nodes: BTreeSet::new(),
             pods: BTreeSet::new(),
+            queue: VecDeque::new(),
+            half_settled: false,
             claimed: false,
             started: false,
         }
@@ -76,6 +82,9 @@ impl Compiler {
     /// nothing to the contrary: a standby that becomes the writer takes over what its predecessor wrote.
     pub fn claim(&mut self, claims: impl IntoIterator<Item = Claim>) {
         let claims: Vec<Claim> = claims.into_iter().collect();
+        if self.half_settled {
+            self.settle_addresses();
+        }
         if self.started && !self.claimed {
             let ours = self.claims();
             if claims.iter().all(|claim| ours.binary_search(claim).is_ok()) {
@@ -96,9 +105,52 @@ impl Compiler {
 
     /// Brings the desired state up to date and returns what is to be compared with the database again.
     pub fn compile(&mut self) -> Delta {
+        self.compile_piece(usize::MAX)
+    }
+
+    /// Does a part of [`Self::compile`], about so many units of it: for whoever can do something with the first rows
+    /// while the rest is compiled. What others hang on comes first, then pods, those of a node side by side.
+    ///
+    /// What a piece says of a row is the last word, provided nothing is applied or claimed before the last piece. Of what
+    /// no piece has spoken of, nothing is known: that it is not desired does not mean it should go.
+    pub fn compile_piece(&mut self, about: usize) -> Delta {
         self.started = true;
         self.settle_slices();
-        self.settle_addresses();
+        let mut units = Vec::from_iter(self.engine.take_dirty_before(&first_pod()));
+        if units.len() < about {
+            self.settle_addresses();
+            self.take_queued(about, &mut units);
+        }
+        self.run(units)
+    }
+
+    /// Whether there is something to compile.
+    pub fn is_pending(&self) -> bool {
+        self.half_settled || self.claimed || self.engine.is_dirty() || !self.queue.is_empty()
+    }
+
+    /// Takes units until there are `about` so many.
+    fn take_queued(&mut self, about: usize, units: &mut Vec<Unit>) {
+        loop {
+            let wanted = about.saturating_sub(units.len()).min(self.queue.len());
+            units.extend(self.queue.drain(..wanted));
+            if units.len() >= about || !self.engine.is_dirty() {
+                return;
+            }
+            let mut dirty = Vec::from_iter(self.engine.take_dirty());
+            // Ports of one switch are written fastest side by side.
+            dirty.sort_by_cached_key(|unit| match unit {
+                Unit::Pod(namespace, name) => {
+                    let pod = self.cluster.pod(&PodKey::new(namespace.clone(), name.clone()));
+                    (false, pod.and_then(|pod| pod.node.clone()))
+                }
+                _ => (true, None),
+            });
+            self.queue.extend(dirty);
+        }
+    }
+
+    fn run(&mut self, units: Vec<Unit>) -> Delta {
         let Self {
             config,
             names,
@@ -117,7 +169,7 @@ impl Compiler {
             addresses,
             texts,
         };
-        engine.run(|unit| compile(world, unit))
+        engine.run(units, |unit| compile(world, unit))
     }
 
     /// The desired state as of the last [`Self::compile`].
@@ -164,6 +216,7 @@ impl Compiler {
     }
 
     fn settle_slices(&mut self) {
+        self.half_settled = true;
         let mut changed = BTreeSet::new();
         for name in std::mem::take(&mut self.nodes) {
             let node = self.cluster.node(&name).map(|node| &**node);
@@ -188,6 +241,7 @@ impl Compiler {
     }
 
     fn settle_addresses(&mut self) {
+        self.half_settled = false;
         for key in std::mem::take(&mut self.pods) {
             self.addresses.stage(&key, self.cluster.pod(&key).map(|pod| &**pod));
         }
@@ -202,6 +256,11 @@ impl Compiler {
             self.engine.touch(&Fact::Shortage(node));
         }
     }
+}
+
+/// Units before this one have nothing to do with addresses, and the others hang on them.
+fn first_pod() -> Unit {
+    Unit::Pod(Name::default(), Name::default())
 }
 
 fn compile(world: World<'_>, unit: &Unit) -> Compiled {

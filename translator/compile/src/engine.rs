@@ -64,12 +64,28 @@ impl Engine {
         }
     }
 
-    /// Compiles what is dirty, in the order of the units, and returns what became different. What goes away comes
-    /// first in the delta, so that whoever writes in its order never has two rows with one address.
-    pub(crate) fn run(&mut self, compile: impl Fn(&Unit) -> Compiled) -> Delta {
+    /// Whether anything is dirty.
+    pub(crate) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Takes out what is dirty, to be given to [`Self::run`].
+    pub(crate) fn take_dirty(&mut self) -> BTreeSet<Unit> {
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// The same of what comes before `bound`.
+    pub(crate) fn take_dirty_before(&mut self, bound: &Unit) -> BTreeSet<Unit> {
+        let rest = self.dirty.split_off(bound);
+        std::mem::replace(&mut self.dirty, rest)
+    }
+
+    /// Compiles units in the order given and returns what became different. What goes away comes first in the delta, so
+    /// that whoever writes in its order never has two rows with one address.
+    pub(crate) fn run(&mut self, units: impl IntoIterator<Item = Unit>, compile: impl Fn(&Unit) -> Compiled) -> Delta {
         let mut gone = Vec::new();
         let mut delta = Delta::default();
-        for unit in std::mem::take(&mut self.dirty) {
+        for unit in units {
             let compiled = compile(&unit);
             self.absorb(unit, compiled, &mut gone, &mut delta);
         }

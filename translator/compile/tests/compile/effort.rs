@@ -121,3 +121,23 @@ fn a_takeover_that_teaches_nothing_compiles_nothing() {
         assert_eq!(compiler.compile().units, 0);
     }
 }
+
+#[test]
+fn of_a_compile_in_pieces_the_first_has_what_the_rest_hangs_on_and_pods_come_node_by_node() {
+    let mut compiler = Compiler::new(config(&["10.0.0.0/8"], 24, 64));
+    for n in 0..PODS {
+        compiler.apply(Event::apply(web(n)));
+    }
+    for n in 0..NODES {
+        compiler.apply(Event::apply(Node::test(&format!("node-{n}"))));
+    }
+    let structure = compiler.compile_piece(1);
+    assert_eq!(structure.units, 1 + NODES);
+    assert!(compiler.desired().rows("Logical_Switch").count() == NODES);
+    while compiler.is_pending() {
+        let delta = compiler.compile_piece(PODS / NODES);
+        assert_eq!(delta.units, PODS / NODES);
+        let switches: std::collections::BTreeSet<_> = delta.links.iter().map(|link| link.parent).collect();
+        assert_eq!(switches.len(), 1, "a piece of as many pods as a node has is one node's");
+    }
+}

@@ -21,6 +21,8 @@ enum Step {
     Event(Event),
     Claim(Vec<Claim>),
     Compile,
+    /// About so many units.
+    Piece(usize),
 }
 
 // Few names, few addresses, tiny slices: conflicts and exhaustion are the rule, not the exception.
@@ -217,6 +219,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         24 => events().prop_map(Step::Event),
         16 => Just(Step::Compile),
+        4 => (0usize..4).prop_map(Step::Piece),
         1 => prop::collection::vec(claims(), 0..6).prop_map(Step::Claim),
     ];
     let first = prop::collection::vec(claims(), 0..6).prop_map(Step::Claim);
@@ -367,8 +370,13 @@ proptest! {
             match step {
                 Step::Event(event) => compiler.apply(event),
                 Step::Claim(claims) => compiler.claim(claims),
+                Step::Piece(units) => {
+                    let delta = compiler.compile_piece(units);
+                    mirror.follow(&delta, compiler.desired());
+                }
                 Step::Compile => {
                     let delta = compiler.compile();
+                    prop_assert!(!compiler.is_pending());
                     mirror.follow(&delta, compiler.desired());
                     prop_assert_eq!(&mirror.rows, &all_rows(compiler.desired()));
                     prop_assert_eq!(&mirror.links, &all_links(compiler.desired()));
@@ -382,6 +390,31 @@ proptest! {
         let claims = compiler.claims();
         compiler.claim(claims);
         prop_assert!(compiler.compile().is_empty(), "what is so already can be claimed without effect");
+        check_equal(&compiler, &from_scratch(&compiler, Object::key));
+    }
+
+    #[test]
+    fn what_a_piece_says_is_the_last_word(
+        config in configs(),
+        claims in prop::collection::vec(claims(), 0..6),
+        events in prop::collection::vec(events(), 0..40),
+        units in 1usize..5,
+    ) {
+        let mut compiler = Compiler::new(config);
+        compiler.claim(claims);
+        for event in events {
+            compiler.apply(event);
+        }
+        let mut said = Mirror::default();
+        while compiler.is_pending() {
+            let delta = compiler.compile_piece(units);
+            for id in &delta.rows {
+                prop_assert!(!said.rows.contains_key(id), "{id:?} is spoken of twice");
+            }
+            said.follow(&delta, compiler.desired());
+        }
+        prop_assert_eq!(&said.rows, &all_rows(compiler.desired()));
+        prop_assert_eq!(&said.links, &all_links(compiler.desired()));
         check_equal(&compiler, &from_scratch(&compiler, Object::key));
     }
 
@@ -443,6 +476,7 @@ fn the_generator_reaches_the_cases_that_matter() {
                 Step::Event(event) => compiler.apply(event),
                 Step::Claim(claims) => compiler.claim(claims),
                 Step::Compile => drop(compiler.compile()),
+                Step::Piece(units) => drop(compiler.compile_piece(units)),
             }
             let problems = problems(&compiler);
             let found = telling
