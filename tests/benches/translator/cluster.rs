@@ -40,7 +40,7 @@ impl Size {
         let (node, index) = (at % self.nodes, at / self.nodes);
         let [high, low] = octets(node);
         let mut pod = pending(at, node);
-        pod.ips = [format!("10.{high}.{low}.{}", index + 3)]
+        pod.ips = [format!("10.{high}.{low}.{}", index + 4)]
             .iter()
             .map(|ip| ip.parse().expect("an address"))
             .collect();
