@@ -21,6 +21,11 @@ pub enum TransactionResult {
 pub trait Observer: Send + Sync + std::fmt::Debug {
     /// A transaction has ended; `counts` is what it was to write.
     fn transaction(&self, result: TransactionResult, latency: Duration, counts: Counts);
+
+    /// So many units of the cluster were compiled.
+    fn compiled(&self, units: usize) {
+        let _ = units;
+    }
 }
 
 /// Does not care.

@@ -113,6 +113,31 @@ impl Plan {
         counts
     }
 
+    /// What the plan adds. The rest of `scope` that is not as it should be goes to `left`: what is changed or removed, and
+    /// links that lack the row on one of their ends.
+    #[must_use]
+    pub fn additions(mut self, scope: Scope, left: &mut Scope) -> Self {
+        self.rows.retain(|&(table, uuid), change| {
+            let adds = *change == RowChange::Insert;
+            if !adds {
+                left.add_row(table, uuid);
+            }
+            adds
+        });
+        self.links.retain(|link, change| {
+            let adds = *change == LinkChange::Add;
+            if !adds {
+                left.add_link(link.clone());
+            }
+            adds
+        });
+        if let Scope::Part(part) = scope {
+            let unplanned = part.links.into_iter().filter(|link| !self.links.contains_key(link));
+            unplanned.for_each(|link| left.add_link(link));
+        }
+        self
+    }
+
     /// The plan without anything that removes, and how many deletions of rows that leaves out.
     #[must_use]
     pub fn without_removals(mut self) -> Self {

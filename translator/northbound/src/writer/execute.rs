@@ -1,16 +1,17 @@
 //! Sending groups, and finding the one that is at fault when the server refuses.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::time::{Instant, SystemTime};
 
-use futures::StreamExt as _;
 use futures::stream::FuturesOrdered;
+use futures::{FutureExt as _, StreamExt as _};
 use meridian_compile::Compiler;
 use ovsdb::{Outcome, Session, Subscription, TransactError, Transaction, Uuid};
 
 use super::Settings;
 use super::attempts::{Attempts, WriteProblem, add_group};
 use super::status::LastTransaction;
+use super::warnings::Warnings;
 use crate::observer::TransactionResult;
 use crate::plan::{self, Counts, Group, Prepared, Sides, name_of, owner_of, prepare};
 use crate::scope::Scope;
@@ -38,6 +39,12 @@ pub(super) struct Executor<'a> {
     pub(super) last: &'a mut Option<LastTransaction>,
     /// Rows whose turn has not come yet, so that they are not taken for what differs.
     pub(super) pending: HashSet<Uuid>,
+    /// What is to be written, in this order.
+    pub(super) batches: VecDeque<Vec<Group>>,
+    /// Whether what is still to be compiled is to be written as well, and how many units were compiled for that.
+    pub(super) fills: bool,
+    pub(super) units: usize,
+    pub(super) warnings: &'a mut Warnings,
 }
 
 /// Transactions that are on their way at once, so that the server need not wait for us between two of them. More would
@@ -59,34 +66,49 @@ struct Refusal {
 }
 
 impl Executor<'_> {
-    /// Writes batches in their order. Where nothing in a batch depends on the one before, it is sent without waiting for
-    /// the answer; the server makes them in order all the same.
-    pub(super) async fn write(&mut self, batches: Vec<Vec<Group>>) -> Result<(), Stop> {
+    /// Adds groups to what is to be written.
+    pub(super) fn add(&mut self, groups: Vec<Group>) {
+        self.pending.extend(groups.iter().filter_map(row_of));
+        self.batches.extend(plan::batches(groups));
+    }
+
+    /// Writes the batches in their order. Where nothing in a batch depends on the one before, it is sent without waiting
+    /// for the answer; the server makes them in order all the same. What is left to compile is compiled while the server
+    /// is busy.
+    pub(super) async fn write(&mut self) -> Result<(), Stop> {
         let session = self.session;
-        self.pending = batches.iter().flatten().filter_map(row_of).collect();
         let mut on_their_way = FuturesOrdered::new();
         let mut refused = Vec::new();
         let mut stop = Ok(());
         let mut last = None;
-        let mut batches = batches.into_iter().peekable();
         loop {
             let independent = |next: &Vec<Group>| last.is_some() && last == plan::independent_phase(next);
-            let room =
-                on_their_way.is_empty() || on_their_way.len() < IN_FLIGHT && batches.peek().is_some_and(independent);
-            let next = if room && stop.is_ok() { batches.next() } else { None };
-            if let Some(batch) = next {
+            let room = on_their_way.is_empty()
+                || on_their_way.len() < IN_FLIGHT && self.batches.front().is_some_and(independent);
+            if room
+                && stop.is_ok()
+                && let Some(batch) = self.batches.pop_front()
+            {
                 last = plan::independent_phase(&batch);
                 if let Some((sent, transaction)) = self.build(batch) {
                     on_their_way.push_back(async move { (sent, session.transact(transaction).await) });
                 }
-            } else if let Some((sent, reply)) = on_their_way.next().await {
-                // What is on its way is answered also when it is time to stop, and must be taken note of.
-                match self.conclude(sent, reply) {
-                    Ok(pieces) => refused.extend(pieces),
-                    Err(reason) => stop = Err(reason),
-                }
-            } else {
-                break;
+                continue;
+            }
+            // Asking for the answers is also what sends the questions.
+            let mut answer = on_their_way.next().now_or_never();
+            if answer.as_ref().is_none_or(Option::is_none) && stop.is_ok() && self.compile_more() {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            if answer.is_none() {
+                answer = Some(on_their_way.next().await);
+            }
+            let Some((sent, reply)) = answer.flatten() else { break };
+            // What is on its way is answered also when it is time to stop, and must be taken note of.
+            match self.conclude(sent, reply) {
+                Ok(pieces) => refused.extend(pieces),
+                Err(reason) => stop = Err(reason),
             }
         }
         stop?;
@@ -257,7 +279,7 @@ impl Executor<'_> {
         self.attempts.failed(group, problem);
     }
 
-    fn sides<'s>(&'s self, replica: &'s ovsdb::Replica) -> Sides<'s> {
+    pub(super) fn sides<'s>(&'s self, replica: &'s ovsdb::Replica) -> Sides<'s> {
         Sides {
             desired: self.compiler.desired(),
             replica,

@@ -16,13 +16,15 @@ mod addresses;
 mod attempts;
 mod budget;
 mod execute;
+mod fill;
 mod hold;
 mod input;
 mod lead;
 mod settings;
 mod status;
+mod warnings;
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -37,6 +39,7 @@ use crate::plan::{self, Plan, Sides};
 use crate::scope::Scope;
 use attempts::Attempts;
 use execute::{Executor, Stop};
+use warnings::Warnings;
 
 pub use attempts::WriteProblem;
 pub use budget::{BudgetError, DeletionBudget};
@@ -84,7 +87,7 @@ pub struct Writer {
     last_confirmed: Option<SystemTime>,
     /// Whether the last comparison found nothing to write.
     confirmed: bool,
-    warned_columns: std::collections::BTreeSet<(&'static str, &'static str)>,
+    warnings: Warnings,
     compile_problems: Arc<[meridian_compile::Problem]>,
     usage: Arc<[meridian_compile::SliceUse]>,
     /// When to look at it again, since something was compiled.
@@ -127,7 +130,7 @@ impl Writer {
             last_transaction: None,
             last_confirmed: None,
             confirmed: false,
-            warned_columns: std::collections::BTreeSet::new(),
+            warnings: Warnings::default(),
             compile_problems: Arc::default(),
             usage: Arc::default(),
             usage_due: None,
@@ -202,7 +205,7 @@ impl Writer {
                 tracing::warn!("not the leader any more");
             }
             self.confirmed = false;
-            if self.is_synced() {
+            if self.is_synced() && !self.may_lead_at_once() {
                 // So that taking over costs a comparison only.
                 self.compile();
             }
@@ -214,15 +217,26 @@ impl Writer {
         if !self.leading {
             self.take_the_lead();
         }
-        self.compile();
         self.resume = None;
-        if let Err(stop) = self.write().await {
+        if let Err(stop) = self.compile_and_write().await {
             self.confirmed = false;
             self.scope = Scope::Full;
             // Until the lock says otherwise: it may be held by another already.
             self.leading &= stop != Stop::LockLost;
             self.resume = Some(Instant::now() + RESUME_AFTER);
         }
+    }
+
+    async fn compile_and_write(&mut self) -> Result<(), Stop> {
+        if self.may_fill() {
+            self.fill().await?;
+            if self.scope.is_empty() && !self.attempts.overtakes() {
+                self.confirm();
+            }
+        } else {
+            self.compile();
+        }
+        self.write().await
     }
 
     fn take_inputs(&mut self, inputs: Vec<Input>) {
@@ -264,16 +278,28 @@ impl Writer {
         held && self.is_synced()
     }
 
+    /// Whether the answer to who leads is on its way.
+    fn may_lead_at_once(&self) -> bool {
+        self.state.borrow().is_ready() && *self.lock.borrow() == LockState::NotRequested
+    }
+
     fn is_synced(&self) -> bool {
         self.sources.iter().all(|source| source.synced)
     }
 
     fn compile(&mut self) {
         let delta = self.compiler.compile();
+        self.settings.observer.compiled(delta.units);
         for &id in &delta.rows {
             self.attempts.forgive(id);
         }
-        if delta.units > 0 {
+        self.note_compiled(delta.units);
+        self.scope.add_delta(delta);
+    }
+
+    /// Takes note of what a compile says beside its rows.
+    fn note_compiled(&mut self, units: usize) {
+        if units > 0 {
             self.compile_problems = self.compiler.problems().cloned().collect();
             let pause = if self.usage.is_empty() {
                 Duration::ZERO
@@ -285,7 +311,6 @@ impl Writer {
         if self.usage_due.take_if(|due| *due <= Instant::now()).is_some() {
             self.usage = self.compiler.usage().into();
         }
-        self.scope.add_delta(delta);
     }
 
     /// Writes whatever differs in the scope, and compares again until nothing does.
@@ -299,7 +324,7 @@ impl Writer {
             }
             let scope = self.scope_with_held();
             let plan = plan::plan(self.sides(&self.session.replica()), &scope);
-            self.warn_of_columns(&plan);
+            self.warnings.of_columns(&plan);
             self.attempts.settle(|id| differs(&plan, id), now);
             let groups = self.writable(plan, now);
             if groups.is_empty() {
@@ -309,17 +334,9 @@ impl Writer {
             self.confirmed = false;
             self.publish();
             let mut unsettled = Scope::default();
-            let mut executor = Executor {
-                session: &self.session,
-                compiler: &mut self.compiler,
-                settings: &self.settings,
-                attempts: &mut self.attempts,
-                changes: &mut self.changes,
-                unsettled: &mut unsettled,
-                last: &mut self.last_transaction,
-                pending: HashSet::new(),
-            };
-            executor.write(plan::batches(groups)).await?;
+            let mut executor = self.executor(&mut unsettled);
+            executor.add(groups);
+            executor.write().await?;
             if unsettled.is_empty() {
                 // Everything that could be written is; the rest is a problem, or waits for one.
                 if !self.attempts.overtakes() {
@@ -331,11 +348,20 @@ impl Writer {
         }
     }
 
-    fn warn_of_columns(&mut self, plan: &Plan) {
-        for &(table, column) in &plan.missing_columns {
-            if self.warned_columns.insert((table, column)) {
-                tracing::warn!(table, column, "the server's schema has no such column; doing without");
-            }
+    fn executor<'a>(&'a mut self, unsettled: &'a mut Scope) -> Executor<'a> {
+        Executor {
+            session: &self.session,
+            compiler: &mut self.compiler,
+            settings: &self.settings,
+            attempts: &mut self.attempts,
+            changes: &mut self.changes,
+            unsettled,
+            last: &mut self.last_transaction,
+            pending: HashSet::new(),
+            batches: VecDeque::new(),
+            fills: false,
+            units: 0,
+            warnings: &mut self.warnings,
         }
     }
 
