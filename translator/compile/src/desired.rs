@@ -1,6 +1,7 @@
 //! [`Desired`]: the rows and links the Northbound database must hold.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use ovsdb::{Atom, Datum, Uuid};
 
@@ -66,10 +67,31 @@ type Column = (&'static str, Uuid, &'static str);
 /// The units that contribute an element, sorted; hardly ever more than one.
 pub type Contributors = Box<[Unit]>;
 
+/// UUIDs of rows are hashes already, of names that nobody chooses so that they collide: a part of one will do.
+#[derive(Clone, Copy, Debug, Default)]
+struct Scattered(u64);
+
+impl Hasher for Scattered {
+    fn write(&mut self, bytes: &[u8]) {
+        // Both halves: in each some bits are the same for all, and not in the same place.
+        for half in bytes.as_chunks().0 {
+            self.0 ^= u64::from_ne_bytes(*half);
+        }
+    }
+
+    fn write_usize(&mut self, _: usize) {
+        // The length, always the same.
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// All rows and links.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Desired {
-    rows: BTreeMap<&'static str, HashMap<Uuid, DesiredRow>>,
+    rows: BTreeMap<&'static str, HashMap<Uuid, DesiredRow, BuildHasherDefault<Scattered>>>,
     links: HashMap<Column, BTreeMap<Atom, Contributors>>,
 }
 
