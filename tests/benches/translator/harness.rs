@@ -43,7 +43,7 @@ pub(crate) struct Running {
     changes: Subscription,
     transactions: Arc<Transactions>,
     stop: oneshot::Sender<()>,
-    task: tokio::task::JoinHandle<()>,
+    thread: std::thread::JoinHandle<()>,
 }
 
 #[derive(Debug, Default)]
@@ -70,17 +70,21 @@ impl Running {
         let (writer, feed) = Writer::new(session, Compiler::new(self::config()), settings);
         let status = writer.status();
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(writer.run(async {
-            // An error says that the other end is gone, which is a reason to stop too.
-            let _ = stopped.await;
-        }));
+        // A thread of its own, as in the program, where the session has the others.
+        let runtime = tokio::runtime::Handle::current();
+        let thread = std::thread::spawn(move || {
+            runtime.block_on(writer.run(async {
+                // An error says that the other end is gone, which is a reason to stop too.
+                let _ = stopped.await;
+            }));
+        });
         Self {
             feed,
             status,
             changes,
             transactions,
             stop,
-            task,
+            thread,
         }
     }
 
@@ -129,7 +133,8 @@ impl Running {
     /// Ends the writer.
     pub(crate) async fn stop(self) {
         let _ = self.stop.send(());
-        self.task.await.expect("the writer does not panic");
+        let joined = tokio::task::spawn_blocking(|| self.thread.join()).await;
+        joined.expect("it waits").expect("the writer does not panic");
     }
 
     async fn send(&self, input: Input) {
