@@ -1,10 +1,10 @@
 //! Comparing.
 
 use meridian_compile::{Desired, DesiredRow, LinkId};
-use ovsdb::{Atom, Datum, Row, TableReplica};
+use ovsdb::{Atom, Row, TableReplica};
 use uuid::Uuid;
 
-use super::{LinkChange, Plan, RowChange, Sides};
+use super::{Group, LinkChange, Plan, RowChange, Sides};
 use crate::scope::{Part, Scope};
 use crate::tables::{self, LinkColumn, Table};
 
@@ -78,10 +78,16 @@ impl<'a> Differ<'a> {
                 RowChange::Insert
             }
             (Some(row), Some(now)) => {
+                // Nearly always there are none, and what is not there costs a look only.
+                let differing: Vec<&'static str> = differing(row, now).collect();
+                if differing.is_empty() {
+                    return;
+                }
                 self.note_missing_columns(row, present);
-                let differs =
-                    |(column, datum): &&(&'static str, Datum)| present.has_column(column) && now.get(column) != datum;
-                let columns: Box<[_]> = row.columns.iter().filter(differs).map(|(column, _)| *column).collect();
+                let columns: Box<[_]> = differing
+                    .into_iter()
+                    .filter(|column| present.has_column(column))
+                    .collect();
                 if columns.is_empty() {
                     return;
                 }
@@ -237,6 +243,36 @@ impl<'a> Differ<'a> {
             }
         }
     }
+}
+
+/// The columns of a row that are not as they should be, also for want of the column.
+fn differing<'a>(row: &'a DesiredRow, now: &'a Row) -> impl Iterator<Item = &'static str> + use<'a> {
+    let columns = row.columns.iter();
+    columns
+        .filter(|(column, datum)| now.get(column) != datum)
+        .map(|(column, _)| *column)
+}
+
+/// Whether a group is made whose row, if it has one, is new and has no elements of its own: for most there is no need to
+/// make a plan to see that.
+pub(crate) fn is_made(Sides { desired, replica, .. }: Sides<'_>, group: &Group) -> bool {
+    let row_is_made = match &group.row {
+        Some((name, uuid, RowChange::Insert)) => {
+            tables::table(name).is_some_and(|table| table.link_columns.is_empty())
+                && desired
+                    .row(name, *uuid)
+                    .zip(replica.row(name, *uuid))
+                    .is_some_and(|(row, now)| differing(row, now).next().is_none())
+        }
+        _ => false,
+    };
+    let link_is_made = |(link, change): &(LinkId, LinkChange)| {
+        let parent = replica.row(link.table, link.parent);
+        *change == LinkChange::Add
+            && desired.has_link(link)
+            && parent.is_some_and(|row| row.get(link.column).contains(&link.value))
+    };
+    row_is_made && group.links.iter().all(link_is_made)
 }
 
 fn holding_links(desired: &Desired, table: &'static Table, value: &Atom) -> Vec<LinkId> {

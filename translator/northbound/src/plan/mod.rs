@@ -21,6 +21,7 @@ pub use groups::{BATCH, Group};
 pub use show::{Column, DescribedLink, DescribedRow, Description, Value};
 pub use transaction::{Prepared, prepare};
 
+pub(crate) use diff::is_made;
 pub(crate) use groups::{batches, independent_phase};
 pub(crate) use show::{name_of, owner_of};
 

@@ -8,10 +8,10 @@ use futures::{FutureExt as _, StreamExt as _};
 use meridian_compile::Compiler;
 use ovsdb::{Outcome, Session, Subscription, TransactError, Transaction, Uuid};
 
-use super::Settings;
 use super::attempts::{Attempts, WriteProblem, add_group};
 use super::status::LastTransaction;
 use super::warnings::Warnings;
+use super::{Settings, Writer};
 use crate::observer::TransactionResult;
 use crate::plan::{self, Counts, Group, Prepared, Sides, name_of, owner_of, prepare};
 use crate::scope::Scope;
@@ -63,6 +63,25 @@ struct Sent {
 struct Refusal {
     culprit: Option<usize>,
     message: String,
+}
+
+impl Writer {
+    pub(super) fn executor<'a>(&'a mut self, unsettled: &'a mut Scope) -> Executor<'a> {
+        Executor {
+            session: &self.session,
+            compiler: &mut self.compiler,
+            settings: &self.settings,
+            attempts: &mut self.attempts,
+            changes: &mut self.changes,
+            unsettled,
+            last: &mut self.last_transaction,
+            pending: HashSet::new(),
+            batches: VecDeque::new(),
+            fills: false,
+            units: 0,
+            warnings: &mut self.warnings,
+        }
+    }
 }
 
 impl Executor<'_> {
@@ -237,11 +256,21 @@ impl Executor<'_> {
     /// Compares what was written at once, while the server is busy with what follows; only what still differs is left
     /// for later. By now the replica holds what the transaction wrote, and whatever changed meanwhile.
     fn note_written(&mut self, groups: &[Group]) {
+        // Taken before anything is looked at: what changes from here on is seen next time.
+        let mut changes = self.changes.try_take();
         let mut scope = Scope::default();
+        let made: HashSet<Uuid> = {
+            let replica = self.session.replica();
+            let made = groups.iter().filter(|group| plan::is_made(self.sides(&replica), group));
+            made.filter_map(row_of).collect()
+        };
         for group in groups {
-            add_group(&mut scope, group);
-            if let Some(row) = row_of(group) {
+            let row = row_of(group);
+            if let Some(row) = row {
                 self.pending.remove(&row);
+            }
+            if row.is_none_or(|row| !made.contains(&row)) {
+                add_group(&mut scope, group);
             }
             if self.attempts.written(group) {
                 let message = "written again and again to the same values: another program changes it back, or the \
@@ -250,7 +279,10 @@ impl Executor<'_> {
                 self.blame(group.clone(), message);
             }
         }
-        scope.add_changes(&self.changes.try_take());
+        // What is on its way or waits for its turn is compared when that has come.
+        let settled = |row: &Uuid| made.contains(row) || self.pending.contains(row);
+        changes.rows.retain(|(_, row)| !settled(row));
+        scope.add_changes(&changes);
         let differing = plan::plan(self.sides(&self.session.replica()), &scope);
         for (table, uuid) in differing.rows.into_keys() {
             if !self.pending.contains(&uuid) {

@@ -11,7 +11,7 @@ use crate::plan;
 use crate::scope::Scope;
 
 /// This many units are compiled at a time: the server is busy for longer with what is on its way.
-const PIECE: usize = 500;
+const PIECE: usize = 250;
 
 impl Writer {
     /// Whether nothing was ever compiled and nothing of ours is in the database: then what compiles can be written as it

@@ -24,7 +24,6 @@ mod settings;
 mod status;
 mod warnings;
 
-use std::collections::{HashSet, VecDeque};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -38,7 +37,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::plan::{self, Plan, Sides};
 use crate::scope::Scope;
 use attempts::Attempts;
-use execute::{Executor, Stop};
+use execute::Stop;
 use warnings::Warnings;
 
 pub use attempts::WriteProblem;
@@ -345,23 +344,6 @@ impl Writer {
                 return Ok(());
             }
             self.scope = unsettled;
-        }
-    }
-
-    fn executor<'a>(&'a mut self, unsettled: &'a mut Scope) -> Executor<'a> {
-        Executor {
-            session: &self.session,
-            compiler: &mut self.compiler,
-            settings: &self.settings,
-            attempts: &mut self.attempts,
-            changes: &mut self.changes,
-            unsettled,
-            last: &mut self.last_transaction,
-            pending: HashSet::new(),
-            batches: VecDeque::new(),
-            fills: false,
-            units: 0,
-            warnings: &mut self.warnings,
         }
     }
 
