@@ -330,3 +330,24 @@ fn a_plan_reads_as_names_and_values() {
         serde_json::json!({"from": "vtep", "to": ""})
     );
 }
+
+#[test]
+fn from_half_a_compile_rows_are_added_and_the_rest_is_left_for_later() {
+    let before = compiler([node(0), pod("a", 0), pod("gone", 0)]);
+    let mut replica = satisfied(&before);
+    let now = compiler([node(0), pod("a", 0), pod("new", 0)]);
+    let (changed, gone) = (named(&replica, PORT, "ns_a"), named(&replica, PORT, "ns_gone"));
+    set(&mut replica, PORT, changed, "addresses", Datum::set(["unknown"]));
+    let mut left = Scope::default();
+    let additions = full_plan(&now, &replica).additions(Scope::Full, &mut left);
+    let counts = additions.counts();
+    assert_eq!(
+        (counts.inserts, counts.updates, counts.deletes, counts.links),
+        (1, 0, 0, 1)
+    );
+    let Scope::Part(left) = left else {
+        panic!("not everything is left")
+    };
+    assert_eq!(left.rows, [(PORT, changed), (PORT, gone)].into());
+    assert_eq!(left.links.len(), 1, "the port that goes is on its switch still");
+}
