@@ -352,7 +352,13 @@ fn a_host_lends_no_folder_but_those_that_are_listed() {
         ),
         (
             "meridian-node",
-            vec!["/run/openvswitch", "/run/ovn", "/run/meridian", "/opt/cni/bin", "/etc/cni/net.d"],
+            vec![
+                "/run/openvswitch",
+                "/run/ovn",
+                "/run/meridian",
+                "/opt/cni/bin",
+                "/etc/cni/net.d",
+            ],
         ),
     ]);
     let objects = render(&least());
