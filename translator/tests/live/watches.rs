@@ -119,7 +119,9 @@ async fn an_idle_cluster_is_asked_whether_it_is_there_and_nothing_more() {
     let Some(s) = Setting::with(patience).await else { return };
     eventually("some questions", || async {
         let questions = s.asked().len() - 1;
-        (questions > 3).then_some(()).ok_or(format!("{questions}"))
+        (questions > 3)
+            .then_some(())
+            .ok_or_else(|| format!("{:?} {:?}", s.asked(), s.followed.pods()))
     })
     .await;
     let health = s.followed.pods();

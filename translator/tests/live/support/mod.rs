@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use meridian_lab::kubernetes::Distribution;
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// Where it is set, a test that cannot run has failed.
 const REQUIRED: &str = "REQUIRE_ROOT_TESTS";
@@ -74,6 +74,8 @@ where
 {
     let deadline = Instant::now() + PATIENCE;
     let mut ticks = interval(Duration::from_millis(20));
+    // A question that takes long must leave time for those it is about.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         match ask().await {
