@@ -32,7 +32,8 @@ pub use remote::Remote;
 pub use replica::{IndexSpec, Replica, ReplicaError, Row, RowId, TableReplica, UpdateFormat};
 pub use schema::{BaseType, ColumnSchema, ColumnType, DatabaseSchema, SchemaError, TableSchema};
 pub use txn::{
-    Condition, Function, Mutation, Mutator, OpResult, Operation, Outcome, TransactError, Transaction, Until, Where,
+    Condition, Function, Mutation, Mutator, Name, OpResult, Operation, Outcome, TransactError, Transaction, Until,
+    Where,
 };
 pub use uuid::Uuid;
 pub use value::{Atom, AtomKind, Datum, Interner, Real};

@@ -197,7 +197,7 @@ fn conditions<'a>(
         }),
         None => Err(MonitorError::UnknownConditionColumn {
             table: monitor.table.clone(),
-            column: condition.column.clone(),
+            column: condition.column.to_string(),
         }),
     };
     monitor.conditions.iter().map(typed).collect()

@@ -113,8 +113,9 @@ proptest! {
         for (uuid, columns) in &rows {
             txn.insert("T", Some(*uuid), columns.clone());
             txn.update("T", Where::Uuid(*uuid), columns.clone());
-            txn.mutate("T", Where::All, columns.iter().map(|(column, datum)| Mutation::insert(column, datum.clone())));
-            txn.wait("T", Where::Uuid(*uuid), &[], Until::Equal, vec![columns.clone().into_iter().collect()]);
+            txn.mutate("T", Where::All, columns.iter().map(|(column, datum)| Mutation::insert(column.clone(), datum.clone())));
+            let expected = columns.iter().map(|(column, datum)| (column.clone().into(), datum.clone()));
+            txn.wait("T", Where::Uuid(*uuid), &[], Until::Equal, vec![expected.collect()]);
         }
         prop_assert_eq!(txn.len(), 4 * rows.len());
         prop_assert_eq!(txn.check(&schema), Ok(()));

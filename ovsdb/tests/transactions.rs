@@ -183,7 +183,7 @@ fn a_wait_that_does_not_hold_undoes_the_whole_transaction() {
     client
         .transact(transaction().insert("Thing", None, only_name("guard")))
         .unwrap();
-    let expect = |integer: i64| vec![vec![("integer".to_owned(), Datum::scalar(integer))]];
+    let expect = |integer: i64| vec![vec![("integer".into(), Datum::scalar(integer))]];
     let mut txn = transaction();
     txn.insert("Thing", None, only_name("new"));
     txn.wait("Thing", named("guard"), &["integer"], Until::Equal, expect(5));

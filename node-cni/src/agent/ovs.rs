@@ -213,7 +213,7 @@ fn management_ports(wanted: &Wanted<'_>, ports: &[ManagementPort], replica: &Rep
     }
 }
 
-fn update_management(row: &Row, columns: Vec<(&str, Datum)>, ids: &Datum, transaction: &mut Transaction) {
+fn update_management(row: &Row, columns: Vec<(&'static str, Datum)>, ids: &Datum, transaction: &mut Transaction) {
     let different: Vec<_> = columns
         .into_iter()
         .filter(|(column, value)| row.get(column) != value)
@@ -246,7 +246,7 @@ fn add_management(
     config: &Config,
     index: usize,
     device: &str,
-    mut columns: Vec<(&str, Datum)>,
+    mut columns: Vec<(&'static str, Datum)>,
     ids: Datum,
     transaction: &mut Transaction,
 ) {

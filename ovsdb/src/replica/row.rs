@@ -61,7 +61,20 @@ pub struct Row {
 
 impl Row {
     /// Columns that are not among `entries` hold their default; of several entries for a column the last counts.
-    pub(super) fn new(uuid: Uuid, layout: &Arc<Layout>, entries: Vec<(usize, Datum)>) -> Self {
+    pub(super) fn new(uuid: Uuid, layout: &Arc<Layout>, mut entries: Vec<(usize, Datum)>) -> Self {
+        if layout.is_sparse() {
+            // Stable, so that the last of several stays the last.
+            entries.sort_by_key(|(position, _)| *position);
+            if entries.is_sorted_by(|(a, _), (b, _)| a < b) {
+                entries.retain(|(position, datum)| *datum != layout.defaults[*position]);
+                return Self {
+                    uuid,
+                    layout: Arc::clone(layout),
+                    present: entries.iter().fold(0, |present, (position, _)| present | 1 << position),
+                    values: entries.into_iter().map(|(_, datum)| datum).collect(),
+                };
+            }
+        }
         let mut all: Vec<Option<Datum>> = vec![None; layout.columns.len()];
         for (position, datum) in entries {
             all[position] = Some(datum);
@@ -131,6 +144,27 @@ impl Row {
             .map_or(&EMPTY, |position| self.at(position))
     }
 
+    /// What each of these columns holds, given sorted by name; empty if the column is not monitored or the server does
+    /// not have it. Passes over the row's columns once, so that several are found for the price of one.
+    pub fn get_sorted<'a, N: AsRef<str> + Copy + 'a, T: 'a>(
+        &'a self,
+        wanted: impl IntoIterator<Item = &'a (N, T)>,
+    ) -> impl Iterator<Item = (N, &'a T, &'a Datum)> {
+        let mut next = 0;
+        wanted.into_iter().map(move |(column, with)| {
+            let rest = &self.layout.columns[next..];
+            // Texts of different lengths differ without a look at them, which a search by order cannot make use of.
+            let found = rest
+                .iter()
+                .position(|known| **known == *column.as_ref())
+                .map(|at| next + at);
+            if let Some(found) = found {
+                next = found + 1;
+            }
+            (*column, with, found.map_or(&EMPTY, |position| self.at(position)))
+        })
+    }
+
     /// All monitored columns, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Datum)> {
         self.layout
@@ -162,5 +196,41 @@ impl fmt::Debug for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ", self.table(), self.uuid)?;
         f.debug_map().entries(self.iter_set()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DatabaseSchema, Replica};
+
+    fn row(columns: impl IntoIterator<Item = (&'static str, Datum)>) -> Row {
+        let schema = r#"{"name":"D","tables":{"T":{"columns":{
+            "a":{"type":"string"},"b":{"type":"integer"},"c":{"type":"string"}}}}}"#;
+        let mut replica = Replica::new(&DatabaseSchema::parse(schema).unwrap(), &[TableMonitor::new("T")]);
+        assert!(replica.put("T", Uuid::nil(), columns));
+        replica.row("T", Uuid::nil()).unwrap().clone()
+    }
+
+    #[test]
+    fn columns_found_in_one_pass_are_those_found_one_by_one() {
+        let row = row([("a", Datum::scalar("x")), ("c", Datum::scalar("y"))]);
+        let wanted = ["a", "aa", "b", "c", "d"].map(|column| (column, ()));
+        let found: Vec<_> = row
+            .get_sorted(&wanted)
+            .map(|(column, (), datum)| (column, datum))
+            .collect();
+        assert_eq!(found, wanted.map(|(column, ())| (column, row.get(column))));
+    }
+
+    #[test]
+    fn the_order_of_columns_does_not_matter_and_the_last_word_counts() {
+        let said = [
+            ("c", Datum::scalar("y")),
+            ("a", Datum::scalar("x")),
+            ("c", Datum::scalar("")),
+            ("b", Datum::scalar(0_i64)),
+        ];
+        assert_eq!(row(said), row([("a", Datum::scalar("x"))]));
     }
 }

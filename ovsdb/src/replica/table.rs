@@ -93,6 +93,10 @@ impl TableReplica {
     /// Adds or replaces a row.
     pub(super) fn store(&mut self, row: Row) {
         let uuid = row.uuid();
+        if self.indexes.is_empty() {
+            self.rows.insert(uuid, row);
+            return;
+        }
         let old = self.rows.insert(uuid, row);
         let new = &self.rows[&uuid];
         for index in &mut self.indexes {

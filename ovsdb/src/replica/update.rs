@@ -1,6 +1,5 @@
 //! Updates: decoded from text straight to rows, checked against the replica, and only then made.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +14,9 @@ use crate::value::{Datum, DatumSeed, Interner};
 
 type Tables = BTreeMap<Arc<str>, TableReplica>;
 type Columns = Vec<(usize, Datum)>;
+
+/// Room made at once for the columns of a row: most rows have no more that do not hold their default.
+const MANY_COLUMNS: usize = 8;
 
 /// A change as the server describes it.
 pub(super) struct Pending {
@@ -130,9 +132,9 @@ impl<'de> Visitor<'de> for TablesSeed<'_> {
         f.write_str("an object with tables as members")
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+        while let Some(table) = map.next_key_seed(Text(|name: &str| self.tables.get(name)))? {
             // A table nobody asked for cannot come, and would not hurt.
-            let Some(table) = self.tables.get(&*name) else {
+            let Some(table) = table else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
@@ -168,8 +170,9 @@ impl<'de> Visitor<'de> for RowsSeed<'_> {
         write!(f, "an object with rows of table {} as members", self.layout.table)
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            let uuid = Uuid::try_parse(&key).map_err(|_| A::Error::custom(format_args!("{key:?} is no UUID")))?;
+        let uuid = |key: &str| Uuid::try_parse(key).map_err(|_| format!("{key:?} is no UUID"));
+        while let Some(uuid) = map.next_key_seed(Text(uuid))? {
+            let uuid = uuid.map_err(A::Error::custom)?;
             let change = map.next_value_seed(ChangeSeed {
                 layout: self.layout,
                 interner: self.interner,
@@ -217,22 +220,19 @@ impl<'de> Visitor<'de> for ChangeSeed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Change, A::Error> {
         let (mut old, mut new, mut change) = (false, None, None);
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            match (self.format, &*key) {
+        let format = self.format;
+        while let Some(member) = map.next_key_seed(Text(|key: &str| Member::of(format, key)))? {
+            match member {
                 // Some servers send `"old": null` beside an insertion.
-                (UpdateFormat::Update, "old") => old = map.next_value::<Option<IgnoredAny>>()?.is_some(),
-                (UpdateFormat::Update, "new") => new = map.next_value_seed(Optional(self.columns()))?,
-                (UpdateFormat::Update2, "insert" | "initial") => {
-                    change = Some(Change::Insert(map.next_value_seed(self.columns())?));
-                }
-                (UpdateFormat::Update2, "modify") => {
-                    change = Some(Change::Modify(map.next_value_seed(self.columns())?));
-                }
-                (UpdateFormat::Update2, "delete") => {
+                Member::Old => old = map.next_value::<Option<IgnoredAny>>()?.is_some(),
+                Member::New => new = map.next_value_seed(Optional(self.columns()))?,
+                Member::Insert => change = Some(Change::Insert(map.next_value_seed(self.columns())?)),
+                Member::Modify => change = Some(Change::Modify(map.next_value_seed(self.columns())?)),
+                Member::Delete => {
                     map.next_value::<IgnoredAny>()?;
                     change = Some(Change::Delete);
                 }
-                _ => drop(map.next_value::<IgnoredAny>()?),
+                Member::Other => drop(map.next_value::<IgnoredAny>()?),
             }
         }
         let change = match (old, new) {
@@ -242,6 +242,49 @@ impl<'de> Visitor<'de> for ChangeSeed<'_> {
             (false, None) => change,
         };
         change.ok_or_else(|| A::Error::custom("a change that is none of those this protocol has"))
+    }
+}
+
+/// The members of a change.
+enum Member {
+    Old,
+    New,
+    Insert,
+    Modify,
+    Delete,
+    Other,
+}
+
+impl Member {
+    fn of(format: UpdateFormat, key: &str) -> Self {
+        match (format, key) {
+            (UpdateFormat::Update, "old") => Self::Old,
+            (UpdateFormat::Update, "new") => Self::New,
+            (UpdateFormat::Update2, "insert" | "initial") => Self::Insert,
+            (UpdateFormat::Update2, "modify") => Self::Modify,
+            (UpdateFormat::Update2, "delete") => Self::Delete,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A text that is looked at where it stands: there are several for each row, and none of them is kept.
+struct Text<F>(F);
+
+impl<'de, T, F: FnOnce(&str) -> T> DeserializeSeed<'de> for Text<F> {
+    type Value = T;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<T, F: FnOnce(&str) -> T> Visitor<'_> for Text<F> {
+    type Value = T;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        Ok((self.0)(text))
     }
 }
 
@@ -289,9 +332,9 @@ impl<'de> Visitor<'de> for ColumnsSeed<'_> {
         write!(f, "an object with columns of table {} as members", self.layout.table)
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Columns, A::Error> {
-        let mut columns = Vec::new();
-        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-            let Some(position) = self.layout.position(&name) else {
+        let mut columns = Vec::with_capacity(self.layout.columns.len().min(MANY_COLUMNS));
+        while let Some(position) = map.next_key_seed(Text(|name: &str| self.layout.position(name)))? {
+            let Some(position) = position else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };

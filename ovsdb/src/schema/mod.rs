@@ -90,8 +90,14 @@ pub struct Reference {
 impl DatabaseSchema {
     /// The type of a column; also knows `_uuid` and `_version`, which every table has.
     pub fn column_type(&self, table: &str, column: &str) -> Option<&ColumnType> {
-        let table = self.tables.get(table)?;
-        match table.columns.get(column) {
+        self.tables.get(table)?.column_type(column)
+    }
+}
+
+impl TableSchema {
+    /// The type of a column; also knows `_uuid` and `_version`.
+    pub fn column_type(&self, column: &str) -> Option<&ColumnType> {
+        match self.columns.get(column) {
             Some(found) => Some(&found.r#type),
             None if matches!(column, "_uuid" | "_version") => Some(&UUID_COLUMN),
             None => None,

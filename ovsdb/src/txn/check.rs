@@ -18,13 +18,7 @@ impl Transaction {
                     table: name.to_owned(),
                 });
             };
-            Checker {
-                index,
-                schema,
-                name,
-                table,
-            }
-            .operation(operation)?;
+            Checker { index, name, table }.operation(operation)?;
         }
         Ok(())
     }
@@ -32,7 +26,6 @@ impl Transaction {
 
 struct Checker<'a> {
     index: usize,
-    schema: &'a DatabaseSchema,
     name: &'a str,
     table: &'a TableSchema,
 }
@@ -83,8 +76,8 @@ impl Checker<'_> {
     }
 
     fn column(&self, column: &str) -> Result<&ColumnType, TransactError> {
-        self.schema
-            .column_type(self.name, column)
+        self.table
+            .column_type(column)
             .ok_or_else(|| TransactError::UnknownColumn {
                 operation: self.index,
                 table: self.name.to_owned(),
@@ -164,7 +157,10 @@ impl Checker<'_> {
         if atom.kind() != base.kind && !as_real {
             return Err(self.bad(column, format!("{atom} is a {}, expected a {}", atom.kind(), base.kind)));
         }
-        if atom.as_str().is_some_and(|text| text.contains('\0')) {
+        if atom
+            .as_str()
+            .is_some_and(|text| memchr::memchr(0, text.as_bytes()).is_some())
+        {
             // The server's parser takes this for an attack and closes the connection.
             return Err(self.bad(column, format!("{atom} contains a NUL character")));
         }

@@ -3,8 +3,8 @@
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::Transaction;
-use super::op::{Condition, Identity, Mutation, Mutator, Operation, Until, Where};
-use crate::schema::{ColumnType, DatabaseSchema};
+use super::op::{Condition, Identity, Mutation, Mutator, Name, Operation, Until, Where};
+use crate::schema::{ColumnType, DatabaseSchema, TableSchema};
 use crate::value::{Datum, Shape, TypedDatum};
 
 /// The parameters of `transact`.
@@ -49,8 +49,10 @@ impl Serialize for TypedOperation<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut members = serializer.serialize_map(None)?;
         let types = Types {
-            schema: self.schema,
-            table: self.operation.table().unwrap_or_default(),
+            table: self
+                .schema
+                .zip(self.operation.table())
+                .and_then(|(schema, table)| schema.tables.get(table)),
         };
         if let Some(table) = self.operation.table() {
             members.serialize_entry("table", table)?;
@@ -129,23 +131,22 @@ impl Serialize for TypedOperation<'_> {
 /// The types of one table's columns, as far as they are known.
 #[derive(Clone, Copy)]
 struct Types<'a> {
-    schema: Option<&'a DatabaseSchema>,
-    table: &'a str,
+    table: Option<&'a TableSchema>,
 }
 
 impl<'a> Types<'a> {
-    fn column(&self, column: &str) -> Option<&'a ColumnType> {
-        self.schema?.column_type(self.table, column)
+    fn column(self, column: &str) -> Option<&'a ColumnType> {
+        self.table?.column_type(column)
     }
 
-    fn datum<'d>(&self, column: &str, datum: &'d Datum) -> TypedDatum<'d> {
+    fn datum<'d>(self, column: &str, datum: &'d Datum) -> TypedDatum<'d> {
         TypedDatum {
             datum,
             shape: Shape::of(self.column(column)),
         }
     }
 
-    fn mutation<'m>(&self, mutation: &'m Mutation) -> (&'m str, &'static str, TypedDatum<'m>) {
+    fn mutation(self, mutation: &Mutation) -> (&str, &'static str, TypedDatum<'_>) {
         let Mutation { column, mutator, value } = mutation;
         let value = match mutator {
             // Keys to delete from a map are recognized by the tag of a set, so a lone one needs it too.
@@ -160,7 +161,7 @@ impl<'a> Types<'a> {
 }
 
 struct TypedRow<'a> {
-    row: &'a [(String, Datum)],
+    row: &'a [(Name, Datum)],
     types: Types<'a>,
 }
 

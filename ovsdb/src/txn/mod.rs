@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::value::Datum;
 
 pub use encode::{TransactParams, TypedCondition};
-pub use op::{Condition, Function, Identity, Mutation, Mutator, Operation, Until, Where};
+pub use op::{Condition, Function, Identity, Mutation, Mutator, Name, Operation, Until, Where};
 pub use outcome::{OpResult, Outcome, TransactError};
 
 /// Operations to be made together, in order.
@@ -61,13 +61,13 @@ impl Transaction {
     /// Adds a row. With `uuid` the row gets this identifier (ovsdb-server 2.17 and later), and is referred to by it.
     pub fn insert(
         &mut self,
-        table: &str,
+        table: impl Into<Name>,
         uuid: Option<Uuid>,
-        columns: impl IntoIterator<Item = (impl Into<String>, Datum)>,
+        columns: impl IntoIterator<Item = (impl Into<Name>, Datum)>,
     ) -> &mut Self {
         let id = uuid.map_or(Identity::Server, Identity::Own);
         self.push(Operation::Insert {
-            table: table.to_owned(),
+            table: table.into(),
             id,
             row: row(columns),
         })
@@ -76,13 +76,13 @@ impl Transaction {
     /// Adds a row that other operations of this transaction refer to by [`Atom::NamedUuid`](crate::Atom::NamedUuid).
     pub fn insert_named(
         &mut self,
-        table: &str,
+        table: impl Into<Name>,
         name: &str,
-        columns: impl IntoIterator<Item = (impl Into<String>, Datum)>,
+        columns: impl IntoIterator<Item = (impl Into<Name>, Datum)>,
     ) -> &mut Self {
         let id = Identity::Named(name.to_owned());
         self.push(Operation::Insert {
-            table: table.to_owned(),
+            table: table.into(),
             id,
             row: row(columns),
         })
@@ -91,40 +91,45 @@ impl Transaction {
     /// Overwrites columns.
     pub fn update(
         &mut self,
-        table: &str,
+        table: impl Into<Name>,
         where_: Where,
-        columns: impl IntoIterator<Item = (impl Into<String>, Datum)>,
+        columns: impl IntoIterator<Item = (impl Into<Name>, Datum)>,
     ) -> &mut Self {
         self.push(Operation::Update {
-            table: table.to_owned(),
+            table: table.into(),
             where_,
             row: row(columns),
         })
     }
 
     /// Changes parts of columns.
-    pub fn mutate(&mut self, table: &str, where_: Where, mutations: impl IntoIterator<Item = Mutation>) -> &mut Self {
+    pub fn mutate(
+        &mut self,
+        table: impl Into<Name>,
+        where_: Where,
+        mutations: impl IntoIterator<Item = Mutation>,
+    ) -> &mut Self {
         let mutations = mutations.into_iter().collect();
         self.push(Operation::Mutate {
-            table: table.to_owned(),
+            table: table.into(),
             where_,
             mutations,
         })
     }
 
     /// Deletes rows.
-    pub fn delete(&mut self, table: &str, where_: Where) -> &mut Self {
+    pub fn delete(&mut self, table: impl Into<Name>, where_: Where) -> &mut Self {
         self.push(Operation::Delete {
-            table: table.to_owned(),
+            table: table.into(),
             where_,
         })
     }
 
     /// Reads rows; without columns, all of them.
-    pub fn select(&mut self, table: &str, where_: Where, columns: Option<&[&str]>) -> &mut Self {
+    pub fn select(&mut self, table: impl Into<Name>, where_: Where, columns: Option<&[&str]>) -> &mut Self {
         let columns = columns.map(names);
         self.push(Operation::Select {
-            table: table.to_owned(),
+            table: table.into(),
             where_,
             columns,
         })
@@ -134,14 +139,14 @@ impl Transaction {
     /// `columns` only. Never waits: the answer is immediate.
     pub fn wait(
         &mut self,
-        table: &str,
+        table: impl Into<Name>,
         where_: Where,
         columns: &[&str],
         until: Until,
-        rows: Vec<Vec<(String, Datum)>>,
+        rows: Vec<Vec<(Name, Datum)>>,
     ) -> &mut Self {
         self.push(Operation::Wait {
-            table: table.to_owned(),
+            table: table.into(),
             where_,
             columns: names(columns),
             until,
@@ -170,13 +175,13 @@ impl Transaction {
     }
 }
 
-fn row(columns: impl IntoIterator<Item = (impl Into<String>, Datum)>) -> Vec<(String, Datum)> {
+fn row(columns: impl IntoIterator<Item = (impl Into<Name>, Datum)>) -> Vec<(Name, Datum)> {
     columns
         .into_iter()
         .map(|(column, datum)| (column.into(), datum))
         .collect()
 }
 
-fn names(columns: &[&str]) -> Vec<String> {
-    columns.iter().map(|&column| column.to_owned()).collect()
+fn names(columns: &[&str]) -> Vec<Name> {
+    columns.iter().map(|&column| column.to_owned().into()).collect()
 }

@@ -1,10 +1,14 @@
 //! The operations of a transaction (RFC 7047, section 5.2) as data.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use uuid::Uuid;
 
 use crate::value::{Atom, Datum};
+
+/// The name of a table or a column. Nearly always one that the program knows, which costs no allocation.
+pub type Name = Cow<'static, str>;
 
 /// One operation.
 #[derive(Clone, PartialEq, Debug)]
@@ -12,25 +16,25 @@ pub enum Operation {
     /// Adds a row.
     Insert {
         /// The table.
-        table: String,
+        table: Name,
         /// Who names the new row.
         id: Identity,
         /// Columns left out get their defaults.
-        row: Vec<(String, Datum)>,
+        row: Vec<(Name, Datum)>,
     },
     /// Overwrites columns of rows.
     Update {
         /// The table.
-        table: String,
+        table: Name,
         /// Which rows.
         where_: Where,
         /// The new values.
-        row: Vec<(String, Datum)>,
+        row: Vec<(Name, Datum)>,
     },
     /// Changes parts of columns of rows.
     Mutate {
         /// The table.
-        table: String,
+        table: Name,
         /// Which rows.
         where_: Where,
         /// Made in order.
@@ -39,31 +43,31 @@ pub enum Operation {
     /// Deletes rows.
     Delete {
         /// The table.
-        table: String,
+        table: Name,
         /// Which rows.
         where_: Where,
     },
     /// Reads rows.
     Select {
         /// The table.
-        table: String,
+        table: Name,
         /// Which rows.
         where_: Where,
         /// `None` for all.
-        columns: Option<Vec<String>>,
+        columns: Option<Vec<Name>>,
     },
     /// Requires rows to be as expected, without waiting for it.
     Wait {
         /// The table.
-        table: String,
+        table: Name,
         /// Which rows.
         where_: Where,
         /// The columns compared.
-        columns: Vec<String>,
+        columns: Vec<Name>,
         /// Equal or not.
         until: Until,
         /// The rows expected.
-        rows: Vec<Vec<(String, Datum)>>,
+        rows: Vec<Vec<(Name, Datum)>>,
     },
     /// Requires the connection to hold a lock.
     Assert {
@@ -174,7 +178,7 @@ impl From<Condition> for Where {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Condition {
     /// The column; also `_uuid`.
-    pub column: String,
+    pub column: Name,
     /// How to compare.
     pub function: Function,
     /// With what.
@@ -183,7 +187,7 @@ pub struct Condition {
 
 impl Condition {
     /// Any condition.
-    pub fn new(column: impl Into<String>, function: Function, value: Datum) -> Self {
+    pub fn new(column: impl Into<Name>, function: Function, value: Datum) -> Self {
         Self {
             column: column.into(),
             function,
@@ -192,12 +196,12 @@ impl Condition {
     }
 
     /// The column holds exactly this atom.
-    pub fn eq(column: impl Into<String>, atom: impl Into<Atom>) -> Self {
+    pub fn eq(column: impl Into<Name>, atom: impl Into<Atom>) -> Self {
         Self::new(column, Function::Eq, Datum::scalar(atom))
     }
 
     /// The column holds at least the elements of `value`.
-    pub fn includes(column: impl Into<String>, value: Datum) -> Self {
+    pub fn includes(column: impl Into<Name>, value: Datum) -> Self {
         Self::new(column, Function::Includes, value)
     }
 }
@@ -249,7 +253,7 @@ impl Function {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Mutation {
     /// The column.
-    pub column: String,
+    pub column: Name,
     /// What to do.
     pub mutator: Mutator,
     /// With what.
@@ -258,7 +262,7 @@ pub struct Mutation {
 
 impl Mutation {
     /// Any mutation.
-    pub fn new(column: impl Into<String>, mutator: Mutator, value: Datum) -> Self {
+    pub fn new(column: impl Into<Name>, mutator: Mutator, value: Datum) -> Self {
         Self {
             column: column.into(),
             mutator,
@@ -267,12 +271,12 @@ impl Mutation {
     }
 
     /// Adds the elements that are not there. Pairs whose key is there already are left as they are.
-    pub fn insert(column: impl Into<String>, value: Datum) -> Self {
+    pub fn insert(column: impl Into<Name>, value: Datum) -> Self {
         Self::new(column, Mutator::Insert, value)
     }
 
     /// Removes the elements that are there. From a map: pairs that agree wholly, or, given a set, keys.
-    pub fn delete(column: impl Into<String>, value: Datum) -> Self {
+    pub fn delete(column: impl Into<Name>, value: Datum) -> Self {
         Self::new(column, Mutator::Delete, value)
     }
 }

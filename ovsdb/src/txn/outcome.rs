@@ -205,7 +205,7 @@ impl Transaction {
             (Some(Operation::Assert { .. }), "not owner") => TransactError::LockLost,
             (Some(wait @ Operation::Wait { table, .. }), "timed out") => TransactError::WaitFailed {
                 operation: index,
-                table: table.clone(),
+                table: table.to_string(),
                 row: wait.row_label().unwrap_or_default(),
             },
             _ => TransactError::Rejected {

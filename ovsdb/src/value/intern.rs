@@ -1,11 +1,9 @@
 //! [`Interner`]: one allocation for strings that repeat.
 
-use std::collections::hash_map::RandomState;
 use std::fmt;
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
-/// Power of two. 8,192 slots of 16 bytes are 128 KiB, and hold the keys and common values of a large database.
+/// Power of two. 8,192 slots of 24 bytes are 192 KiB, and hold the keys and common values of a large database.
 const SLOTS: usize = 8_192;
 /// Longer strings hardly ever repeat (address lists, matches of access lists).
 const MAX_LEN: usize = 128;
@@ -15,8 +13,13 @@ const MAX_LEN: usize = 128;
 /// A bounded cache and not a table of every string, so it never has to be cleaned: a string that is in
 /// use in several places keeps its slot, a unique one gives way to the next.
 pub struct Interner {
-    slots: Vec<Option<Arc<str>>>,
-    hasher: RandomState,
+    slots: Vec<Option<Slot>>,
+}
+
+struct Slot {
+    /// Of the text: nearly all texts that differ are told apart by it, without a look at where the other one is.
+    hash: u64,
+    text: Arc<str>,
 }
 
 impl Default for Interner {
@@ -28,10 +31,7 @@ impl Default for Interner {
 impl Interner {
     /// An empty cache; it allocates at its first use.
     pub fn new() -> Self {
-        Self {
-            slots: Vec::new(),
-            hasher: RandomState::new(),
-        }
+        Self { slots: Vec::new() }
     }
 
     /// A shared copy of `text`.
@@ -40,25 +40,44 @@ impl Interner {
             return Arc::from(text);
         }
         if self.slots.is_empty() {
-            self.slots.resize(SLOTS, None);
+            self.slots.resize_with(SLOTS, || None);
         }
-        let first = usize::try_from(self.hasher.hash_one(text) % SLOTS as u64).expect("below SLOTS");
+        let hash = hash(text.as_bytes());
+        // The upper bits, because only those depend on all of the text.
+        let first = usize::try_from(hash >> (u64::BITS - SLOTS.ilog2())).expect("below SLOTS");
         let mut free = None;
         // Two places for each string, so that two popular ones that collide can both stay.
         for at in [first, first ^ 1] {
             match &self.slots[at] {
-                Some(known) if &**known == text => return Arc::clone(known),
+                Some(known) if known.hash == hash && &*known.text == text => return Arc::clone(&known.text),
                 // One user beside the cache itself: nothing was gained by keeping it.
-                Some(known) if Arc::strong_count(known) > 2 => {}
+                Some(known) if Arc::strong_count(&known.text) > 2 => {}
                 _ => free = free.or(Some(at)),
             }
         }
         let new: Arc<str> = Arc::from(text);
         if let Some(at) = free {
-            self.slots[at] = Some(Arc::clone(&new));
+            self.slots[at] = Some(Slot {
+                hash,
+                text: Arc::clone(&new),
+            });
         }
         new
     }
+}
+
+/// Quick rather than hard to collide with: whoever takes the trouble gains that a text is stored twice.
+fn hash(text: &[u8]) -> u64 {
+    // An odd number without a pattern: the golden ratio, as in Knuth's multiplicative hashing.
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mix = |hash: u64, word: [u8; 8]| (hash.rotate_left(29) ^ u64::from_le_bytes(word)).wrapping_mul(FACTOR);
+    let (words, rest) = text.as_chunks();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let hash = words.iter().fold(text.len() as u64, |hash, &word| mix(hash, word));
+    let hash = mix(hash, last);
+    // The lower bits of a product do not depend on the upper ones of its factors.
+    (hash ^ (hash >> 32)).wrapping_mul(FACTOR)
 }
 
 impl fmt::Debug for Interner {

@@ -326,7 +326,8 @@ impl<'de> Visitor<'de> for PairsSeed<'_> {
         f.write_str("an array of pairs")
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Datum, A::Error> {
-        let mut pairs = Vec::new();
+        // What maps are for has a handful of pairs; growing step by step costs more than the room.
+        let mut pairs = Vec::with_capacity(12);
         while let Some(pair) = seq.next_element_seed(PairSeed {
             key: self.key,
             value: self.value,

@@ -55,7 +55,7 @@ pub(super) fn removal(chassis: &Chassis, lock: &str) -> Transaction {
             Where::Uuid(chassis.uuid),
             &[chassis::OTHER_CONFIG],
             Until::Equal,
-            vec![vec![(chassis::OTHER_CONFIG.to_owned(), chassis.other_config.clone())]],
+            vec![vec![(chassis::OTHER_CONFIG.into(), chassis.other_config.clone())]],
         )
         .delete(chassis::TABLE, Where::Uuid(chassis.uuid))
         // A row of its own, by name, in which ovn-controller confirms what it has done.

@@ -111,7 +111,7 @@ impl Builder<'_> {
             let Some(row) = self.sides.replica.row(name, uuid).filter(|_| named) else {
                 continue;
             };
-            let identity = vec![("name".to_owned(), row.get("name").clone())];
+            let identity = vec![("name".into(), row.get("name").clone())];
             self.transaction
                 .wait(name, Where::Uuid(uuid), &["name"], Until::Equal, vec![identity]);
         }
