@@ -247,10 +247,9 @@ impl<'a> Differ<'a> {
 
 /// The columns of a row that are not as they should be, also for want of the column.
 fn differing<'a>(row: &'a DesiredRow, now: &'a Row) -> impl Iterator<Item = &'static str> + use<'a> {
-    let columns = row.columns.iter();
-    columns
-        .filter(|(column, datum)| now.get(column) != datum)
-        .map(|(column, _)| *column)
+    now.get_sorted(&row.columns)
+        .filter(|(_, wanted, held)| wanted != held)
+        .map(|(column, ..)| column)
 }
 
 /// Whether a group is made whose row, if it has one, is new and has no elements of its own: for most there is no need to
