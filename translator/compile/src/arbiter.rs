@@ -127,6 +127,10 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
     /// How a party fares, if there is such a party.
     pub(crate) fn outcome(&self, party: &K) -> Option<Outcome<'_, K, S::Item>> {
         let seat = self.seats.get(party)?;
+        if !seat.record.is_empty() && !seat.held.is_empty() {
+            // Whoever has a rival holds nothing of its record, and with a record nobody waits.
+            return Some(Outcome::Granted(&seat.held));
+        }
         if let Some((item, theirs, to)) = self.rival(party, seat) {
             return Some(Outcome::Lost { item, theirs, to });
         }

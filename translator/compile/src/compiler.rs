@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
 
-use meridian_model::{Cluster, Event, Interner, Key, Name, PodKey, ServiceKey};
+use meridian_model::{Cluster, Event, Key, Name, PodKey, ServiceKey};
 
 use crate::addresses::Addresses;
-use crate::context::{Context, World};
+use crate::context::{Context, Texts, World};
 use crate::engine::{Compiled, Engine};
 use crate::fact::Fact;
 use crate::names::{DEFAULT_VPC, Names};
@@ -25,7 +25,7 @@ pub struct Compiler {
     slices: Slices,
     addresses: Addresses,
     engine: Engine,
-    texts: RefCell<Interner>,
+    texts: RefCell<Texts>,
     nodes: BTreeSet<Name>,
     pods: BTreeSet<PodKey>,
     /// What a compile in pieces has still to compile.

@@ -16,7 +16,7 @@ use crate::desired::Output;
 use crate::engine::Compiled;
 use crate::fact::Fact;
 use crate::identity::row_uuid;
-use crate::names::Names;
+use crate::names::{DEFAULT_VPC, Names};
 use crate::slices::{Slices, Standing};
 use crate::{Config, DesiredRow, Link, Problem, Unit};
 
@@ -35,7 +35,28 @@ pub(crate) struct World<'a> {
     pub(crate) slices: &'a Slices,
     pub(crate) addresses: &'a Addresses,
     /// Texts that many rows repeat.
-    pub(crate) texts: &'a RefCell<Interner>,
+    pub(crate) texts: &'a RefCell<Texts>,
+}
+
+/// Texts that many rows repeat, one copy of each. Says nothing that what it was made from does not say.
+#[derive(Debug, Default)]
+pub(crate) struct Texts {
+    shared: Interner,
+    /// Those that the program knows, a dozen or two: where they are tells them apart.
+    known: Vec<(&'static str, Name)>,
+    /// The switch asked for last, by node: pods of a node compile side by side.
+    switch: Option<(Name, Uuid)>,
+}
+
+impl Texts {
+    fn known(&mut self, text: &'static str) -> Name {
+        if let Some((_, name)) = self.known.iter().find(|(known, _)| std::ptr::eq(*known, text)) {
+            return name.clone();
+        }
+        let name = self.shared.intern(text);
+        self.known.push((text, name.clone()));
+        name
+    }
 }
 
 #[derive(Debug)]
@@ -118,7 +139,12 @@ impl<'a> Context<'a> {
 
     /// The one copy of a text that many rows repeat, such as a node's name or a key of `external_ids`.
     pub(crate) fn text(&self, text: &str) -> Arc<str> {
-        self.world.texts.borrow_mut().intern(text)
+        self.world.texts.borrow_mut().shared.intern(text)
+    }
+
+    /// The same of a text that the program knows, such as a key of `external_ids`.
+    pub(crate) fn known_text(&self, text: &'static str) -> Arc<str> {
+        self.world.texts.borrow_mut().known(text)
     }
 
     /// A map column; its keys, and its values too, are texts that many rows repeat.
@@ -131,6 +157,22 @@ impl<'a> Context<'a> {
         row_uuid(self.world.config.cluster_id().map(|id| &**id), table, key)
     }
 
+    /// The UUID of a node's switch in the default VPC.
+    pub(crate) fn switch(&self, node: &Name) -> Uuid {
+        let last = &mut self.world.texts.borrow_mut().switch;
+        if let Some((known, uuid)) = last
+            && known == node
+        {
+            return *uuid;
+        }
+        let uuid = self.uuid(
+            northbound::logical_switch::TABLE,
+            &self.names().switch(DEFAULT_VPC, node),
+        );
+        *last = Some((node.clone(), uuid));
+        uuid
+    }
+
     /// Adds a row. Its `external_ids`, where its table has them, are what identifies it, and `ids`.
     pub(crate) fn row(
         &mut self,
@@ -141,7 +183,7 @@ impl<'a> Context<'a> {
     ) -> Uuid {
         let uuid = self.uuid(table, &key);
         let identity = [
-            (port::OWNER, Some(Atom::from(self.unit.to_string()))),
+            (port::OWNER, Some(Atom::from(self.unit.text()))),
             (port::KEY, Some(Atom::from(&key))),
             (port::CLUSTER, self.config().cluster_id().map(Atom::from)),
         ];
@@ -149,7 +191,7 @@ impl<'a> Context<'a> {
             .into_iter()
             .filter_map(|(id, value)| Some((id, value?)))
             .chain(ids);
-        let ids = Datum::map(ids.map(|(id, value)| (self.text(id), value)));
+        let ids = Datum::map(ids.map(|(id, value)| (self.known_text(id), value)));
         let ids = (table != UNLABELLED).then_some((EXTERNAL_IDS, ids));
         let mut columns: Vec<_> = columns.into_iter().chain(ids).collect();
         columns.sort_unstable_by_key(|&(column, _)| column);

@@ -8,7 +8,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x6d65_7269_6469_616e_8a5f_6f76_6e2d_6e6
 /// The UUID of a row: that of nobody else's, and known before it is written.
 pub fn row_uuid(cluster: Option<&str>, table: &str, key: &str) -> Uuid {
     // None of the three can contain a NUL, so that no two triples run into one text.
-    let name = format!("{}\0{table}\0{key}", cluster.unwrap_or_default());
+    let name = [cluster.unwrap_or_default(), "\0", table, "\0", key].concat();
     Uuid::new_v5(&NAMESPACE, name.as_bytes())
 }
 

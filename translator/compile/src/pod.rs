@@ -7,12 +7,11 @@ use ipnetwork::IpNetwork;
 use meridian_api::port::{PortFacts, PortKind};
 use meridian_model::{Name, Pod, PodKey};
 use ovsdb::{Atom, Datum};
-use ovsdb_schemas::northbound::{logical_switch, logical_switch_port};
+use ovsdb_schemas::northbound::logical_switch_port;
 
 use crate::addresses::{Fare, wants_port};
 use crate::arbiter::Outcome;
 use crate::context::Context;
-use crate::names::DEFAULT_VPC;
 use crate::node::interface;
 use crate::slices::Standing;
 use crate::{ip, port};
@@ -87,7 +86,7 @@ fn facts(ctx: &Context<'_>, pod: &Pod, networks: &[IpNetwork], held: &[std::net:
 
 fn add_port(ctx: &mut Context<'_>, key: &PodKey, pod: &Pod, node: &Name, facts: &PortFacts) {
     let names = ctx.names();
-    let switch = ctx.uuid(logical_switch::TABLE, &names.switch(DEFAULT_VPC, node));
+    let switch = ctx.switch(node);
     let addresses = port::addresses(facts);
     let options = [
         (port::REQUESTED_CHASSIS, Atom::from(node)),
@@ -99,7 +98,7 @@ fn add_port(ctx: &mut Context<'_>, key: &PodKey, pod: &Pod, node: &Name, facts: 
         (logical_switch_port::PORT_SECURITY, Datum::scalar(&addresses)),
         (
             logical_switch_port::OPTIONS,
-            Datum::map(options.map(|(option, value)| (ctx.text(option), value))),
+            Datum::map(options.map(|(option, value)| (ctx.known_text(option), value))),
         ),
     ];
     port::add(ctx, names.pod(key), switch, columns, Some((facts, Some(&pod.uid))));

@@ -1,5 +1,6 @@
 //! What the logical ports of all units have in common.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use meridian_api::port::{self, PortFacts};
@@ -33,11 +34,12 @@ pub(crate) fn add(
 
 /// MAC and addresses as `addresses` and `port_security` write them.
 pub(crate) fn addresses(facts: &PortFacts) -> Arc<str> {
-    facts
-        .ips
-        .iter()
-        .fold(facts.mac.clone(), |text, ip| format!("{text} {}", ip.ip()))
-        .into()
+    let mut text = facts.mac.clone();
+    for ip in &facts.ips {
+        // Writing into a string cannot fail.
+        let _ = write!(text, " {}", ip.ip());
+    }
+    text.into()
 }
 
 /// The facts as `external_ids`. What ports have in common is one text, and `uid` the pod's own: with tens of thousands of

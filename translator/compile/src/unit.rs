@@ -27,11 +27,18 @@ pub struct UnitParseError {
 
 impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+impl Unit {
+    /// As it is written in `external_ids:meridian/owner`.
+    pub(crate) fn text(&self) -> String {
         match self {
-            Self::Vpc(name) => write!(f, "vpc/{name}"),
-            Self::Node(name) => write!(f, "node/{name}"),
-            Self::Pod(namespace, name) => write!(f, "pod/{namespace}/{name}"),
-            Self::Service(namespace, name) => write!(f, "service/{namespace}/{name}"),
+            Self::Vpc(name) => ["vpc/", name].concat(),
+            Self::Node(name) => ["node/", name].concat(),
+            Self::Pod(namespace, name) => ["pod/", namespace, "/", name].concat(),
+            Self::Service(namespace, name) => ["service/", namespace, "/", name].concat(),
         }
     }
 }
