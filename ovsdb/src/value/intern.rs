@@ -18,7 +18,9 @@ pub struct Interner {
 
 struct Slot {
     /// Of the text: nearly all texts that differ are told apart by it, without a look at where the other one is.
-    hash: u64,
+    hash: u32,
+    /// Whether anybody asked for the text again. Where nobody did, there is no need to look who has it.
+    asked_again: bool,
     text: Arc<str>,
 }
 
@@ -45,13 +47,18 @@ impl Interner {
         let hash = hash(text.as_bytes());
         // The upper bits, because only those depend on all of the text.
         let first = usize::try_from(hash >> (u64::BITS - SLOTS.ilog2())).expect("below SLOTS");
+        #[expect(clippy::cast_possible_truncation, reason = "the other bits have chosen the place")]
+        let hash = hash as u32;
         let mut free = None;
         // Two places for each string, so that two popular ones that collide can both stay.
         for at in [first, first ^ 1] {
-            match &self.slots[at] {
-                Some(known) if known.hash == hash && &*known.text == text => return Arc::clone(&known.text),
+            match &mut self.slots[at] {
+                Some(known) if known.hash == hash && &*known.text == text => {
+                    known.asked_again = true;
+                    return Arc::clone(&known.text);
+                }
                 // One user beside the cache itself: nothing was gained by keeping it.
-                Some(known) if Arc::strong_count(&known.text) > 2 => {}
+                Some(known) if known.asked_again && Arc::strong_count(&known.text) > 2 => {}
                 _ => free = free.or(Some(at)),
             }
         }
@@ -59,6 +66,7 @@ impl Interner {
         if let Some(at) = free {
             self.slots[at] = Some(Slot {
                 hash,
+                asked_again: false,
                 text: Arc::clone(&new),
             });
         }
