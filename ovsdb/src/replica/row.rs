@@ -40,6 +40,21 @@ impl Layout {
         self.columns.binary_search_by(|known| (**known).cmp(column)).ok()
     }
 
+    /// Where each of these columns is, given sorted by name. Passes over the columns once: texts of different lengths
+    /// differ without a look at them, which a search by order cannot make use of.
+    pub(super) fn positions<'a, N: AsRef<str> + Copy + 'a, T: 'a>(
+        &'a self,
+        wanted: impl IntoIterator<Item = &'a (N, T)>,
+    ) -> impl Iterator<Item = (N, &'a T, Option<usize>)> {
+        let mut next = 0;
+        wanted.into_iter().map(move |(column, with)| {
+            let mut rest = self.columns[next..].iter();
+            let found = rest.position(|known| **known == *column.as_ref()).map(|at| next + at);
+            next = found.map_or(next, |found| found + 1);
+            (*column, with, found)
+        })
+    }
+
     /// Does one word have a bit for each column?
     fn is_sparse(&self) -> bool {
         self.columns.len() <= 64
@@ -145,24 +160,13 @@ impl Row {
     }
 
     /// What each of these columns holds, given sorted by name; empty if the column is not monitored or the server does
-    /// not have it. Passes over the row's columns once, so that several are found for the price of one.
+    /// not have it. Several are found for the price of one.
     pub fn get_sorted<'a, N: AsRef<str> + Copy + 'a, T: 'a>(
         &'a self,
         wanted: impl IntoIterator<Item = &'a (N, T)>,
     ) -> impl Iterator<Item = (N, &'a T, &'a Datum)> {
-        let mut next = 0;
-        wanted.into_iter().map(move |(column, with)| {
-            let rest = &self.layout.columns[next..];
-            // Texts of different lengths differ without a look at them, which a search by order cannot make use of.
-            let found = rest
-                .iter()
-                .position(|known| **known == *column.as_ref())
-                .map(|at| next + at);
-            if let Some(found) = found {
-                next = found + 1;
-            }
-            (*column, with, found.map_or(&EMPTY, |position| self.at(position)))
-        })
+        let found = self.layout.positions(wanted);
+        found.map(|(column, with, at)| (column, with, at.map_or(&EMPTY, |position| self.at(position))))
     }
 
     /// All monitored columns, by name.

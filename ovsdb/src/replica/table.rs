@@ -71,6 +71,15 @@ impl TableReplica {
         self.layout.position(column).is_some()
     }
 
+    /// Whether each of these columns is monitored, given sorted by name.
+    pub fn have_columns<'a, N: AsRef<str> + Copy + 'a, T: 'a>(
+        &'a self,
+        wanted: impl IntoIterator<Item = &'a (N, T)>,
+    ) -> impl Iterator<Item = (N, &'a T, bool)> {
+        let found = self.layout.positions(wanted);
+        found.map(|(column, with, at)| (column, with, at.is_some()))
+    }
+
     /// The rows with `value` in the index of this name ([`IndexSpec::name`]), in the order of their identifiers.
     ///
     /// If nobody asked for this index when the table was monitored, all rows are searched instead: the same answer,

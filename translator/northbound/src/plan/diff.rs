@@ -103,8 +103,8 @@ impl<'a> Differ<'a> {
     }
 
     fn note_missing_columns(&mut self, row: &DesiredRow, present: &TableReplica) {
-        for (column, datum) in &row.columns {
-            if !datum.is_empty() && !present.has_column(column) {
+        for (column, datum, is_known) in present.have_columns(&row.columns) {
+            if !is_known && !datum.is_empty() {
                 self.plan.missing_columns.insert((row.table, column));
             }
         }
@@ -135,6 +135,8 @@ impl<'a> Differ<'a> {
         let now = replica.row(table.name, parent);
         for column in &table.link_columns {
             let present: &'a [Atom] = now.map_or(&[], |row| row.get(column.column).atoms());
+            let wanted = desired.links(table.name, parent, column.column);
+            let mut wanted = wanted.map(|(value, _)| value).peekable();
             let id = |value: &Atom| LinkId {
                 table: table.name,
                 parent,
@@ -145,16 +147,17 @@ impl<'a> Differ<'a> {
             if now.is_none() && desired.row(table.name, parent).is_none() {
                 continue;
             }
-            for (value, _) in desired.links(table.name, parent, column.column) {
-                if present.binary_search(value).is_err() {
-                    self.add_link(column, id(value));
+            // Both are sorted.
+            for value in present {
+                while let Some(missing) = wanted.next_if(|wanted| *wanted < value) {
+                    self.add_link(column, id(missing));
+                }
+                if wanted.next_if_eq(&value).is_none() && self.removable(table, column, parent, value) {
+                    self.plan.links.insert(id(value), LinkChange::Remove);
                 }
             }
-            for value in present {
-                let link = id(value);
-                if !desired.has_link(&link) && self.removable(table, column, parent, value) {
-                    self.plan.links.insert(link, LinkChange::Remove);
-                }
+            for missing in wanted {
+                self.add_link(column, id(missing));
             }
         }
     }
@@ -188,7 +191,10 @@ impl<'a> Differ<'a> {
             if desired.row(target, uuid).is_none() {
                 return;
             }
-            if let Some(table) = tables::table(target) {
+            // Usually the row was looked at before.
+            if !self.plan.rows.contains_key(&(target, uuid))
+                && let Some(table) = tables::table(target)
+            {
                 self.row(table, uuid);
             }
         }

@@ -140,14 +140,13 @@ impl Builder<'_> {
         if table.get(uuid).is_some() {
             return;
         }
-        let columns = row
-            .columns
-            .iter()
-            .filter(|(column, datum)| table.has_column(column) && !datum.is_empty());
+        let columns = table
+            .have_columns(&row.columns)
+            .filter(|(_, datum, is_known)| *is_known && !datum.is_empty());
         self.transaction.insert(
             name,
             Some(uuid),
-            columns.map(|(column, datum)| (*column, datum.clone())),
+            columns.map(|(column, datum, _)| (column, datum.clone())),
         );
         self.counts.inserts += 1;
     }
