@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Power of two. 8,192 slots of 24 bytes are 192 KiB, and hold the keys and common values of a large database.
+/// Power of two. 8,192 slots of 20 bytes are 160 KiB, and hold the keys and common values of a large database.
 const SLOTS: usize = 8_192;
 /// Longer strings hardly ever repeat (address lists, matches of access lists).
 const MAX_LEN: usize = 128;
@@ -13,16 +13,17 @@ const MAX_LEN: usize = 128;
 /// A bounded cache and not a table of every string, so it never has to be cleaned: a string that is in
 /// use in several places keeps its slot, a unique one gives way to the next.
 pub struct Interner {
-    slots: Vec<Option<Slot>>,
+    /// Of each text a part of its hash, and in the lowest bits how often it was asked for again. Nearly always that is
+    /// enough to know that a text is not here, and who must give way to it, without a look at those that are.
+    tags: Vec<u32>,
+    texts: Vec<Option<Arc<str>>>,
 }
 
-struct Slot {
-    /// Of the text: nearly all texts that differ are told apart by it, without a look at where the other one is.
-    hash: u32,
-    /// Whether anybody asked for the text again. Where nobody did, there is no need to look who has it.
-    asked_again: bool,
-    text: Arc<str>,
-}
+/// The bits of a tag that count.
+const AGAIN: u32 = 0b11;
+/// A text asked for again as often as this gives way only if nobody has it any more. Once is not often: what two columns
+/// of one row have in common repeats in no other.
+const OFTEN: u32 = 2;
 
 impl Default for Interner {
     fn default() -> Self {
@@ -33,7 +34,10 @@ impl Default for Interner {
 impl Interner {
     /// An empty cache; it allocates at its first use.
     pub fn new() -> Self {
-        Self { slots: Vec::new() }
+        Self {
+            tags: Vec::new(),
+            texts: Vec::new(),
+        }
     }
 
     /// A shared copy of `text`.
@@ -41,34 +45,36 @@ impl Interner {
         if text.len() > MAX_LEN {
             return Arc::from(text);
         }
-        if self.slots.is_empty() {
-            self.slots.resize_with(SLOTS, || None);
+        if self.tags.is_empty() {
+            self.tags.resize(SLOTS, 0);
+            self.texts.resize(SLOTS, None);
         }
         let hash = hash(text.as_bytes());
         // The upper bits, because only those depend on all of the text.
         let first = usize::try_from(hash >> (u64::BITS - SLOTS.ilog2())).expect("below SLOTS");
         #[expect(clippy::cast_possible_truncation, reason = "the other bits have chosen the place")]
-        let hash = hash as u32;
+        let tag = hash as u32 & !AGAIN;
         let mut free = None;
         // Two places for each string, so that two popular ones that collide can both stay.
         for at in [first, first ^ 1] {
-            match &mut self.slots[at] {
-                Some(known) if known.hash == hash && &*known.text == text => {
-                    known.asked_again = true;
-                    return Arc::clone(&known.text);
-                }
-                // One user beside the cache itself: nothing was gained by keeping it.
-                Some(known) if known.asked_again && Arc::strong_count(&known.text) > 2 => {}
-                _ => free = free.or(Some(at)),
+            let again = self.tags[at] & AGAIN;
+            if self.tags[at] & !AGAIN == tag
+                && let Some(known) = &self.texts[at]
+                && **known == *text
+            {
+                self.tags[at] = tag | (again + 1).min(OFTEN);
+                return Arc::clone(known);
+            }
+            // One user beside the cache itself: nothing was gained by keeping it.
+            let in_use = |known: &Arc<str>| Arc::strong_count(known) > 2;
+            if again < OFTEN || !self.texts[at].as_ref().is_some_and(in_use) {
+                free = free.or(Some(at));
             }
         }
         let new: Arc<str> = Arc::from(text);
         if let Some(at) = free {
-            self.slots[at] = Some(Slot {
-                hash,
-                asked_again: false,
-                text: Arc::clone(&new),
-            });
+            self.tags[at] = tag;
+            self.texts[at] = Some(Arc::clone(&new));
         }
         new
     }
