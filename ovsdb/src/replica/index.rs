@@ -109,28 +109,33 @@ impl Index {
         atoms.iter().chain(pairs.iter().map(|(key, _)| key)).chain(value)
     }
 
+    /// The values under which the index holds a row with one datum and not one with the other.
+    fn keys_without<'r>(&self, datum: Option<&'r Datum>, other: Option<&Datum>) -> Vec<&'r Atom> {
+        let is_other = |atom: &&Atom| {
+            other.is_some_and(|other| match &self.map_key {
+                None => other.contains(atom),
+                Some(key) => other.get(key) == Some(*atom),
+            })
+        };
+        let keys = datum.into_iter().flat_map(|datum| self.keys_of(datum));
+        keys.filter(|key| !is_other(key)).collect()
+    }
+
     pub(super) fn replace(&mut self, uuid: Uuid, old: Option<&Row>, new: Option<&Row>) {
         let Some(position) = self.position else { return };
         let (old, new) = (old.map(|row| row.at(position)), new.map(|row| row.at(position)));
         if old == new {
             return;
         }
-        for key in old
-            .into_iter()
-            .flat_map(|datum| self.keys_of(datum))
-            .collect::<Vec<_>>()
-        {
+        // Of a large set usually one element is new or gone.
+        for key in self.keys_without(old, new) {
             if let Some(ids) = self.entries.get_mut(key)
                 && ids.remove(uuid)
             {
                 self.entries.remove(key);
             }
         }
-        for key in new
-            .into_iter()
-            .flat_map(|datum| self.keys_of(datum))
-            .collect::<Vec<_>>()
-        {
+        for key in self.keys_without(new, old) {
             match self.entries.entry(key.clone()) {
                 hash_map::Entry::Vacant(entry) => {
                     entry.insert(Ids::One(uuid));
