@@ -88,6 +88,9 @@ pub fn parse(frame: &[u8]) -> Result<Message<'_>, MessageError> {
     }
 }
 
+/// Most messages that are not transactions.
+const SMALL: usize = 128;
+
 #[derive(Serialize)]
 struct Outgoing<'a, I, P> {
     id: I,
@@ -114,6 +117,13 @@ pub fn encode_request(id: u64, method: &str, params: &impl Serialize) -> Vec<u8>
     to_bytes(&Outgoing { id, method, params })
 }
 
+/// The same with room for this many bytes made beforehand, for whoever has an idea: to grow is to copy.
+pub fn encode_request_with_room(id: u64, method: &str, params: &impl Serialize, room: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(room.max(SMALL));
+    write(&Outgoing { id, method, params }, &mut bytes);
+    bytes
+}
+
 /// A notification as bytes to send. `params` must serialize to an array.
 pub fn encode_notification(method: &str, params: &impl Serialize) -> Vec<u8> {
     to_bytes(&Outgoing { id: (), method, params })
@@ -130,7 +140,13 @@ pub fn encode_error(id: &RawValue, error: &str) -> Vec<u8> {
 }
 
 fn to_bytes(message: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(message).expect("strings as keys and no fallible serializer inside")
+    let mut bytes = Vec::with_capacity(SMALL);
+    write(message, &mut bytes);
+    bytes
+}
+
+fn write(message: &impl Serialize, bytes: &mut Vec<u8>) {
+    serde_json::to_writer(bytes, message).expect("strings as keys and no fallible serializer inside");
 }
 
 #[cfg(test)]

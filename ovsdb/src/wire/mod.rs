@@ -7,4 +7,7 @@ mod framing;
 mod message;
 
 pub use framing::{DEFAULT_MAX_MESSAGE, FrameError, Framer};
-pub use message::{Message, MessageError, encode_error, encode_notification, encode_request, encode_response, parse};
+pub use message::{
+    Message, MessageError, encode_error, encode_notification, encode_request, encode_request_with_room,
+    encode_response, parse,
+};

@@ -52,12 +52,21 @@ pub(super) struct Calls {
     next: u64,
     open: BTreeMap<u64, (Instant, Expected)>,
     transactions: usize,
+    /// The length of the last request: large ones come in a row.
+    last: usize,
 }
+
+/// No more room than this is made beforehand.
+const MOST_ROOM: usize = 256 << 10;
 
 impl Calls {
     /// The bytes of the next request. [`expect`](Self::expect) must follow.
-    pub(super) fn encode(&self, method: &str, params: &impl Serialize) -> Vec<u8> {
-        wire::encode_request(self.next, method, params)
+    pub(super) fn encode(&mut self, method: &str, params: &impl Serialize) -> Vec<u8> {
+        // A little more, for one that is a little longer.
+        let room = (self.last + self.last / 8).min(MOST_ROOM);
+        let message = wire::encode_request_with_room(self.next, method, params, room);
+        self.last = message.len();
+        message
     }
 
     /// Notes what the request just encoded is for.
