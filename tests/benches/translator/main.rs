@@ -21,7 +21,7 @@ use harness::Running;
 use report::{Report, median, show};
 
 /// Cold syncs that are measured; the median counts.
-const COLD_RUNS: usize = 3;
+const COLD_RUNS: usize = 9;
 /// Pods that are added one by one at each size.
 const EVENTS: usize = 300;
 
