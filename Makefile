@@ -27,7 +27,7 @@ demo: setup ## Three hosts with real OVN, workloads, packets; about 3 minutes wh
 demo-down: ## Take the demo's lab down
 	@$(BIN)/meridian-lab down
 
-cluster: ## A real Kubernetes on three hosts, no kube-proxy; the first time its parts are built, about 15 minutes
+cluster: ## A real Kubernetes on three hosts, no kube-proxy; the first time its parts are built, 15 to 30 minutes
 	@scripts/require-root cluster
 	@scripts/setup kubernetes
 	@cargo build --workspace --bins

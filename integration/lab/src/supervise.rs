@@ -2,7 +2,7 @@
 //! 3.1.2 ends at an assertion of its connection tracking (`conn_type == CT_CONN_TYPE_DEFAULT`) now and then.
 //!
 //! Not by `--monitor` itself: whoever ends or kills this process must end the switch with it. Must not: restart what
-//! ended in good order, or was ended by somebody else's SIGKILL or SIGTERM.
+//! ended in good order, or was ended by somebody else's SIGKILL or SIGTERM; go on for ever with one that only crashes.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus};
@@ -16,6 +16,8 @@ use crate::{links, wait};
 
 /// What a crash looks like from outside.
 const CRASHES: [Signal; 4] = [Signal::SIGABRT, Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL];
+/// A switch that crashes more often than that has no accidents: it cannot run here, and whoever looks must find it ended.
+const MOST_CRASHES: u32 = 50;
 /// How long the switch may take to have its devices again.
 const RESTORED: Duration = Duration::from_secs(30);
 
@@ -38,7 +40,7 @@ impl Supervise {
                 self.restore();
             }
             let status = child.wait().map_err(|source| self.failed(source))?;
-            if !crashed(status) {
+            if !crashed(status) || crashes == MOST_CRASHES {
                 return self.ended(status);
             }
             crashes += 1;
@@ -127,6 +129,15 @@ mod tests {
         supervise(&script).run().unwrap();
         let starts = std::fs::read_to_string(dir.path().join("starts")).unwrap();
         assert_eq!(starts.lines().count(), 3);
+    }
+
+    #[test]
+    fn what_only_crashes_is_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = format!("echo . >> {}/starts; kill -ABRT $$", dir.path().display());
+        assert!(supervise(&script).run().is_err());
+        let starts = std::fs::read_to_string(dir.path().join("starts")).unwrap();
+        assert_eq!(starts.lines().count(), MOST_CRASHES as usize + 1);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! nftables on the host, in an own table: what pods send beyond their VPC leaves under the node's address, what the
-//! host sends to services leaves under an address of its port, and the host forwards nothing between VPCs, nor back into
-//! the one it came from.
+//! host sends to services leaves under an address of its port, ports of the host that belong to services lead into the VPC,
+//! and the host forwards nothing between VPCs, nor back into the one it came from.
 //!
 //! By the `nft` program, from standard input: the rules are text that a person can read and try. Tables of others are
 //! never touched.

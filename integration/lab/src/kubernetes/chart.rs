@@ -70,7 +70,7 @@ impl Programs {
 }
 
 impl Program {
-    /// Fills in what kubelet would, and where the API is.
+    /// Fills in what kubelet would, and what is different in a lab.
     fn resolve(&self, plan: &Plan, host: Option<&Host>) -> (Vec<String>, BTreeMap<String, String>) {
         let mut env: BTreeMap<_, _> = self
             .env

@@ -40,6 +40,4 @@ fn kubernetes_lives_on_meridian() {
     cluster.a_pod_without_an_address_says_why();
     cluster.a_host_that_lost_power_comes_back_whole();
     cluster.a_host_that_is_gone_leaves_no_row();
-    drop(cluster);
-    drop(place);
 }
