@@ -70,7 +70,11 @@ impl Compiler {
                 Key::Pod(namespace, name) => {
                     self.pods.insert(PodKey { namespace, name });
                 }
-                Key::Namespace(_) | Key::Service(..) | Key::EndpointSlice(..) => {}
+                Key::Namespace(_)
+                | Key::Service(..)
+                | Key::EndpointSlice(..)
+                | Key::ServiceCidr(_)
+                | Key::AddressPool(_) => {}
             }
         }
     }

@@ -26,7 +26,8 @@ impl Fact {
             Self::Object(Key::Pod(namespace, name)) => Some(Unit::Pod(namespace.clone(), name.clone())),
             Self::Fare(pod) => Some(pod.clone().into()),
             Self::Object(Key::Service(namespace, name)) => Some(Unit::Service(namespace.clone(), name.clone())),
-            Self::Object(Key::Namespace(_) | Key::EndpointSlice(..)) | Self::Shortage(_) => None,
+            Self::Object(Key::Namespace(_) | Key::EndpointSlice(..) | Key::ServiceCidr(_) | Key::AddressPool(_))
+            | Self::Shortage(_) => None,
         }
     }
 }

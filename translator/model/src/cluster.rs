@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use self::services::Services;
-use crate::{EndpointSlice, Interner, Key, Kind, Name, Namespace, Node, Object, Pod, PodKey, Service, ServiceKey};
+use crate::{
+    AddressPool, EndpointSlice, Interner, Key, Kind, Name, Namespace, Node, Object, Pod, PodKey, Service, ServiceCidr,
+    ServiceKey,
+};
 
 /// Something that was seen to happen to the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub struct Cluster {
     pods: HashMap<PodKey, Arc<Pod>>,
     pods_on: HashMap<Name, BTreeSet<PodKey>>,
     services: Services,
+    service_cidrs: BTreeMap<Name, Arc<ServiceCidr>>,
+    address_pools: BTreeMap<Name, Arc<AddressPool>>,
     names: Interner,
 }
 
@@ -98,6 +103,16 @@ impl Cluster {
         self.services.slices()
     }
 
+    /// All networks of ClusterIPs that objects speak of, by name.
+    pub fn service_cidrs(&self) -> impl ExactSizeIterator<Item = &Arc<ServiceCidr>> {
+        self.service_cidrs.values()
+    }
+
+    /// All pools of addresses for services, by name.
+    pub fn address_pools(&self) -> impl ExactSizeIterator<Item = &Arc<AddressPool>> {
+        self.address_pools.values()
+    }
+
     fn put(&mut self, object: Object, changed: &mut Vec<Key>) {
         match object {
             Object::Node(node) => changed.extend(self.put_node(node)),
@@ -105,6 +120,14 @@ impl Cluster {
             Object::Pod(pod) => changed.extend(self.put_pod(pod)),
             Object::Service(service) => changed.extend(self.services.put(service, &mut self.names)),
             Object::EndpointSlice(slice) => self.services.put_slice(slice, &mut self.names, changed),
+            Object::ServiceCidr(cidr) => {
+                let name = cidr.name.clone();
+                changed.extend(put(&mut self.service_cidrs, name, cidr).map(Key::ServiceCidr));
+            }
+            Object::AddressPool(pool) => {
+                let name = pool.name.clone();
+                changed.extend(put(&mut self.address_pools, name, pool).map(Key::AddressPool));
+            }
         }
     }
 
@@ -173,6 +196,8 @@ impl Cluster {
             }
             Key::Service(namespace, name) => self.services.remove(&ServiceKey::new(namespace.clone(), name.clone())),
             Key::EndpointSlice(namespace, name) => return self.services.remove_slice(namespace, name, changed),
+            Key::ServiceCidr(name) => self.service_cidrs.remove(name).is_some(),
+            Key::AddressPool(name) => self.address_pools.remove(name).is_some(),
         };
         if was_there {
             changed.push(key);
@@ -212,6 +237,17 @@ impl Cluster {
             Kind::Pod => Box::new(self.pods.keys().cloned().map(Key::from)),
             Kind::Service => Box::new(self.services.iter().map(|service| service.key().into())),
             Kind::EndpointSlice => Box::new(self.services.slices().map(|slice| slice.key())),
+            Kind::ServiceCidr => Box::new(self.service_cidrs.keys().cloned().map(Key::ServiceCidr)),
+            Kind::AddressPool => Box::new(self.address_pools.keys().cloned().map(Key::AddressPool)),
         }
     }
+}
+
+/// The name if the object is different now.
+fn put<T: PartialEq>(objects: &mut BTreeMap<Name, Arc<T>>, name: Name, object: T) -> Option<Name> {
+    if objects.get(&name).is_some_and(|old| **old == object) {
+        return None;
+    }
+    objects.insert(name.clone(), Arc::new(object));
+    Some(name)
 }

@@ -17,6 +17,6 @@ pub use cluster::{Cluster, Event};
 pub use intern::Interner;
 pub use object::{Key, Kind, Labels, Name, Namespace, Node, Object, Phase, Pod, PodKey, Timestamp};
 pub use service::{
-    AddressType, Endpoint, EndpointPort, EndpointSlice, EndpointState, Protocol, Service, ServiceKey, ServicePort,
-    ServiceType,
+    AddressPool, AddressType, Announcement, Endpoint, EndpointPort, EndpointSlice, EndpointState, Hints, Protocol,
+    Service, ServiceCidr, ServiceKey, ServicePort, ServiceType, TrafficPolicy,
 };

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{EndpointSlice, Service};
+use crate::{AddressPool, EndpointSlice, Service, ServiceCidr};
 
 /// A name or another short text, shared rather than copied.
 pub type Name = Arc<str>;
@@ -26,6 +26,10 @@ pub enum Kind {
     Service,
     /// `discovery.k8s.io/v1/EndpointSlice`.
     EndpointSlice,
+    /// `networking.k8s.io/v1/ServiceCIDR`.
+    ServiceCidr,
+    /// `meridian.dev/v1alpha1/AddressPool`.
+    AddressPool,
 }
 
 /// Names one object of the cluster.
@@ -41,6 +45,10 @@ pub enum Key {
     Service(Name, Name),
     /// A slice of a service's endpoints, by namespace and name.
     EndpointSlice(Name, Name),
+    /// Networks of ClusterIPs, by name.
+    ServiceCidr(Name),
+    /// Addresses for services, by name.
+    AddressPool(Name),
 }
 
 /// Names a pod where only pods are meant.
@@ -65,6 +73,10 @@ pub enum Object {
     Service(Service),
     /// A slice of a service's endpoints.
     EndpointSlice(EndpointSlice),
+    /// Networks of ClusterIPs.
+    ServiceCidr(ServiceCidr),
+    /// Addresses for services.
+    AddressPool(AddressPool),
 }
 
 /// A machine of the cluster.
@@ -82,6 +94,8 @@ pub struct Node {
     pub internal_ips: Box<[IpAddr]>,
     /// `metadata.labels`.
     pub labels: Labels,
+    /// Whether `status.conditions` say `Ready`.
+    pub ready: bool,
 }
 
 /// A namespace.
@@ -164,6 +178,16 @@ impl Key {
         Self::EndpointSlice(namespace.into(), name.into())
     }
 
+    /// Names networks of ClusterIPs.
+    pub fn service_cidr(name: impl Into<Name>) -> Self {
+        Self::ServiceCidr(name.into())
+    }
+
+    /// Names addresses for services.
+    pub fn address_pool(name: impl Into<Name>) -> Self {
+        Self::AddressPool(name.into())
+    }
+
     /// The kind of the object named.
     pub fn kind(&self) -> Kind {
         match self {
@@ -172,6 +196,8 @@ impl Key {
             Self::Pod(..) => Kind::Pod,
             Self::Service(..) => Kind::Service,
             Self::EndpointSlice(..) => Kind::EndpointSlice,
+            Self::ServiceCidr(_) => Kind::ServiceCidr,
+            Self::AddressPool(_) => Kind::AddressPool,
         }
     }
 }
@@ -185,6 +211,8 @@ impl Object {
             Self::Pod(pod) => pod.key().into(),
             Self::Service(service) => service.key().into(),
             Self::EndpointSlice(slice) => slice.key(),
+            Self::ServiceCidr(cidr) => Key::ServiceCidr(cidr.name.clone()),
+            Self::AddressPool(pool) => Key::AddressPool(pool.name.clone()),
         }
     }
 }
@@ -295,6 +323,8 @@ impl fmt::Display for Key {
             Self::Pod(namespace, name) => write!(f, "pod/{namespace}/{name}"),
             Self::Service(namespace, name) => write!(f, "service/{namespace}/{name}"),
             Self::EndpointSlice(namespace, name) => write!(f, "endpointslice/{namespace}/{name}"),
+            Self::ServiceCidr(name) => write!(f, "servicecidr/{name}"),
+            Self::AddressPool(name) => write!(f, "addresspool/{name}"),
         }
     }
 }

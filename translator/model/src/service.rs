@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::{Key, Name, Object};
+use crate::{Key, Labels, Name, Object, Timestamp};
 
 /// Names a service where only services are meant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,11 +21,26 @@ pub struct Service {
     pub namespace: Name,
     /// `metadata.name`.
     pub name: Name,
+    /// `metadata.creationTimestamp`.
+    pub created: Timestamp,
     /// `spec.type`.
     pub r#type: ServiceType,
     /// `spec.clusterIPs` as written, so that one that does not parse can be reported; `None` stands for a headless
     /// service's.
     pub cluster_ips: Box<[Name]>,
+    /// `spec.externalIPs` as written.
+    pub external_ips: Box<[Name]>,
+    /// `ip` of each of `status.loadBalancer.ingress` that hosts are to take for the service's, as written: with an `ipMode`
+    /// of `Proxy` they leave it to the load balancer.
+    pub ingress_ips: Box<[Name]>,
+    /// `spec.loadBalancerSourceRanges` as written; empty where everybody may connect.
+    pub source_ranges: Box<[Name]>,
+    /// `spec.externalTrafficPolicy`.
+    pub external_policy: TrafficPolicy,
+    /// `spec.internalTrafficPolicy`.
+    pub internal_policy: TrafficPolicy,
+    /// `spec.healthCheckNodePort` as written.
+    pub health_check_port: Option<i32>,
     /// `spec.ports`.
     pub ports: Box<[ServicePort]>,
     /// Whether it is left to somebody else: labels `service.kubernetes.io/service-proxy-name` and
@@ -33,6 +48,16 @@ pub struct Service {
     pub left_to_others: bool,
     /// `spec.sessionAffinityConfig.clientIP.timeoutSeconds` where `spec.sessionAffinity` is `ClientIP`.
     pub affinity_seconds: Option<u32>,
+}
+
+/// Which endpoints may answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TrafficPolicy {
+    /// All.
+    #[default]
+    Cluster,
+    /// Those on the node where the connection comes in.
+    Local,
 }
 
 /// `spec.type` of a service.
@@ -122,6 +147,50 @@ pub struct Endpoint {
     pub address: IpAddr,
     /// `conditions`.
     pub state: EndpointState,
+    /// `nodeName`: where it runs.
+    pub node: Option<Name>,
+    /// `hints`, if there are any.
+    pub hints: Option<Box<Hints>>,
+}
+
+/// For whom an endpoint is meant (`hints` of an endpoint).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// `forZones`.
+    pub zones: Box<[Name]>,
+    /// `forNodes`.
+    pub nodes: Box<[Name]>,
+}
+
+/// Networks that ClusterIPs are taken from (`networking.k8s.io` `ServiceCIDR`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceCidr {
+    /// `metadata.name`.
+    pub name: Name,
+    /// `spec.cidrs` as written.
+    pub cidrs: Box<[Name]>,
+}
+
+/// Addresses for services of type `LoadBalancer` (`meridian.dev` `AddressPool`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressPool {
+    /// `metadata.name`.
+    pub name: Name,
+    /// `metadata.creationTimestamp`.
+    pub created: Timestamp,
+    /// `spec.addresses` as written.
+    pub addresses: Box<[Name]>,
+    /// `spec.announcement`; none if somebody else routes the addresses to the nodes.
+    pub announcement: Option<Announcement>,
+}
+
+/// How nodes announce the addresses of a pool to the networks they are in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Announcement {
+    /// `interfaces`: on which devices; empty for what each node finds.
+    pub interfaces: Box<[Name]>,
+    /// `nodeSelector`: the labels of the nodes that may; empty for all.
+    pub node_selector: Labels,
 }
 
 /// Whether connections may be sent to an endpoint.
@@ -168,6 +237,18 @@ impl ServiceKey {
 impl From<ServiceKey> for Key {
     fn from(key: ServiceKey) -> Self {
         Self::Service(key.namespace, key.name)
+    }
+}
+
+impl From<ServiceCidr> for Object {
+    fn from(cidr: ServiceCidr) -> Self {
+        Self::ServiceCidr(cidr)
+    }
+}
+
+impl From<AddressPool> for Object {
+    fn from(pool: AddressPool) -> Self {
+        Self::AddressPool(pool)
     }
 }
 

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use crate::{
-    AddressType, Endpoint, EndpointPort, EndpointSlice, EndpointState, Event, Labels, Name, Namespace, Node, Object,
-    Phase, Pod, Protocol, Service, ServicePort, ServiceType, Timestamp,
+    AddressType, Endpoint, EndpointPort, EndpointSlice, EndpointState, Event, Hints, Labels, Name, Namespace, Node,
+    Object, Phase, Pod, Protocol, Service, ServicePort, ServiceType, Timestamp, TrafficPolicy,
 };
 
 fn addresses<'a>(ips: impl IntoIterator<Item = &'a str>) -> Box<[IpAddr]> {
@@ -23,6 +23,7 @@ impl Node {
             pod_cidrs: Box::default(),
             internal_ips: Box::default(),
             labels: Labels::default(),
+            ready: true,
         }
     }
 
@@ -129,6 +130,13 @@ impl Service {
             ports: Box::default(),
             left_to_others: false,
             affinity_seconds: None,
+            created: Timestamp::default(),
+            external_ips: Box::default(),
+            ingress_ips: Box::default(),
+            source_ranges: Box::default(),
+            external_policy: TrafficPolicy::Cluster,
+            internal_policy: TrafficPolicy::Cluster,
+            health_check_port: None,
         }
     }
 
@@ -165,6 +173,29 @@ impl Service {
         self.r#type = ServiceType::NodePort;
         let last = self.ports.last_mut().expect("the service has a port");
         last.node_port = Some(node_port);
+        self
+    }
+
+    /// Of type `LoadBalancer`, reached under these addresses.
+    #[must_use]
+    pub fn behind<'a>(mut self, ips: impl IntoIterator<Item = &'a str>) -> Self {
+        self.r#type = ServiceType::LoadBalancer;
+        self.ingress_ips = ips.into_iter().map(Name::from).collect();
+        self
+    }
+
+    /// Also reached under these addresses.
+    #[must_use]
+    pub fn with_external_ips<'a>(mut self, ips: impl IntoIterator<Item = &'a str>) -> Self {
+        self.external_ips = ips.into_iter().map(Name::from).collect();
+        self
+    }
+
+    /// With these traffic policies, the internal one first.
+    #[must_use]
+    pub fn with_policies(mut self, internal: TrafficPolicy, external: TrafficPolicy) -> Self {
+        self.internal_policy = internal;
+        self.external_policy = external;
         self
     }
 
@@ -220,9 +251,36 @@ impl EndpointSlice {
     /// With these endpoints more.
     #[must_use]
     pub fn with_endpoints<'a>(mut self, state: EndpointState, ips: impl IntoIterator<Item = &'a str>) -> Self {
-        let endpoints = addresses(ips).into_iter().map(|address| Endpoint { address, state });
+        let endpoints = addresses(ips).into_iter().map(|address| Endpoint {
+            address,
+            state,
+            node: None,
+            hints: None,
+        });
         self.endpoints = self.endpoints.into_iter().chain(endpoints).collect();
         self
+    }
+
+    /// With its last endpoint on a node.
+    #[must_use]
+    pub fn on(mut self, node: &str) -> Self {
+        self.last_endpoint().node = Some(node.into());
+        self
+    }
+
+    /// With its last endpoint meant for these zones and nodes.
+    #[must_use]
+    pub fn meant_for(mut self, zones: &[&str], nodes: &[&str]) -> Self {
+        let names = |texts: &[&str]| texts.iter().map(|&text| Name::from(text)).collect();
+        self.last_endpoint().hints = Some(Box::new(Hints {
+            zones: names(zones),
+            nodes: names(nodes),
+        }));
+        self
+    }
+
+    fn last_endpoint(&mut self) -> &mut Endpoint {
+        self.endpoints.last_mut().expect("the slice has an endpoint")
     }
 }
 

@@ -4,6 +4,7 @@
 //! is an error about that object and field, and never about the stream it came in. Must not: do
 //! I/O, or judge more than whether a field can be read.
 
+mod address_pool;
 mod service;
 
 use std::fmt;
@@ -60,6 +61,10 @@ pub fn from_value_of(kind: Kind, value: Value) -> Result<Object, InvalidObject> 
         Kind::EndpointSlice => typed(value)
             .and_then(service::endpoint_slice)
             .map(Object::EndpointSlice),
+        Kind::ServiceCidr => typed(value).and_then(service::service_cidr).map(Object::ServiceCidr),
+        Kind::AddressPool => typed(value)
+            .and_then(address_pool::address_pool)
+            .map(Object::AddressPool),
     };
     result.map_err(|error| error.of(Some(kind), &identity.unwrap_or(Value::Null)))
 }
@@ -80,6 +85,8 @@ fn used_kind(value: &Value) -> Result<Option<Kind>, FieldError> {
         ("v1", "Pod") => Some(Kind::Pod),
         ("v1", "Service") => Some(Kind::Service),
         ("discovery.k8s.io/v1", "EndpointSlice") => Some(Kind::EndpointSlice),
+        ("networking.k8s.io/v1", "ServiceCIDR") => Some(Kind::ServiceCidr),
+        ("meridian.dev/v1alpha1", "AddressPool") => Some(Kind::AddressPool),
         _ => None,
     })
 }
@@ -98,6 +105,8 @@ pub fn key_of(kind: Kind, value: &Value) -> Option<Key> {
         Kind::Pod => Key::pod(namespace(), name),
         Kind::Service => Key::service(namespace(), name),
         Kind::EndpointSlice => Key::endpoint_slice(namespace(), name),
+        Kind::ServiceCidr => Key::service_cidr(name),
+        Kind::AddressPool => Key::address_pool(name),
     })
 }
 
@@ -114,7 +123,8 @@ fn node(node: core::Node) -> Result<Node, FieldError> {
     if pod_cidrs.is_empty() {
         pod_cidrs.extend(spec.pod_cidr.filter(|cidr| !cidr.is_empty()).map(Name::from));
     }
-    let addresses = node.status.unwrap_or_default().addresses.unwrap_or_default();
+    let status = node.status.unwrap_or_default();
+    let addresses = status.addresses.unwrap_or_default();
     let internal_ips = addresses
         .iter()
         .enumerate()
@@ -128,6 +138,11 @@ fn node(node: core::Node) -> Result<Node, FieldError> {
         pod_cidrs: pod_cidrs.into(),
         internal_ips,
         labels: meta.labels,
+        ready: status
+            .conditions
+            .unwrap_or_default()
+            .iter()
+            .any(|condition| condition.type_ == "Ready" && condition.status == "True"),
     })
 }
 

@@ -151,7 +151,14 @@ fn slices() -> impl Strategy<Value = EndpointSlice> {
         1 => Just(IpAddr::from([127, 0, 0, 1])),
     ];
     let six = offset().prop_map(|n| IpAddr::from(((0xfd00 << 112) + u128::from(n)).to_be_bytes()));
-    let endpoint = |ip| (ip, states()).prop_map(|(address, state)| Endpoint { address, state });
+    let endpoint = |ip| {
+        (ip, states()).prop_map(|(address, state)| Endpoint {
+            address,
+            state,
+            node: None,
+            hints: None,
+        })
+    };
     let of_four = prop::collection::vec(endpoint(four.boxed()), 0..4).prop_map(|endpoints| (false, endpoints));
     let of_six = prop::collection::vec(endpoint(six.boxed()), 0..4).prop_map(|endpoints| (true, endpoints));
     let port = (

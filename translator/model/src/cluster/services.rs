@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::{EndpointSlice, Interner, Key, Name, Protocol, Service, ServiceKey};
+use crate::{Endpoint, EndpointSlice, Interner, Key, Name, Protocol, Service, ServiceKey};
 
 #[derive(Debug, Default)]
 pub(super) struct Services {
@@ -66,6 +66,9 @@ impl Services {
         for port in &mut slice.ports {
             share_port(&mut port.name, &mut port.protocol, names);
         }
+        for endpoint in &mut slice.endpoints {
+            share_places(endpoint, names);
+        }
         let slice = Arc::new(slice);
         changed.push(slice.key());
         let service = slice.service_key();
@@ -98,6 +101,17 @@ impl Services {
             }
         }
         changed.push(service.into());
+    }
+}
+
+/// Endpoints run on the same few nodes, and are meant for the same few zones.
+fn share_places(endpoint: &mut Endpoint, names: &mut Interner) {
+    if let Some(node) = &mut endpoint.node {
+        names.share(node);
+    }
+    let Some(hints) = &mut endpoint.hints else { return };
+    for name in hints.zones.iter_mut().chain(&mut hints.nodes) {
+        names.share(name);
     }
 }
 

@@ -4,9 +4,10 @@ use std::fmt;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
+use k8s_openapi::api::networking::v1 as networking;
 use meridian_model::{
-    AddressType, Endpoint, EndpointPort, EndpointSlice, EndpointState, Name, Protocol, Service, ServicePort,
-    ServiceType,
+    AddressType, Endpoint, EndpointPort, EndpointSlice, EndpointState, Hints, Name, Protocol, Service, ServiceCidr,
+    ServicePort, ServiceType, TrafficPolicy,
 };
 
 use super::{FieldError, Meta, ip};
@@ -19,6 +20,9 @@ const LEFT_TO_OTHERS: [&str; 2] = [
     "service.kubernetes.io/service-proxy-name",
     "service.kubernetes.io/headless",
 ];
+
+/// The `ipMode` of an ingress that hosts do not answer for themselves (KEP-1860).
+const LEFT_TO_LOAD_BALANCER: &str = "Proxy";
 
 /// What Kubernetes takes for `timeoutSeconds` where an object says nothing.
 const DEFAULT_AFFINITY_SECONDS: u32 = 10_800;
@@ -42,14 +46,49 @@ pub(super) fn service(service: core::Service) -> Result<Service, FieldError> {
         // The API has 0 for none.
         node_port: port.node_port.filter(|&port| port != 0),
     });
+    let load_balancer = service.status.unwrap_or_default().load_balancer.unwrap_or_default();
+    let ingress = load_balancer.ingress.unwrap_or_default().into_iter();
     Ok(Service {
         namespace: meta.namespace_or_default(),
         name: meta.name,
+        created: meta.created,
         r#type: service_type(spec.type_.as_deref())?,
         cluster_ips: cluster_ips.into(),
+        external_ips: names(spec.external_ips),
+        ingress_ips: ingress
+            .filter(|ingress| ingress.ip_mode.as_deref() != Some(LEFT_TO_LOAD_BALANCER))
+            .filter_map(|ingress| ingress.ip.map(Name::from))
+            .collect(),
+        source_ranges: names(spec.load_balancer_source_ranges),
+        external_policy: policy("spec.externalTrafficPolicy", spec.external_traffic_policy.as_deref())?,
+        internal_policy: policy("spec.internalTrafficPolicy", spec.internal_traffic_policy.as_deref())?,
+        health_check_port: spec.health_check_node_port.filter(|&port| port != 0),
         ports: ports.collect(),
         left_to_others: LEFT_TO_OTHERS.iter().any(|label| meta.labels.get(label).is_some()),
         affinity_seconds: affinity(spec.session_affinity.as_deref(), spec.session_affinity_config)?,
+    })
+}
+
+fn names(texts: Option<Vec<String>>) -> Box<[Name]> {
+    texts.unwrap_or_default().into_iter().map(Name::from).collect()
+}
+
+fn policy(field: &'static str, text: Option<&str>) -> Result<TrafficPolicy, FieldError> {
+    match text {
+        None | Some("" | "Cluster") => Ok(TrafficPolicy::Cluster),
+        Some("Local") => Ok(TrafficPolicy::Local),
+        Some(other) => Err(FieldError::new(
+            field,
+            format_args!("{other:?} is none of Cluster, Local"),
+        )),
+    }
+}
+
+pub(super) fn service_cidr(cidr: networking::ServiceCIDR) -> Result<ServiceCidr, FieldError> {
+    let meta = Meta::read(cidr.metadata)?;
+    Ok(ServiceCidr {
+        name: meta.name,
+        cidrs: names(cidr.spec.unwrap_or_default().cidrs),
     })
 }
 
@@ -123,7 +162,19 @@ fn endpoint(field: fmt::Arguments<'_>, endpoint: &discovery::Endpoint) -> Result
     Ok(Endpoint {
         address: ip(format_args!("{field}.addresses[0]"), address)?,
         state: state(endpoint.conditions.as_ref()),
+        node: endpoint.node_name.as_deref().map(Name::from),
+        hints: endpoint.hints.as_ref().and_then(hints),
     })
+}
+
+fn hints(hints: &discovery::EndpointHints) -> Option<Box<Hints>> {
+    let zones = hints.for_zones.iter().flatten().map(|zone| Name::from(&*zone.name));
+    let nodes = hints.for_nodes.iter().flatten().map(|node| Name::from(&*node.name));
+    let hints = Hints {
+        zones: zones.collect(),
+        nodes: nodes.collect(),
+    };
+    (hints != Hints::default()).then(|| Box::new(hints))
 }
 
 /// Unknown counts as ready, and what does not say whether it serves serves when it is ready.
