@@ -5,12 +5,16 @@ use std::collections::{BTreeSet, VecDeque};
 
 use meridian_model::{Cluster, Event, Key, Name, PodKey, ServiceKey};
 
+use crate::address_pools::AddressPools;
 use crate::addresses::Addresses;
 use crate::context::{Context, Texts, World};
 use crate::engine::{Compiled, Engine};
 use crate::fact::Fact;
 use crate::names::{DEFAULT_VPC, Names};
+use crate::places::Places;
+use crate::service_cidrs::ServiceCidrs;
 use crate::slices::{Slices, Standing};
+use crate::vips::Vips;
 use crate::{Claim, Config, Delta, Desired, Problem, SliceUse, Unit, claim, node, pod, service, vpc};
 
 /// Keeps the desired state of a cluster up to date.
@@ -24,6 +28,10 @@ pub struct Compiler {
     cluster: Cluster,
     slices: Slices,
     addresses: Addresses,
+    service_cidrs: ServiceCidrs,
+    pools: AddressPools,
+    places: Places,
+    vips: Vips,
     engine: Engine,
     texts: RefCell<Texts>,
     nodes: BTreeSet<Name>,
@@ -45,9 +53,13 @@ impl Compiler {
         Self {
             names: Names::new(config.cluster_id()),
             slices: Slices::new(&config),
+            service_cidrs: ServiceCidrs::of(&config, &Cluster::default()),
             config,
             cluster: Cluster::default(),
             addresses: Addresses::default(),
+            pools: AddressPools::default(),
+            places: Places::default(),
+            vips: Vips::default(),
             engine,
             texts: RefCell::default(),
             nodes: BTreeSet::new(),
@@ -70,11 +82,22 @@ impl Compiler {
                 Key::Pod(namespace, name) => {
                     self.pods.insert(PodKey { namespace, name });
                 }
-                Key::Namespace(_)
-                | Key::Service(..)
-                | Key::EndpointSlice(..)
-                | Key::ServiceCidr(_)
-                | Key::AddressPool(_) => {}
+                Key::Service(namespace, name) => {
+                    let key = ServiceKey { namespace, name };
+                    let service = self.cluster.service(&key).map(|service| &**service);
+                    for other in self.vips.set(&key, service, &self.config) {
+                        self.engine.mark(other.into());
+                    }
+                }
+                Key::ServiceCidr(_) => {
+                    self.service_cidrs = ServiceCidrs::of(&self.config, &self.cluster);
+                    self.engine.touch(&Fact::ServiceCidrs);
+                }
+                Key::AddressPool(_) => {
+                    self.pools = AddressPools::of(&self.cluster);
+                    self.engine.touch(&Fact::Pools);
+                }
+                Key::Namespace(_) | Key::EndpointSlice(..) => {}
             }
         }
     }
@@ -161,6 +184,10 @@ impl Compiler {
             cluster,
             slices,
             addresses,
+            service_cidrs,
+            pools,
+            places,
+            vips,
             engine,
             texts,
             ..
@@ -171,6 +198,10 @@ impl Compiler {
             cluster,
             slices,
             addresses,
+            service_cidrs,
+            pools,
+            places,
+            vips,
             texts,
         };
         engine.run(units, |unit| compile(world, unit))
@@ -222,6 +253,14 @@ impl Compiler {
     fn settle_slices(&mut self) {
         self.half_settled = true;
         let mut changed = BTreeSet::new();
+        if !self.nodes.is_empty() {
+            self.engine.touch(&Fact::Nodes);
+            let places = Places::of(&self.cluster);
+            if self.places != places {
+                self.places = places;
+                self.engine.touch(&Fact::Places);
+            }
+        }
         for name in std::mem::take(&mut self.nodes) {
             let node = self.cluster.node(&name).map(|node| &**node);
             if self.slices.stage(&name, node, &self.config) {
@@ -232,6 +271,9 @@ impl Compiler {
             self.slices.forget_absent();
         }
         changed.extend(self.slices.settle());
+        if !changed.is_empty() {
+            self.engine.touch(&Fact::Nodes);
+        }
         for name in changed {
             let networks = match self.slices.standing(&name) {
                 Some(Standing::Slice(networks)) => Some(networks),

@@ -114,11 +114,16 @@ fn identifier(ips: impl IntoIterator<Item = IpAddr>) -> [u8; 4] {
     four.or(six).unwrap_or_default()
 }
 
-/// FNV-1a, folded to 32 bits: stable across releases and machines, unlike the standard library's hashes.
-fn fold(ip: Ipv6Addr) -> [u8; 4] {
-    let hash = ip.octets().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+/// FNV-1a: stable across releases and machines, unlike the standard library's hashes.
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    })
+}
+
+/// The hash folded to 32 bits.
+fn fold(ip: Ipv6Addr) -> [u8; 4] {
+    let hash = hash(&ip.octets());
     let folded = (hash >> 32) ^ (hash & u64::from(u32::MAX));
     u32::try_from(folded).expect("both halves have 32 bits").to_be_bytes()
 }

@@ -217,6 +217,7 @@ impl EndpointSlice {
             address_type: AddressType::Ipv4,
             ports: Box::default(),
             endpoints: Box::default(),
+            by_hand: false,
         }
     }
 
