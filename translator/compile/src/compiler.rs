@@ -15,7 +15,9 @@ use crate::places::Places;
 use crate::service_cidrs::ServiceCidrs;
 use crate::slices::{Slices, Standing};
 use crate::vips::Vips;
-use crate::{Claim, Config, Delta, Desired, Problem, SliceUse, Unit, claim, node, pod, service, vpc};
+use crate::{
+    Claim, Config, Delta, Desired, Problem, ServiceExplanation, SliceUse, Unit, claim, node, pod, service, vpc,
+};
 
 /// Keeps the desired state of a cluster up to date.
 ///
@@ -177,34 +179,33 @@ impl Compiler {
         }
     }
 
+    /// What becomes of a service as of the last [`Self::compile`], and why; `None` if there is no such service.
+    pub fn explain_service(&self, key: &ServiceKey) -> Option<ServiceExplanation> {
+        let unit = key.clone().into();
+        service::explain(&mut Context::new(self.world(), &unit), key)
+    }
+
+    fn world(&self) -> World<'_> {
+        World {
+            config: &self.config,
+            names: &self.names,
+            cluster: &self.cluster,
+            slices: &self.slices,
+            addresses: &self.addresses,
+            service_cidrs: &self.service_cidrs,
+            pools: &self.pools,
+            places: &self.places,
+            vips: &self.vips,
+            texts: &self.texts,
+        }
+    }
+
     fn run(&mut self, units: Vec<Unit>) -> Delta {
-        let Self {
-            config,
-            names,
-            cluster,
-            slices,
-            addresses,
-            service_cidrs,
-            pools,
-            places,
-            vips,
-            engine,
-            texts,
-            ..
-        } = self;
-        let world = World {
-            config,
-            names,
-            cluster,
-            slices,
-            addresses,
-            service_cidrs,
-            pools,
-            places,
-            vips,
-            texts,
-        };
-        engine.run(units, |unit| compile(world, unit))
+        // Taken out, because what units compile from is everything else.
+        let mut engine = std::mem::take(&mut self.engine);
+        let delta = engine.run(units, |unit| compile(self.world(), unit));
+        self.engine = engine;
+        delta
     }
 
     /// The desired state as of the last [`Self::compile`].

@@ -47,5 +47,6 @@ pub use config::{Config, ConfigError, Settings};
 pub use desired::{Contributors, Delta, Desired, DesiredRow, Link, LinkId};
 pub use identity::row_uuid;
 pub use problem::Problem;
+pub use service::{Answer, EndpointExplanation, FrontendExplanation, ServiceExplanation};
 pub use unit::{Unit, UnitParseError};
 pub use usage::SliceUse;

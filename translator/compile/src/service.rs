@@ -17,6 +17,7 @@
 
 mod address;
 mod backend;
+mod explain;
 mod facts;
 mod frontend;
 mod spread;
@@ -36,6 +37,8 @@ use self::spread::{Place, Vips};
 use crate::context::Context;
 use crate::names::DEFAULT_VPC;
 
+pub(crate) use self::explain::explain;
+pub use self::explain::{Answer, EndpointExplanation, FrontendExplanation, ServiceExplanation};
 pub(crate) use self::frontend::{Transport, vips_of};
 
 /// Whether a client is told at once that nothing answers.

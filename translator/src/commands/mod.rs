@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+pub mod explain;
 pub mod plan;
 pub mod render;
 pub mod run;
@@ -29,6 +30,7 @@ pub fn execute(line: CommandLine) -> anyhow::Result<Outcome> {
     match command {
         CommandArgs::Run(args) => runtime.block_on(run::execute(args.try_into()?)),
         CommandArgs::Plan(args) => runtime.block_on(plan::execute(args.try_into()?)),
+        CommandArgs::Explain(args) => runtime.block_on(explain::execute(args.try_into()?)),
         CommandArgs::Render(args) => runtime.block_on(render::execute(args.try_into()?)),
     }
 }

@@ -150,16 +150,15 @@ fn external_ip(ctx: &Context<'_>, text: &str, cluster: &[IpAddr]) -> Result<IpAd
 fn source_ranges(ctx: &mut Context<'_>, key: &ServiceKey, service: &Service) -> Vec<IpNetwork> {
     let mut ranges = Vec::new();
     for (index, text) in service.source_ranges.iter().enumerate() {
-        match text.trim().parse() {
-            Ok(range) => ranges.push(ip::canonical(range)),
-            Err(_) => {
-                let message = format!("{text:?} is no network: nobody is let in for it");
-                ctx.problem(
-                    key.clone().into(),
-                    format!("spec.loadBalancerSourceRanges[{index}]"),
-                    message,
-                );
-            }
+        if let Ok(range) = text.trim().parse() {
+            ranges.push(ip::canonical(range));
+        } else {
+            let message = format!("{text:?} is no network: nobody is let in for it");
+            ctx.problem(
+                key.clone().into(),
+                format!("spec.loadBalancerSourceRanges[{index}]"),
+                message,
+            );
         }
     }
     ranges

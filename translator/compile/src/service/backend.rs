@@ -65,6 +65,12 @@ impl<'a> Backends<'a> {
         answering.filter(|(_, addresses)| !addresses.is_empty()).collect()
     }
 
+    /// The addresses that connections go to, at some node or at all.
+    pub(super) fn used(&self) -> impl Iterator<Item = IpAddr> {
+        let locally = self.by_node().into_values().flatten();
+        self.answering().into_iter().chain(locally).map(|address| address.ip())
+    }
+
     /// Those that are ready, with where they run.
     pub(super) fn ready(&self) -> impl Iterator<Item = (SocketAddr, &'a Endpoint)> {
         let all = self.0.iter().map(|(address, endpoint)| (*address, *endpoint));

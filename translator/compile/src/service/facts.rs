@@ -18,25 +18,8 @@ use crate::names::DEFAULT_VPC;
 
 /// Adds the port that stands for a service, if hosts have to do with it.
 pub(super) fn compile(ctx: &mut Context<'_>, key: &ServiceKey, service: &Service, face: &Face, behind: &Behind<'_>) {
-    let on_nodes = face.ports.iter().any(|port| port.node_number.is_some());
-    let is_local = service.external_policy == TrafficPolicy::Local;
-    if face.addresses.external.is_empty() && !(is_local && on_nodes) {
+    let Some(facts) = facts(ctx, key, service, face, behind) else {
         return;
-    }
-    let local = is_local.then(|| local(ctx, key, service, face, behind));
-    let facts = ServiceFacts {
-        namespace: key.namespace.to_string(),
-        name: key.name.to_string(),
-        ports: ports(ctx, service, face, behind, is_local),
-        addresses: face
-            .addresses
-            .external
-            .iter()
-            .map(|external| address(ctx, external, local.as_ref()))
-            .collect(),
-        source_ranges: face.addresses.source_ranges.clone(),
-        local,
-        affinity_seconds: service.affinity_seconds,
     };
     let name = ctx.names().service_port(key);
     let columns = [
@@ -53,6 +36,34 @@ pub(super) fn compile(ctx: &mut Context<'_>, key: &ServiceKey, service: &Service
     let switch = ctx.uuid(logical_switch::TABLE, &ctx.names().service_switch(DEFAULT_VPC));
     let row = ctx.row(logical_switch_port::TABLE, name, columns, ids);
     ctx.link(logical_switch::TABLE, switch, logical_switch::PORTS, row);
+}
+
+/// What hosts need to know, if they have to do with the service.
+pub(super) fn facts(
+    ctx: &mut Context<'_>,
+    key: &ServiceKey,
+    service: &Service,
+    face: &Face,
+    behind: &Behind<'_>,
+) -> Option<ServiceFacts> {
+    let on_nodes = face.ports.iter().any(|port| port.node_number.is_some());
+    let is_local = service.external_policy == TrafficPolicy::Local;
+    if face.addresses.external.is_empty() && !(is_local && on_nodes) {
+        return None;
+    }
+    let local = is_local.then(|| local(ctx, key, service, face, behind));
+    let external = face.addresses.external.iter();
+    Some(ServiceFacts {
+        namespace: key.namespace.to_string(),
+        name: key.name.to_string(),
+        ports: ports(ctx, service, face, behind, is_local),
+        addresses: external
+            .map(|external| address(ctx, external, local.as_ref()))
+            .collect(),
+        source_ranges: face.addresses.source_ranges.clone(),
+        local,
+        affinity_seconds: service.affinity_seconds,
+    })
 }
 
 fn ports(ctx: &Context<'_>, service: &Service, face: &Face, behind: &Behind<'_>, is_local: bool) -> Vec<Port> {

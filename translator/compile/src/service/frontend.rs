@@ -80,8 +80,13 @@ pub(super) fn face(ctx: &mut Context<'_>, key: &ServiceKey, service: &Service) -
 
 /// Whether anything is to be done for a service.
 fn is_balanced(service: &Service) -> bool {
-    let headless = service.cluster_ips.iter().any(|ip| &**ip == HEADLESS);
+    let headless = service.cluster_ips.iter().any(|ip| is_headless(ip));
     !headless && !service.left_to_others && service.r#type != ServiceType::ExternalName
+}
+
+/// Whether what `spec.clusterIPs` says is that there are none.
+pub(super) fn is_headless(ip: &str) -> bool {
+    ip == HEADLESS
 }
 
 /// Whether a service is also reached under ports of the nodes.
