@@ -271,6 +271,10 @@ fn the_api_allows_what_is_needed_and_nothing_else() {
             json!([
                 rule("", &["nodes", "namespaces", "pods", "services"], &read),
                 rule("discovery.k8s.io", &["endpointslices"], &read),
+                rule("networking.k8s.io", &["servicecidrs"], &read),
+                rule("meridian.dev", &["addresspools"], &read),
+                rule("", &["services/status"], &json!(["patch"])),
+                rule("meridian.dev", &["addresspools/status"], &json!(["patch"])),
                 rule("events.k8s.io", &["events"], &json!(["create", "patch"])),
             ]),
         ),
