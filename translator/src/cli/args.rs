@@ -48,6 +48,8 @@ pub enum CommandArgs {
     ///
     /// Exit code 0: nothing differs. 2: something differs. 1: it could not be found out.
     Plan(PlanArgs),
+    /// Print Meridian's custom resource definitions, for `kubectl apply --server-side -f -`.
+    Crds,
 }
 
 /// Logging.
