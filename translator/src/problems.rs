@@ -52,26 +52,35 @@ pub enum Origin {
     Services,
     /// The watch of endpoint slices.
     EndpointSlices,
+    /// The watch of networks of ClusterIPs.
+    ServiceCidrs,
+    /// The watch of address pools.
+    AddressPools,
     /// Compiling objects to rows.
     Compile,
     /// Writing rows.
     Northbound,
     /// Removing the chassis of nodes that are no more.
     Chassis,
+    /// Giving services addresses out of pools.
+    Allocation,
 }
 
 impl Origin {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Manifests,
         Self::Nodes,
         Self::Namespaces,
         Self::Pods,
         Self::Services,
         Self::EndpointSlices,
+        Self::ServiceCidrs,
+        Self::AddressPools,
         Self::Compile,
         Self::Northbound,
         Self::Chassis,
+        Self::Allocation,
     ];
 }
 

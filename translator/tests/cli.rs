@@ -122,6 +122,22 @@ fn render_of_a_folder_that_is_not_there_fails() {
     assert!(stderr(&output).contains("/nonexistent/cluster"), "{}", stderr(&output));
 }
 
+/// `UPDATE_GOLDEN=1` writes the file.
+#[test]
+fn the_crds_of_the_chart_are_those_of_the_program() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/chart/meridian/crds/meridian.dev.yaml");
+    let printed = stdout(&run(&["crds"]));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, &printed).unwrap();
+    }
+    let kept = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert!(
+        kept == printed,
+        "{} is stale: run this test with UPDATE_GOLDEN=1",
+        path.display()
+    );
+}
+
 #[test]
 fn flags_that_make_no_sense_are_an_error_and_not_a_difference() {
     let output = run(&["plan", "--nonsense"]);

@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+pub mod crds;
 pub mod explain;
 pub mod plan;
 pub mod render;
@@ -32,6 +33,7 @@ pub fn execute(line: CommandLine) -> anyhow::Result<Outcome> {
         CommandArgs::Plan(args) => runtime.block_on(plan::execute(args.try_into()?)),
         CommandArgs::Explain(args) => runtime.block_on(explain::execute(args.try_into()?)),
         CommandArgs::Render(args) => runtime.block_on(render::execute(args.try_into()?)),
+        CommandArgs::Crds => crds::execute(),
     }
 }
 

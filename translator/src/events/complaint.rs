@@ -47,7 +47,10 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
         | Origin::Namespaces
         | Origin::Services
         | Origin::EndpointSlices
-        | Origin::Chassis => {
+        | Origin::ServiceCidrs
+        | Origin::AddressPools
+        | Origin::Chassis
+        | Origin::Allocation => {
             return None;
         }
     };
