@@ -11,15 +11,20 @@ use crate::service::{Transport, vips_of};
 /// An address, port and protocol.
 pub(crate) type Vip = (SocketAddr, Transport);
 
-/// Who would be reached under what. The oldest service is, of two of one age the one whose name comes first.
+/// What a service claims, and whether only as an address from beyond the cluster.
+pub(crate) type Claimed = (SocketAddr, Transport, bool);
+
+/// Who would be reached under what. The oldest service is, of two of one age the one whose name comes first; but nobody
+/// takes a ClusterIP of another's by naming it as an address from beyond the cluster.
 #[derive(Debug, Default)]
 pub(crate) struct Vips {
     /// Sorted, the holder first. Hardly ever more than one.
     claims: HashMap<Vip, Vec<Claim>>,
-    of: HashMap<ServiceKey, (Timestamp, Box<[Vip]>)>,
+    of: HashMap<ServiceKey, (Timestamp, Box<[Claimed]>)>,
 }
 
-type Claim = (Timestamp, ServiceKey);
+/// The least is the holder's. Claims of addresses from beyond the cluster come last.
+type Claim = (bool, Timestamp, ServiceKey);
 
 impl Vips {
     /// Notes what a service is like now, and yields the others that may fare differently for it.
@@ -30,22 +35,23 @@ impl Vips {
             return others;
         }
         if let Some((created, vips)) = self.of.remove(key) {
-            for vip in vips {
+            for (address, transport, external) in vips {
+                let vip = (address, transport);
                 let Some(claims) = self.claims.get_mut(&vip) else {
                     continue;
                 };
-                claims.retain(|claim| *claim != (created, key.clone()));
-                others.extend(claims.iter().map(|(_, other)| other.clone()));
+                claims.retain(|claim| *claim != (external, created, key.clone()));
+                others.extend(claims.iter().map(|(_, _, other)| other.clone()));
                 if claims.is_empty() {
                     self.claims.remove(&vip);
                 }
             }
         }
         if let Some((created, vips)) = now {
-            for vip in &vips {
-                let claims = self.claims.entry(*vip).or_default();
-                others.extend(claims.iter().map(|(_, other)| other.clone()));
-                let claim = (created, key.clone());
+            for &(address, transport, external) in &vips {
+                let claims = self.claims.entry((address, transport)).or_default();
+                others.extend(claims.iter().map(|(_, _, other)| other.clone()));
+                let claim = (external, created, key.clone());
                 if let Err(at) = claims.binary_search(&claim) {
                     claims.insert(at, claim);
                 }
@@ -55,9 +61,9 @@ impl Vips {
         others
     }
 
-    /// Who is reached under it.
-    pub(crate) fn holder(&self, vip: Vip) -> Option<&ServiceKey> {
-        let (_, key) = self.claims.get(&vip)?.first()?;
-        Some(key)
+    /// Who is reached under it, and whether only as an address from beyond the cluster.
+    pub(crate) fn holder(&self, vip: Vip) -> Option<(&ServiceKey, bool)> {
+        let (external, _, key) = self.claims.get(&vip)?.first()?;
+        Some((key, *external))
     }
 }
