@@ -298,5 +298,4 @@ impl<'a> Claimant<'a> {
 }
 
 #[cfg(test)]
-#[path = "plan_tests.rs"]
 mod tests;

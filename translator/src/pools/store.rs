@@ -48,7 +48,7 @@ impl Store {
                 fold(&mut self.namespaces, news, |seen| (seen.name, seen.labels));
             }
             Message::Cidrs(news) => fold(&mut self.cidrs, news, |seen| (seen.name, seen.cidrs)),
-            Message::Services(news) => return self.take_services(news),
+            Message::Services(news) => return self.take_services(*news),
         }
         Effect::Changed
     }

@@ -16,7 +16,7 @@ const ROOM: usize = 256;
 #[derive(Debug)]
 pub(super) enum Message {
     Pools(Box<News<SeenPool>>),
-    Services(News<Entry>),
+    Services(Box<News<Entry>>),
     Namespaces(News<SeenNamespace>),
     Cidrs(News<SeenCidrs>),
 }
@@ -49,7 +49,7 @@ impl Watches {
     /// Also what pools are for.
     pub(super) fn complete(&mut self) {
         if !std::mem::replace(&mut self.complete, true) {
-            self.follow("services", false, Message::Services);
+            self.follow("services", false, |news| Message::Services(Box::new(news)));
             self.follow("namespaces", false, Message::Namespaces);
             self.follow("servicecidrs", true, Message::Cidrs);
         }

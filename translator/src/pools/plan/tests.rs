@@ -1,151 +1,11 @@
-use meridian_api::address_pool::{ALLOCATED, AddressPool, CLASS};
-use proptest::prelude::*;
-use serde_json::{Value, json};
+mod property;
+mod world;
+
+use meridian_api::address_pool::{ADDRESSES, CLASS, POOL};
+use serde_json::json;
 
 use super::*;
-use crate::pools::pool::Reserved;
-use crate::pools::service::Entry;
-
-/// Pools and services, and what happens to them.
-#[derive(Clone, Default)]
-struct World {
-    pools: Vec<AddressPool>,
-    services: BTreeMap<ServiceKey, Value>,
-    namespaces: Namespaces,
-    reserved: Reserved,
-    recent: Recent,
-    clock: u32,
-}
-
-fn key(name: &str) -> ServiceKey {
-    ServiceKey::new("shop", name)
-}
-
-impl World {
-    fn with(pools: &[(&str, &[&str])]) -> Self {
-        let mut world = Self::default();
-        for (name, addresses) in pools {
-            world.pool(name, &json!({"addresses": addresses}));
-        }
-        world
-    }
-
-    /// Creates or replaces a pool.
-    fn pool(&mut self, name: &str, spec: &Value) {
-        self.clock += 1;
-        let known = self
-            .pools
-            .iter()
-            .position(|pool| pool.metadata.name.as_deref() == Some(name));
-        let created = match known {
-            Some(at) => json!(self.pools[at].metadata.creation_timestamp),
-            None => json!(format!(
-                "2026-01-01T00:{:02}:{:02}Z",
-                self.clock / 60 % 60,
-                self.clock % 60
-            )),
-        };
-        let pool = json!({"metadata": {"name": name, "creationTimestamp": created}, "spec": spec});
-        let pool = serde_json::from_value(pool).unwrap();
-        match known {
-            Some(at) => self.pools[at] = pool,
-            None => self.pools.push(pool),
-        }
-    }
-
-    /// A service of type LoadBalancer with more fields; of IPv4 unless they say otherwise.
-    fn service(&mut self, name: &str, more: &Value) {
-        self.clock += 1;
-        let created = format!("2026-01-02T00:{:02}:{:02}Z", self.clock / 60 % 60, self.clock % 60);
-        let mut service = json!({
-            "metadata": {"namespace": "shop", "name": name, "creationTimestamp": created},
-            "spec": {"type": "LoadBalancer", "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"},
-        });
-        merge(&mut service, more);
-        self.services.insert(key(name), service);
-    }
-
-    fn change(&mut self, name: &str, change: &Value) {
-        merge(self.services.get_mut(&key(name)).unwrap(), change);
-    }
-
-    fn read(&self) -> Services {
-        let read = |(key, value): (&ServiceKey, &Value)| Some((key.clone(), Entry::read(value).service?));
-        self.services.iter().filter_map(read).collect()
-    }
-
-    fn pools(&self) -> Pools {
-        let pools = self.pools.iter();
-        Pools::new(
-            pools.map(|pool| (pool.metadata.name.as_deref().unwrap(), Ok(pool))),
-            &self.reserved,
-        )
-    }
-
-    fn plan(&self) -> Plan {
-        plan(&self.pools(), &self.read(), &self.namespaces, &self.recent)
-    }
-
-    /// Writes what was decided of one service.
-    fn write(&mut self, key: &ServiceKey, decision: &Decision) {
-        let ingress: Vec<Value> = decision.addresses.iter().map(|ip| json!({"ip": ip})).collect();
-        let status = match &decision.verdict {
-            Verdict::Served(_) => json!([{"type": ALLOCATED, "status": "True"}]),
-            Verdict::Waits(_) => json!([{"type": ALLOCATED, "status": "False"}]),
-            Verdict::Released => Value::Null,
-        };
-        let service = self.services.get_mut(key).unwrap();
-        service["status"] = json!({"loadBalancer": {"ingress": ingress}, "conditions": status});
-    }
-
-    /// Decides and writes until nothing is to be written any more.
-    fn settle(&mut self) -> Plan {
-        for _ in 0..10 {
-            let (plan, before) = (self.plan(), self.services.clone());
-            for (key, decision) in &plan.decisions {
-                self.write(key, decision);
-            }
-            if self.services == before {
-                return plan;
-            }
-        }
-        panic!("it never settles: {:?}", self.plan());
-    }
-
-    fn held(&self, name: &str) -> Vec<String> {
-        let service = Entry::read(&self.services[&key(name)]).service;
-        let service = service.iter();
-        service.flat_map(Service::held).map(|ip| ip.to_string()).collect()
-    }
-}
-
-fn merge(into: &mut Value, more: &Value) {
-    match (into, more) {
-        (Value::Object(into), Value::Object(more)) => {
-            for (key, value) in more {
-                merge(into.entry(key.clone()).or_insert(Value::Null), value);
-            }
-        }
-        (into, more) => *into = more.clone(),
-    }
-}
-
-fn reason(plan: &Plan, name: &str) -> &'static str {
-    match &plan.decisions[&key(name)].verdict {
-        Verdict::Served(_) => "served",
-        Verdict::Waits(trouble) => trouble.reason,
-        Verdict::Released => "released",
-    }
-}
-
-fn having(addresses: &[&str]) -> Value {
-    let ingress: Vec<_> = addresses.iter().map(|ip| json!({"ip": ip})).collect();
-    json!({"status": {"loadBalancer": {"ingress": ingress}}})
-}
-
-fn dual(policy: &str) -> Value {
-    json!({"spec": {"ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": policy}})
-}
+use world::{World, asking, dual, having, key, merged, reason};
 
 #[test]
 fn the_oldest_service_gets_the_lowest_address_of_the_oldest_pool() {
@@ -349,19 +209,8 @@ fn addresses_are_of_the_families_that_the_service_has() {
     );
 }
 
-fn merged(one: &Value, other: &Value) -> Value {
-    let mut both = one.clone();
-    merge(&mut both, other);
-    both
-}
-
-fn asking(name: &str, value: &str) -> Value {
-    json!({"metadata": {"annotations": {name: value}}})
-}
-
 #[test]
 fn an_address_that_is_asked_for_is_given_before_others_get_one() {
-    use meridian_api::address_pool::ADDRESSES;
     let mut w = World::with(&[("public", &["198.51.100.1-198.51.100.3"])]);
     w.pool("kept", &json!({"addresses": ["203.0.113.7"], "autoAssign": false}));
     w.service("any", &json!({}));
@@ -390,7 +239,6 @@ fn an_address_that_is_asked_for_is_given_before_others_get_one() {
 
 #[test]
 fn a_pool_that_is_asked_for_is_the_only_one() {
-    use meridian_api::address_pool::POOL;
     let mut w = World::with(&[("public", &["198.51.100.1"])]);
     w.pool("kept", &json!({"addresses": ["203.0.113.7"], "autoAssign": false}));
     w.service("web", &asking(POOL, "kept"));
@@ -474,109 +322,4 @@ fn a_service_that_is_going_gets_nothing_and_keeps_what_it_has() {
     w.service("late", &going);
     w.settle();
     assert_eq!((w.held("had").len(), w.held("late").len()), (1, 0));
-}
-
-/// What may happen.
-#[derive(Clone, Debug)]
-enum Happening {
-    Add(u8),
-    Remove(u8),
-    Ask(u8, u8),
-    Unbalance(u8),
-    Dual(u8),
-    Pool(u8, u8, u8),
-    NoPool(u8),
-    /// Writes only some of what was decided, as an allocator does that is interrupted.
-    Write(u8),
-}
-
-fn happening() -> impl Strategy<Value = Happening> {
-    let n = 0..6_u8;
-    prop_oneof![
-        4 => n.clone().prop_map(Happening::Add),
-        1 => n.clone().prop_map(Happening::Remove),
-        2 => (n.clone(), 0..12_u8).prop_map(|(a, b)| Happening::Ask(a, b)),
-        1 => n.clone().prop_map(Happening::Unbalance),
-        1 => n.clone().prop_map(Happening::Dual),
-        2 => (0..3_u8, 0..10_u8, 0..4_u8).prop_map(|(a, b, c)| Happening::Pool(a, b, c)),
-        1 => (0..3_u8).prop_map(Happening::NoPool),
-        6 => (0..4_u8).prop_map(Happening::Write),
-    ]
-}
-
-impl World {
-    fn happens(&mut self, happening: &Happening) {
-        use meridian_api::address_pool::ADDRESSES;
-        let name = |n: u8| format!("s{n}");
-        let known = |w: &Self, n: u8| w.services.contains_key(&key(&name(n)));
-        match *happening {
-            Happening::Add(n) if !known(self, n) => self.service(&name(n), &json!({})),
-            Happening::Remove(n) => drop(self.services.remove(&key(&name(n)))),
-            Happening::Ask(n, at) if known(self, n) => {
-                self.change(&name(n), &asking(ADDRESSES, &format!("198.51.100.{at}")));
-            }
-            Happening::Unbalance(n) if known(self, n) => self.change(&name(n), &json!({"spec": {"type": "NodePort"}})),
-            Happening::Dual(n) if known(self, n) => self.change(&name(n), &dual("PreferDualStack")),
-            Happening::Pool(n, from, more) => {
-                let v4 = format!("198.51.100.{from}-198.51.100.{}", from + more);
-                let v6 = format!("2001:db8::{from:x}-2001:db8::{:x}", from + more);
-                self.pool(&format!("p{n}"), &json!({"addresses": [v4, v6]}));
-            }
-            Happening::NoPool(n) => {
-                let name = format!("p{n}");
-                self.pools.retain(|pool| pool.metadata.name.as_ref() != Some(&name));
-            }
-            Happening::Write(most) => {
-                for (key, decision) in self.plan().decisions.iter().take(most.into()) {
-                    self.write(key, decision);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Every address with the services that have it.
-    fn holders(&self) -> BTreeMap<IpAddr, Vec<ServiceKey>> {
-        let mut holders: BTreeMap<IpAddr, Vec<ServiceKey>> = BTreeMap::new();
-        for (key, service) in self.read() {
-            for address in service.held() {
-                holders.entry(address).or_default().push(key.clone());
-            }
-        }
-        holders
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-    #[test]
-    fn no_address_is_ever_in_two_services_and_none_is_taken_without_reason(
-        happenings in proptest::collection::vec(happening(), 1..60)
-    ) {
-        let mut world = World::with(&[("p0", &["198.51.100.0-198.51.100.3"])]);
-        for happening in &happenings {
-            let before = world.holders();
-            world.happens(happening);
-            for (address, holders) in world.holders() {
-                prop_assert!(holders.len() == 1, "{address} is that of {holders:?} after {happening:?}");
-            }
-            // Nobody loses what a pool has, but for what it asks.
-            let (pools, services) = (world.pools(), world.read());
-            let plan = world.plan();
-            prop_assert_eq!(&plan.decisions, &world.plan().decisions);
-            for (address, holders) in before {
-                let key = &holders[0];
-                let Some(service) = services.get(key).filter(|service| service.balanced) else { continue };
-                let asks = service.wish.addresses != [None; 2];
-                let wanted = service.wish.families[Family::of(address).index()];
-                let kept = plan.decisions.get(key).is_some_and(|decision| decision.addresses.contains(&address));
-                let held = service.held().any(|held| held == address);
-                prop_assert!(kept || !held || asks || !wanted || pools.of(address).is_none(), "{key} loses {address}");
-            }
-        }
-        world.settle();
-        let settled = world.clone();
-        world.settle();
-        prop_assert_eq!(settled.services, world.services);
-    }
 }
