@@ -16,6 +16,9 @@ pub struct Problem {
     /// The field, where one is to blame.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// What kind of trouble it is, in one word, where that says more than who found it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
     /// What is wrong, and what to do about it.
     pub message: String,
     /// Where the object was read: `cluster/web.yaml: document 2`.
@@ -162,6 +165,7 @@ mod tests {
         Problem {
             object: object.into(),
             field: Some("spec.podCIDRs[0]".into()),
+            reason: None,
             message: "is no network".into(),
             place: Some("a.yaml: document 1".into()),
         }

@@ -44,6 +44,7 @@ fn post_compile_problems<'a>(board: &Board, problems: impl Iterator<Item = &'a m
         problems.map(|problem| Problem {
             object: problem.object.to_string(),
             field: Some(problem.field.to_string()),
+            reason: None,
             message: problem.message.to_string(),
             place: None,
         }),

@@ -72,14 +72,22 @@ pub(crate) enum News<T> {
 
 type Events<T> = Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<T>>> + Send>>;
 
+/// Whether the server has the kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    /// It must.
+    Needed,
+    /// It may.
+    Optional,
+    /// It may, and does not. It is to be asked again then.
+    Absent(Instant),
+}
+
 pub(crate) struct ListWatch<T> {
     cluster: Cluster,
     resource: &'static str,
     health: Health,
-    /// Whether the server may do without the kind.
-    optional: bool,
-    /// When to look for a kind again that the server did not have.
-    absent_until: Option<Instant>,
+    presence: Presence,
     /// The connection in use.
     link: Link,
     /// Whether the server streams lists.
@@ -108,8 +116,7 @@ impl<T: Seen> ListWatch<T> {
             cluster,
             resource,
             health,
-            optional: false,
-            absent_until: None,
+            presence: Presence::Needed,
             streams: true,
             version: None,
             listed: Instant::now(),
@@ -124,16 +131,22 @@ impl<T: Seen> ListWatch<T> {
 
     /// The same of a kind that the server may do without.
     pub(crate) fn optional(self) -> Self {
-        Self { optional: true, ..self }
+        Self {
+            presence: Presence::Optional,
+            ..self
+        }
     }
 
     /// Waits for news. After a failure, whose pause is the caller's business, it goes on as well as it can.
     pub(crate) async fn next(&mut self) -> Result<News<T>, Failure> {
-        if let Some(until) = self.absent_until.take() {
+        if let Presence::Absent(until) = self.presence {
             sleep_until(until).await;
+            self.presence = Presence::Optional;
         }
         let result = match self.advance().await {
-            Err(failure) if self.optional && failure.cause == Cause::NotFound => self.absent(failure).await,
+            Err(failure) if self.presence == Presence::Optional && failure.cause == Cause::NotFound => {
+                self.absent(failure).await
+            }
             result => result,
         };
         match &result {
@@ -179,7 +192,7 @@ impl<T: Seen> ListWatch<T> {
         }
         self.events = None;
         self.version = None;
-        self.absent_until = Some(Instant::now() + self.patience.search);
+        self.presence = Presence::Absent(Instant::now() + self.patience.search);
         Ok(News::Absent)
     }
 

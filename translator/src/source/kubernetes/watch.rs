@@ -222,6 +222,7 @@ fn problem_of(object: String, field: Option<String>, message: String) -> Problem
     Problem {
         object,
         field,
+        reason: None,
         message,
         place: None,
     }

@@ -1,0 +1,124 @@
+//! What the status of services and pools is to say, as patches of what it says.
+
+use std::net::IpAddr;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use meridian_api::address_pool::{ALLOCATED, AddressPool, AddressPoolStatus, READY, Usage};
+use serde_json::{Value, json};
+
+use super::family::Family;
+use super::plan::{Decision, Plan, Verdict};
+use super::pool::{Fault, Pools};
+use super::service::{self, Service};
+
+/// The API takes no more bytes than this as a condition's message.
+const MESSAGE: usize = 32_768;
+
+/// A strategic merge patch that makes a service's status what was decided; none if it is that already.
+pub(super) fn of_service(service: &Service, decision: &Decision) -> Option<Value> {
+    let mut status = json!({});
+    if !has(service, &decision.addresses) {
+        let ingress = decision.addresses.iter().map(|ip| json!({"ip": ip, "ipMode": "VIP"}));
+        status["loadBalancer"] = json!({"ingress": ingress.collect::<Vec<_>>()});
+    }
+    match (&decision.verdict, &service.condition) {
+        (Verdict::Released, None) => {}
+        (Verdict::Released, Some(_)) => {
+            status["conditions"] = json!([{"$patch": "delete", "type": ALLOCATED}]);
+        }
+        (verdict, condition) => {
+            let (is, reason, message) = told(verdict);
+            let same = |now: &service::Condition| now.status == is && now.reason == reason && now.message == message;
+            if !condition.as_ref().is_some_and(same) {
+                let since = condition.as_ref().filter(|now| now.status == is).map(|now| &*now.since);
+                let since = since.map_or_else(|| json!(Time(Timestamp::now())), |since| json!(since));
+                status["conditions"] = json!([{
+                    "type": ALLOCATED, "status": text(is), "reason": reason, "message": message, "lastTransitionTime": since,
+                }]);
+            }
+        }
+    }
+    let differs = status.as_object().is_some_and(|status| !status.is_empty());
+    // Whoever has written meanwhile has perhaps written what this was decided by.
+    differs.then(|| json!({"metadata": {"resourceVersion": service.version}, "status": status}))
+}
+
+/// Whether an address goes from the status of a service.
+pub(super) fn frees(service: &Service, decision: &Decision) -> bool {
+    service.held().any(|address| !decision.addresses.contains(&address))
+}
+
+fn has(service: &Service, addresses: &[IpAddr]) -> bool {
+    let virtual_ips = service.ingress.iter().all(|ingress| ingress.virtual_ip);
+    virtual_ips && service.ingress.len() == addresses.len() && service.held().eq(addresses.iter().copied())
+}
+
+fn told(verdict: &Verdict) -> (bool, &str, String) {
+    match verdict {
+        Verdict::Served(pools) => (true, "Allocated", format!("from {}", pools.join(", "))),
+        Verdict::Waits(trouble) => (false, trouble.reason, shortened(&trouble.message)),
+        Verdict::Released => (false, "Released", String::new()),
+    }
+}
+
+fn text(is: bool) -> &'static str {
+    if is { "True" } else { "False" }
+}
+
+fn shortened(message: &str) -> String {
+    message[..message.floor_char_boundary(MESSAGE)].to_owned()
+}
+
+/// A merge patch that makes a pool's status what it is to be; none if it is that already.
+pub(super) fn of_pool(
+    pool: &AddressPool,
+    at: usize,
+    pools: &Pools,
+    plan: &Plan,
+    found: Option<Fault>,
+) -> Option<Value> {
+    let known = &pools.list[at];
+    let usage = |family: Family| {
+        let total = known.size(family);
+        let (given, blocked) = (
+            plan.given.get(at).map_or(0, |given| given[family.index()]),
+            plan.blocked.get(at).map_or(0, |blocked| blocked[family.index()]),
+        );
+        let number = |count: u128| i64::try_from(count).unwrap_or(i64::MAX);
+        (total > 0).then(|| Usage {
+            total: number(total),
+            allocated: number(given),
+            free: number(total.saturating_sub(given).saturating_sub(blocked)),
+        })
+    };
+    let (ipv4, ipv6) = (usage(Family::V4), usage(Family::V6));
+    let full = [&ipv4, &ipv6].into_iter().flatten().all(|usage| usage.free == 0);
+    let (is, reason, message) = match known.fault.clone().or(found) {
+        Some(fault) => (false, fault.reason, shortened(&fault.message)),
+        None if full => (
+            true,
+            "Exhausted",
+            "every address is given: add some before the next service needs one".to_owned(),
+        ),
+        None => (true, "Available", "services get addresses out of it".to_owned()),
+    };
+    let now = pool.status.clone().unwrap_or_default();
+    let before = now.conditions.iter().find(|condition| condition.type_ == READY);
+    let since = before.filter(|before| before.status == text(is));
+    let ready = Condition {
+        type_: READY.to_owned(),
+        status: text(is).to_owned(),
+        reason: reason.to_owned(),
+        message,
+        observed_generation: pool.metadata.generation,
+        last_transition_time: since.map_or_else(|| Time(Timestamp::now()), |since| since.last_transition_time.clone()),
+    };
+    let wanted = AddressPoolStatus {
+        ipv4,
+        ipv6,
+        conditions: vec![ready],
+    };
+    (wanted != now)
+        .then(|| json!({"status": {"ipv4": wanted.ipv4, "ipv6": wanted.ipv6, "conditions": wanted.conditions}}))
+}

@@ -1,0 +1,191 @@
+//! [`Store`]: what the watches have said, and what we have written since.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ipnetwork::IpNetwork;
+use meridian_api::address_pool::AddressPool;
+use meridian_model::ServiceKey;
+
+use super::plan::{Namespaces, Services};
+use super::pool::{Pools, Reserved};
+use super::service::{Entry, Service};
+use super::watch::Message;
+use crate::source::kubernetes::News;
+
+/// What is known.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    pools: Option<BTreeMap<String, Result<AddressPool, String>>>,
+    services: Option<Services>,
+    namespaces: Option<Namespaces>,
+    cidrs: Option<BTreeMap<String, Vec<String>>>,
+    /// Versions of services that we have written and the watch has not yet told us of: what it says meanwhile is older.
+    written: HashMap<ServiceKey, u64>,
+}
+
+/// What a message means for the allocator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Nothing.
+    None,
+    /// There may be something to decide.
+    Changed,
+    /// The server has pools.
+    PoolsAppear,
+}
+
+impl Store {
+    /// Takes in what a watch says.
+    pub(super) fn take(&mut self, message: Message) -> Effect {
+        match message {
+            Message::Pools(news) => {
+                let appear = matches!(*news, News::Listed(_));
+                let into = |seen: super::seen::SeenPool| (seen.name, seen.pool);
+                fold(&mut self.pools, *news, into);
+                return if appear { Effect::PoolsAppear } else { Effect::Changed };
+            }
+            Message::Namespaces(news) => {
+                fold(&mut self.namespaces, news, |seen| (seen.name, seen.labels));
+            }
+            Message::Cidrs(news) => fold(&mut self.cidrs, news, |seen| (seen.name, seen.cidrs)),
+            Message::Services(news) => return self.take_services(*news),
+        }
+        Effect::Changed
+    }
+
+    fn take_services(&mut self, news: News<Entry>) -> Effect {
+        match news {
+            News::Listed(entries) => {
+                let mut before = self.services.replace(Services::new()).unwrap_or_default();
+                for entry in entries {
+                    match before.remove(&entry.key) {
+                        // The list is older than what we have written.
+                        Some(service) if self.is_older(&entry) => {
+                            self.known().insert(entry.key, service);
+                        }
+                        _ => drop(self.apply(entry)),
+                    }
+                }
+                self.written.clear();
+            }
+            News::Absent => {
+                self.services = Some(Services::new());
+                self.written.clear();
+            }
+            News::Applied(entry) if self.is_older(&entry) => return Effect::None,
+            News::Applied(entry) => return self.apply(entry),
+            News::Deleted(entry) => {
+                self.written.remove(&entry.key);
+                if self.known().remove(&entry.key).is_none() {
+                    return Effect::None;
+                }
+            }
+            News::Alive => return Effect::None,
+        }
+        Effect::Changed
+    }
+
+    fn is_older(&self, entry: &Entry) -> bool {
+        let written = self.written.get(&entry.key);
+        written.is_some_and(|written| entry.version.parse::<u64>().is_ok_and(|version| version < *written))
+    }
+
+    fn known(&mut self) -> &mut Services {
+        self.services.get_or_insert_default()
+    }
+
+    fn apply(&mut self, entry: Entry) -> Effect {
+        let Entry { key, service, .. } = entry;
+        self.written.remove(&key);
+        let before = match service.clone() {
+            Some(service) => self.known().insert(key, service),
+            None => self.known().remove(&key),
+        };
+        let same = match (&before, &service) {
+            (None, None) => true,
+            (Some(before), Some(now)) => {
+                // A new version alone says that something changed which is no business of ours.
+                let before = Service {
+                    version: now.version.clone(),
+                    ..before.clone()
+                };
+                before == *now
+            }
+            _ => false,
+        };
+        if same { Effect::None } else { Effect::Changed }
+    }
+
+    /// Takes in what a service is like after we have written, or read it ourselves.
+    pub(super) fn wrote(&mut self, entry: Entry) {
+        let version = entry.version.parse::<u64>().ok();
+        let key = entry.key.clone();
+        self.apply(entry);
+        if let Some(version) = version {
+            self.written.insert(key, version);
+        }
+    }
+
+    /// Takes in that a service is gone.
+    pub(super) fn gone(&mut self, key: &ServiceKey) {
+        self.known().remove(key);
+    }
+
+    /// Everything, once there is everything.
+    pub(super) fn whole(&self) -> Option<Whole<'_>> {
+        let (Some(pools), Some(services), Some(namespaces), Some(cidrs)) =
+            (&self.pools, &self.services, &self.namespaces, &self.cidrs)
+        else {
+            return None;
+        };
+        Some(Whole {
+            pools,
+            services,
+            namespaces,
+            cidrs,
+        })
+    }
+
+    /// A service.
+    pub(super) fn service(&self, key: &ServiceKey) -> Option<&Service> {
+        self.services.as_ref()?.get(key)
+    }
+
+    /// The pools that can be read.
+    pub(super) fn pool(&self, name: &str) -> Option<&AddressPool> {
+        self.pools.as_ref()?.get(name)?.as_ref().ok()
+    }
+}
+
+/// Everything that is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whole<'a> {
+    pools: &'a BTreeMap<String, Result<AddressPool, String>>,
+    pub(super) services: &'a Services,
+    pub(super) namespaces: &'a Namespaces,
+    cidrs: &'a BTreeMap<String, Vec<String>>,
+}
+
+impl Whole<'_> {
+    /// What the pools offer beside these networks.
+    pub(super) fn pools(&self, mut reserved: Reserved) -> Pools {
+        for (name, cidrs) in self.cidrs {
+            for cidr in cidrs.iter().filter_map(|cidr| cidr.parse::<IpNetwork>().ok()) {
+                reserved.add(cidr, format!("{cidr} of ServiceCIDR {name}"));
+            }
+        }
+        let pools = self.pools.iter();
+        let pools = pools.map(|(name, pool)| (name.as_str(), pool.as_ref().map_err(String::as_str)));
+        Pools::new(pools, &reserved)
+    }
+}
+
+fn fold<T, V>(map: &mut Option<BTreeMap<String, V>>, news: News<T>, into: impl Fn(T) -> (String, V)) {
+    match news {
+        News::Listed(seen) => *map = Some(seen.into_iter().map(into).collect()),
+        News::Absent => *map = Some(BTreeMap::new()),
+        News::Applied(seen) => map.get_or_insert_default().extend([into(seen)]),
+        News::Deleted(seen) => drop(map.get_or_insert_default().remove(&into(seen).0)),
+        News::Alive => {}
+    }
+}
