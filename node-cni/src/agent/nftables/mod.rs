@@ -42,14 +42,7 @@ impl Nftables {
                 self.written = Some(wanted);
                 return Ok(());
             }
-            Some(before) if intact => {
-                if let Some(difference) = wanted.difference(before)
-                    && let Err(error) = write(&difference)
-                {
-                    tracing::debug!(%error, "the table is written as a whole");
-                    replace(&wanted)?;
-                }
-            }
+            Some(before) if intact => change(before, &wanted)?,
             _ => replace(&wanted)?,
         }
         self.listing = list()?;
@@ -59,6 +52,16 @@ impl Nftables {
         self.written = Some(wanted);
         Ok(())
     }
+}
+
+/// Writes what differs where that is enough, else the whole table.
+fn change(before: &Table, wanted: &Table) -> Result<(), NftablesError> {
+    match wanted.difference(before).map(|difference| write(&difference)) {
+        Some(Ok(())) => return Ok(()),
+        Some(Err(error)) => tracing::debug!(%error, "the table is written as a whole"),
+        None => {}
+    }
+    replace(wanted)
 }
 
 /// Writes the whole table, whatever is there.
