@@ -1,0 +1,480 @@
+//! Who announces an address on one network: a state machine of one node, for one address on one device.
+//!
+//! Nodes of a list agree by what every host on the network may see and say, and nothing else. The rules:
+//!
+//! 1. **Silence decides.** Who does not hold the address asks the holder for it, and when [`PROBES`] questions in a row stay
+//!    unanswered takes it. A better rank waits shorter before taking it, so the best of those that are there is first and
+//!    the others hear of it. Questions to everybody are everybody's: who hears one asks none itself.
+//! 2. **Who holds, keeps.** A node that is back asks before it claims, and does not claim what is answered for, whatever its
+//!    rank. Connections through a node live in that node's connection tracking, so each move breaks all of them; MetalLB
+//!    moves an address back, and breaks them twice for one death. The price is that addresses stay where a death put them.
+//! 3. **The list's word is a change of the list.** Who becomes the first of the list while it runs claims at once. Who was the
+//!    first and no longer is, or is no longer in the list, holds on and *offers* the address until somebody claims it: there is no gap,
+//!    whoever hears of the new list first.
+//! 4. **An offer is a question of the holder.** Only one that lets go has cause to ask everybody for what it holds itself. The
+//!    first of the list claims at once; others ask, and claim when nobody answers.
+//! 5. **Two that hold** hear each other's announcements, which are repeated for ever: the first of the list announces
+//!    again, anybody else gives way. What two answer to the same question is not an announcement: of the two the
+//!    one with the lower Ethernet address announces, so that they do not both give way.
+//!
+//! Must not do I/O nor read a clock: time is a parameter, randomness a seed. `simulation` tests the rules.
+
+use std::time::Duration;
+
+use super::frame::Mac;
+
+/// Time since some moment of the node's.
+pub(super) type Time = Duration;
+
+/// Questions that nobody answers before an address is nobody's.
+const PROBES: u32 = 3;
+/// Between questions to a holder that answers. A holder that dies is asked for the first time half of it later on average.
+pub(super) const INTERVAL: Duration = Duration::from_secs(1);
+/// How many addresses are asked for at that interval. More are asked for less often, so that a node's questions and announcements
+/// do not exceed 100 a second.
+const CROWD: u32 = 100;
+/// Questions of a standby fall on multiples of this, so that hundreds of addresses wake the node ten times a second at most.
+const GRID: Duration = Duration::from_millis(100);
+/// Standbys from this rank on ask more seldom: a holder is asked by many nodes, and it is enough that some notice its end,
+/// because what they ask then is heard by all.
+const SELDOM: u32 = 3;
+/// When announcements go out after the first, which switches and hosts may miss.
+const ANNOUNCEMENTS: [Duration; 3] = [
+    Duration::from_millis(100),
+    Duration::from_millis(900),
+    Duration::from_secs(1),
+];
+/// Announcements for ever, by which two holders find each other: one in so many intervals.
+const HEARTBEAT: u32 = 10;
+/// Between answers to a foreign announcement. RFC 5227 section 2.4 (c) has 10 s against storms; the one we answer is a node that
+/// has not heard of the new list yet, which takes far less.
+const DEFENCE: Duration = Duration::from_secs(1);
+/// How long one that is no longer in the list goes on: longer than nodes' views of the list differ.
+const LINGER: Duration = Duration::from_secs(1);
+/// How long one that is no longer the first of the list offers what it holds. The first may not know yet that it is.
+const OFFERED: Duration = Duration::from_secs(30);
+/// Between the first offers of that time, and between the rest.
+const OFFERS: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
+/// How many are the first.
+const HASTY: u32 = 10;
+/// A claim this long after a question to everybody may be an answer to it.
+const ANSWER: Duration = Duration::from_millis(50);
+
+/// How fast silence decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// The address may be nobody's because it never was, or was let go: three questions in 300 ms.
+    Quick,
+    /// A holder does not answer: three questions in 1.5 s.
+    Slow,
+}
+
+impl Pace {
+    /// How long an answer may take.
+    const fn patience(self) -> Duration {
+        match self {
+            Self::Quick => Duration::from_millis(100),
+            Self::Slow => Duration::from_millis(500),
+        }
+    }
+
+    /// How much longer each rank waits than the one before: longer than an announcement takes to arrive.
+    const fn stagger(self) -> Duration {
+        match self {
+            Self::Quick => Duration::from_millis(100),
+            Self::Slow => Duration::from_millis(300),
+        }
+    }
+}
+
+/// What a node does about an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It answers for the address.
+    Announcing,
+    /// Another does.
+    Standby,
+    /// It asks whether another does.
+    Probing,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asker {
+    pub(super) mac: Mac,
+    /// None if it only wants to know whether the address is taken.
+    pub(super) ip: Option<std::net::IpAddr>,
+}
+
+/// What was heard of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Somebody asks for it.
+    Asked {
+        by: Asker,
+        /// Everybody was asked.
+        all: bool,
+    },
+    /// Somebody says to hold it.
+    Claimed { mac: Mac },
+}
+
+/// What is to be said of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Say {
+    /// To everybody: it is here.
+    Announce,
+    /// To one or everybody: has anybody got it?
+    Probe(Option<Mac>),
+    /// To the one who asked, or everybody: it is here.
+    Answer { to: Asker, all: bool },
+}
+
+#[derive(Debug)]
+struct Listening {
+    holder: Option<Mac>,
+    /// Questions that nobody has answered, whoever asked.
+    unanswered: u32,
+    /// When the last was asked.
+    asked: Time,
+    pace: Pace,
+    due: Time,
+}
+
+#[derive(Debug)]
+struct Holding {
+    announced: usize,
+    due: Time,
+    /// When everybody was last asked for the address.
+    asked: Option<Time>,
+    /// When another was last heard to claim it, and who.
+    conflict: Option<(Time, Mac)>,
+    /// When that was last answered.
+    defended: Option<Time>,
+    offer: Option<Offer>,
+}
+
+/// The address is there for who wants it.
+#[derive(Debug)]
+struct Offer {
+    made: u32,
+    due: Time,
+    until: Time,
+    /// When nobody does: let go, or keep it.
+    leaving: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Listening(Listening),
+    Holding(Holding),
+    Gone,
+}
+
+/// One node's part.
+#[derive(Debug)]
+pub(super) struct Machine {
+    mac: Mac,
+    rank: u32,
+    interval: Duration,
+    seed: u64,
+    state: State,
+}
+
+impl Machine {
+    /// A node that knows nothing yet of who holds the address.
+    pub(super) fn new(now: Time, mac: Mac, rank: u32, seed: u64) -> Self {
+        let mut machine = Self {
+            mac,
+            rank,
+            interval: INTERVAL,
+            seed,
+            state: State::Gone,
+        };
+        let pace = if rank == 0 { Pace::Quick } else { Pace::Slow };
+        machine.ask(now, None, pace);
+        machine
+    }
+
+    /// When [`Machine::tick`] is next of use.
+    pub(super) fn due(&self) -> Option<Time> {
+        match &self.state {
+            State::Listening(listening) => Some(listening.due),
+            State::Holding(holding) => {
+                let offer = holding.offer.as_ref().map(|offer| offer.due.min(offer.until));
+                Some(offer.map_or(holding.due, |offer| offer.min(holding.due)))
+            }
+            State::Gone => None,
+        }
+    }
+
+    pub(super) fn role(&self) -> Role {
+        match &self.state {
+            State::Holding(_) => Role::Announcing,
+            State::Listening(Listening { holder: Some(_), .. }) => Role::Standby,
+            State::Listening(_) | State::Gone => Role::Probing,
+        }
+    }
+
+    /// Who else holds the address: instead of this node, or beside it.
+    pub(super) fn other(&self, now: Time) -> Option<Mac> {
+        match &self.state {
+            State::Listening(listening) => listening.holder,
+            State::Holding(holding) => {
+                let recent = |(at, _): &(Time, Mac)| now.saturating_sub(*at) < 10 * DEFENCE;
+                holding.conflict.filter(recent).map(|(_, mac)| mac)
+            }
+            State::Gone => None,
+        }
+    }
+
+    /// It has let go, and there is nothing left to do.
+    pub(super) fn gone(&self) -> bool {
+        matches!(self.state, State::Gone)
+    }
+
+    /// How many addresses the node cares for on the network.
+    pub(super) fn set_crowd(&mut self, addresses: usize) {
+        let addresses = u32::try_from(addresses).unwrap_or(u32::MAX);
+        self.interval = (INTERVAL / CROWD).saturating_mul(addresses).max(INTERVAL);
+    }
+
+    /// The device has another Ethernet address than before.
+    pub(super) fn set_mac(&mut self, now: Time, mac: Mac) {
+        if self.mac != mac {
+            self.mac = mac;
+            if let State::Holding(holding) = &mut self.state {
+                holding.announced = 0;
+                holding.due = now;
+            }
+        }
+    }
+
+    /// The list says so; a machine that is leaving stays.
+    pub(super) fn set_rank(&mut self, now: Time, rank: u32) {
+        let before = std::mem::replace(&mut self.rank, rank);
+        match &mut self.state {
+            State::Holding(holding) => {
+                let leaving = holding.offer.as_ref().is_some_and(|offer| offer.leaving);
+                if rank == 0 {
+                    holding.offer = None;
+                } else if before == 0 || leaving {
+                    holding.offer = Some(Offer::new(now, false));
+                }
+                if leaving {
+                    holding.announced = 0;
+                    holding.due = now;
+                }
+            }
+            State::Listening(_) if rank == 0 && before > 0 => self.claim(now),
+            State::Listening(_) => {}
+            State::Gone => self.ask(now, None, Pace::Quick),
+        }
+    }
+
+    /// The node is no longer in the list.
+    pub(super) fn leave(&mut self, now: Time) {
+        match &mut self.state {
+            State::Holding(holding) => {
+                if !holding.offer.as_ref().is_some_and(|offer| offer.leaving) {
+                    holding.offer = Some(Offer::new(now, true));
+                }
+            }
+            State::Listening(_) => self.state = State::Gone,
+            State::Gone => {}
+        }
+    }
+
+    /// Time has passed.
+    pub(super) fn tick(&mut self, now: Time) -> Vec<Say> {
+        let jitter = self.jitter(self.interval / 10);
+        let heartbeat = self.interval * HEARTBEAT + jitter;
+        match &mut self.state {
+            State::Listening(listening) => {
+                if now < listening.due {
+                    return Vec::new();
+                }
+                if listening.unanswered < PROBES {
+                    // The holder alone at first; everybody once it does not answer.
+                    let to = listening.holder.filter(|_| listening.unanswered == 0);
+                    listening.count(now, self.rank);
+                    return vec![Say::Probe(to)];
+                }
+                self.claim(now);
+                self.tick(now)
+            }
+            State::Holding(holding) => {
+                let mut say = Vec::new();
+                if holding.due <= now {
+                    holding.due = now + ANNOUNCEMENTS.get(holding.announced).copied().unwrap_or(heartbeat);
+                    holding.announced += 1;
+                    say.push(Say::Announce);
+                }
+                if let Some(offer) = &mut holding.offer {
+                    let over = offer.until <= now;
+                    if offer.due <= now || over {
+                        offer.made += 1;
+                        offer.due = now + OFFERS[usize::from(offer.made >= HASTY)];
+                        say.push(Say::Probe(None));
+                    }
+                    if over && offer.leaving {
+                        self.state = State::Gone;
+                        // What was said last is that it is to be had.
+                        return vec![Say::Probe(None)];
+                    }
+                    if over {
+                        holding.offer = None;
+                    }
+                }
+                say
+            }
+            State::Gone => Vec::new(),
+        }
+    }
+
+    /// Something was heard of the address.
+    pub(super) fn heard(&mut self, now: Time, heard: Heard) -> Vec<Say> {
+        match heard {
+            Heard::Asked { by, all } => self.asked(now, by, all),
+            Heard::Claimed { mac } => self.claimed(now, mac),
+        }
+    }
+
+    fn asked(&mut self, now: Time, by: Asker, all: bool) -> Vec<Say> {
+        let probe = by.ip.is_none();
+        let rank = self.rank;
+        match &mut self.state {
+            State::Holding(holding) => {
+                // An answer to everybody tells the other standbys, too.
+                let all = all && probe;
+                let mut say = vec![Say::Answer { to: by, all }];
+                if all {
+                    holding.asked = Some(now);
+                    // The other of a conflict lets go. Who was told last to turn to it must hear of us.
+                    if holding.conflict.is_some_and(|(_, mac)| mac == by.mac) {
+                        holding.conflict = None;
+                        say.push(Say::Announce);
+                    }
+                }
+                say
+            }
+            State::Listening(listening) if probe && all => {
+                if listening.holder == Some(by.mac) {
+                    if rank == 0 {
+                        self.claim(now);
+                        return self.tick(now);
+                    }
+                    self.ask(now, None, Pace::Quick);
+                } else if now.saturating_sub(listening.asked) >= listening.pace.patience() / 2 {
+                    listening.count(now, rank);
+                }
+                Vec::new()
+            }
+            State::Listening(_) | State::Gone => Vec::new(),
+        }
+    }
+
+    fn claimed(&mut self, now: Time, mac: Mac) -> Vec<Say> {
+        match &mut self.state {
+            State::Holding(holding) => {
+                if holding.offer.as_ref().is_some_and(|offer| offer.leaving) {
+                    self.state = State::Gone;
+                    return Vec::new();
+                }
+                let since = holding.asked.map(|asked| now.saturating_sub(asked));
+                let answer = since.is_some_and(|since| since < ANSWER) && holding.offer.is_none();
+                if self.rank == 0 || answer {
+                    holding.conflict = Some((now, mac));
+                    let silent = holding.defended.is_none_or(|at| now.saturating_sub(at) >= DEFENCE);
+                    if silent && (self.rank == 0 || self.mac < mac) {
+                        holding.defended = Some(now);
+                        return vec![Say::Announce];
+                    }
+                    return Vec::new();
+                }
+                // It may have given way to us at the same moment, so it is asked soon.
+                self.ask(now, Some(mac), Pace::Quick);
+                Vec::new()
+            }
+            State::Listening(_) => {
+                self.stand_by(now, mac);
+                Vec::new()
+            }
+            State::Gone => Vec::new(),
+        }
+    }
+
+    fn claim(&mut self, now: Time) {
+        self.state = State::Holding(Holding {
+            announced: 0,
+            due: now,
+            asked: None,
+            conflict: None,
+            defended: None,
+            offer: None,
+        });
+    }
+
+    /// Starts to ask.
+    fn ask(&mut self, now: Time, holder: Option<Mac>, pace: Pace) {
+        let due = now + self.jitter(pace.patience() / 2);
+        self.state = State::Listening(Listening {
+            holder,
+            unanswered: 0,
+            asked: now,
+            pace,
+            due,
+        });
+    }
+
+    /// Somebody holds it.
+    fn stand_by(&mut self, now: Time, holder: Mac) {
+        let interval = self.interval * if self.rank < SELDOM { 1 } else { self.rank };
+        let due = now + interval - interval / 20 + self.jitter(interval / 10);
+        self.state = State::Listening(Listening {
+            holder: Some(holder),
+            unanswered: 0,
+            asked: now,
+            pace: Pace::Slow,
+            due: GRID * u32::try_from(due.as_millis().div_ceil(GRID.as_millis())).unwrap_or(u32::MAX),
+        });
+    }
+
+    fn jitter(&mut self, most: Duration) -> Duration {
+        // SplitMix64.
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.seed;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        let most = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(mixed % most.max(1))
+    }
+}
+
+impl Listening {
+    /// A question was asked.
+    fn count(&mut self, now: Time, rank: u32) {
+        self.asked = now;
+        if self.unanswered == PROBES {
+            return;
+        }
+        self.unanswered += 1;
+        self.due = now + self.pace.patience();
+        if self.unanswered == PROBES {
+            self.due += self.pace.stagger() * rank;
+        }
+    }
+}
+
+impl Offer {
+    fn new(now: Time, leaving: bool) -> Self {
+        Self {
+            made: 0,
+            due: now,
+            until: now + if leaving { LINGER } else { OFFERED },
+            leaving,
+        }
+    }
+}
