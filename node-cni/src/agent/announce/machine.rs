@@ -346,6 +346,10 @@ impl Machine {
         let rank = self.rank;
         match &mut self.state {
             State::Holding(holding) => {
+                // Who would hold it is not answered by one that lets go, who only looks for the place is.
+                if probe && holding.offer.as_ref().is_some_and(|offer| offer.leaving) {
+                    return Vec::new();
+                }
                 // An answer to everybody tells the other standbys, too.
                 let all = all && probe;
                 let mut say = vec![Say::Answer { to: by, all }];
@@ -367,6 +371,10 @@ impl Machine {
                     }
                     self.ask(now, None, Pace::Quick);
                 } else if now.saturating_sub(listening.asked) >= listening.pace.patience() / 2 {
+                    if listening.unanswered == 0 && listening.holder.is_some() {
+                        // It has asked the holder alone before.
+                        listening.unanswered = 1;
+                    }
                     listening.count(now, rank);
                 }
                 Vec::new()
