@@ -38,6 +38,8 @@ const GRID: Duration = Duration::from_millis(100);
 /// Standbys from this rank on ask more seldom: a holder is asked by many nodes, and it is enough that some notice its end,
 /// because what they ask then is heard by all.
 const SELDOM: u32 = 3;
+/// In how many intervals the last of a long list asks once.
+const SELDOMEST: u32 = 10;
 /// When announcements go out after the first, which switches and hosts may miss.
 const ANNOUNCEMENTS: [Duration; 3] = [
     Duration::from_millis(100),
@@ -49,8 +51,8 @@ const HEARTBEAT: u32 = 10;
 /// Between answers to a foreign announcement. RFC 5227 section 2.4 (c) has 10 s against storms; the one we answer is a node that
 /// has not heard of the new list yet, which takes far less.
 const DEFENCE: Duration = Duration::from_secs(1);
-/// How long one that is no longer in the list goes on: longer than nodes' views of the list differ.
-const LINGER: Duration = Duration::from_secs(1);
+/// How long one that is no longer in the list goes on, at most: until the next but one of the list has taken over.
+const LINGER: Duration = Duration::from_millis(2500);
 /// How long one that is no longer the first of the list offers what it holds. The first may not know yet that it is.
 const OFFERED: Duration = Duration::from_secs(30);
 /// Between the first offers of that time, and between the rest.
@@ -65,7 +67,7 @@ const ANSWER: Duration = Duration::from_millis(50);
 enum Pace {
     /// The address may be nobody's because it never was, or was let go: three questions in 300 ms.
     Quick,
-    /// A holder does not answer: three questions in 1.5 s.
+    /// A holder does not answer, or one that lets go still serves: three questions in 1.2 s.
     Slow,
 }
 
@@ -74,15 +76,16 @@ impl Pace {
     const fn patience(self) -> Duration {
         match self {
             Self::Quick => Duration::from_millis(100),
-            Self::Slow => Duration::from_millis(500),
+            Self::Slow => Duration::from_millis(400),
         }
     }
 
-    /// How much longer each rank waits than the one before: longer than an announcement takes to arrive.
+    /// How much longer each rank waits than the one before: two that hear each other's questions are at most one question
+    /// apart, and an announcement takes its time.
     const fn stagger(self) -> Duration {
         match self {
-            Self::Quick => Duration::from_millis(100),
-            Self::Slow => Duration::from_millis(300),
+            Self::Quick => Duration::from_millis(150),
+            Self::Slow => Duration::from_millis(500),
         }
     }
 }
@@ -369,7 +372,8 @@ impl Machine {
                         self.claim(now);
                         return self.tick(now);
                     }
-                    self.ask(now, None, Pace::Quick);
+                    // The first may not know of the new list yet, and is not to come too late.
+                    self.ask(now, None, Pace::Slow);
                 } else if now.saturating_sub(listening.asked) >= listening.pace.patience() / 2 {
                     if listening.unanswered == 0 && listening.holder.is_some() {
                         // It has asked the holder alone before.
@@ -438,7 +442,12 @@ impl Machine {
 
     /// Somebody holds it.
     fn stand_by(&mut self, now: Time, holder: Mac) {
-        let interval = self.interval * if self.rank < SELDOM { 1 } else { self.rank };
+        let interval = self.interval
+            * if self.rank < SELDOM {
+                1
+            } else {
+                self.rank.min(SELDOMEST)
+            };
         let due = now + interval - interval / 20 + self.jitter(interval / 10);
         self.state = State::Listening(Listening {
             holder: Some(holder),

@@ -99,7 +99,7 @@ pub fn wanted<'a>(facts: impl IntoIterator<Item = &'a ServiceFacts>, node: &str)
 /// When it is dropped, it ends without a word: what it announced stays in the tables of hosts and switches, and the kernel goes
 /// on to translate it. An agent that is upgraded is back before anybody misses it; if it is not, a standby
 /// takes over within three seconds. A node that is left for good hands over without a gap: `set(vec![])`, and wait until `status`
-/// is empty, a second at most.
+/// is empty, three seconds at most.
 #[derive(Debug)]
 pub struct Announcer {
     shared: Arc<Shared>,

@@ -193,7 +193,7 @@ impl Wire {
                 .into_iter()
                 .flatten()
                 .min()
-                .unwrap_or(end);
+                .unwrap_or(Time::MAX);
             let served = self.client.is_some_and(|client| self.holders().contains(&node(client)));
             if !served {
                 self.gap += next.min(end) - self.now;
@@ -256,7 +256,7 @@ fn the_third_takes_over_from_two_that_died_within_four_seconds() {
         wire.kill(1);
         wire.run(4 * SECOND);
         assert_eq!(wire.holders(), [2], "seed {seed}");
-        assert!(wire.gap <= ms(3300), "seed {seed}: {:?}", wire.gap);
+        assert!(wire.gap <= ms(3500), "seed {seed}: {:?}", wire.gap);
     }
 }
 
@@ -339,7 +339,7 @@ fn one_that_leaves_hands_over() {
 fn an_address_that_nobody_wants_is_let_go() {
     let mut wire = Wire::settled(3, 1);
     wire.list(&[], &[0, 10, 20]);
-    wire.run(2 * SECOND);
+    wire.run(3 * SECOND);
     assert!(wire.nodes.iter().all(|at| at.machine.is_none()));
 }
 
@@ -430,7 +430,8 @@ proptest! {
             prop_assert_eq!(wire.gap, Duration::ZERO);
             wire.kill(*holder);
             live.retain(|node| node != holder);
-            wire.run(5 * SECOND);
+            // The fifth of a list asks every four seconds, and waits two more.
+            wire.run(9 * SECOND);
             prop_assert_eq!(wire.holders(), live.into_iter().take(1).collect::<Vec<_>>());
         }
     }
