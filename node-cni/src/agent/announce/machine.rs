@@ -48,6 +48,8 @@ const ANNOUNCEMENTS: [Duration; 3] = [
 ];
 /// Announcements for ever, by which two holders find each other: one in so many intervals.
 const HEARTBEAT: u32 = 10;
+/// What one that claims waits longer, at most, so that two of the same rank, by lists that differ, do not claim for ever together.
+const TIE: Duration = Duration::from_millis(50);
 /// Between answers to a foreign announcement. RFC 5227 section 2.4 (c) has 10 s against storms; the one we answer is a node that
 /// has not heard of the new list yet, which takes far less.
 const DEFENCE: Duration = Duration::from_secs(1);
@@ -293,6 +295,7 @@ impl Machine {
     pub(super) fn tick(&mut self, now: Time) -> Vec<Say> {
         let jitter = self.jitter(self.interval / 10);
         let heartbeat = self.interval * HEARTBEAT + jitter;
+        let tie = self.jitter(TIE);
         match &mut self.state {
             State::Listening(listening) => {
                 if now < listening.due {
@@ -301,7 +304,7 @@ impl Machine {
                 if listening.unanswered < PROBES {
                     // The holder alone at first; everybody once it does not answer.
                     let to = listening.holder.filter(|_| listening.unanswered == 0);
-                    listening.count(now, self.rank);
+                    listening.count(now, self.rank, tie);
                     return vec![Say::Probe(to)];
                 }
                 self.claim(now);
@@ -346,7 +349,7 @@ impl Machine {
 
     fn asked(&mut self, now: Time, by: Asker, all: bool) -> Vec<Say> {
         let probe = by.ip.is_none();
-        let rank = self.rank;
+        let (rank, tie) = (self.rank, self.jitter(TIE));
         match &mut self.state {
             State::Holding(holding) => {
                 // Who would hold it is not answered by one that lets go, who only looks for the place is.
@@ -379,7 +382,7 @@ impl Machine {
                         // It has asked the holder alone before.
                         listening.unanswered = 1;
                     }
-                    listening.count(now, rank);
+                    listening.count(now, rank, tie);
                 }
                 Vec::new()
             }
@@ -472,7 +475,7 @@ impl Machine {
 
 impl Listening {
     /// A question was asked.
-    fn count(&mut self, now: Time, rank: u32) {
+    fn count(&mut self, now: Time, rank: u32, tie: Duration) {
         self.asked = now;
         if self.unanswered == PROBES {
             return;
@@ -480,7 +483,7 @@ impl Listening {
         self.unanswered += 1;
         self.due = now + self.pace.patience();
         if self.unanswered == PROBES {
-            self.due += self.pace.stagger() * rank;
+            self.due += self.pace.stagger() * rank + tie;
         }
     }
 }
