@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::frame::{Mac, ethernet};
-use super::machine::{Asker, Heard, Say};
+use super::words::{Asker, Heard, Say};
 
 /// `ETH_P_ARP`.
 pub(super) const PROTOCOL: u16 = 0x0806;

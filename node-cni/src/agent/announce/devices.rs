@@ -96,9 +96,9 @@ impl Devices {
     }
 
     /// The names of devices to announce an address on. Those that somebody named are not all there, perhaps.
-    pub(super) fn of(&self, address: IpAddr, named: &[String]) -> Vec<String> {
-        if !named.is_empty() {
-            return named.to_vec();
+    pub(super) fn of(&self, address: IpAddr, chosen: &[String]) -> Vec<String> {
+        if !chosen.is_empty() {
+            return chosen.to_vec();
         }
         let inside = self.networks.iter().filter(|(network, _)| network.contains(address));
         let mut names: Vec<_> = inside.map(|(_, name)| name.clone()).collect();

@@ -13,6 +13,8 @@
 //! Must not know Kubernetes, OVN or nftables, nor configure any device.
 
 mod arp;
+#[cfg(test)]
+mod convergence;
 mod devices;
 mod filter;
 mod frame;
@@ -21,6 +23,8 @@ mod nd;
 #[cfg(test)]
 mod simulation;
 mod socket;
+mod timing;
+mod words;
 mod worker;
 
 pub use machine::Role;

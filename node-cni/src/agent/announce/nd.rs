@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::frame::{Mac, ethernet};
-use super::machine::{Asker, Heard, Say};
+use super::words::{Asker, Heard, Say};
 
 /// `ETH_P_IPV6`.
 pub(super) const PROTOCOL: u16 = 0x86dd;

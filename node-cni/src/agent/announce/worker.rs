@@ -1,5 +1,6 @@
 //! The thread that announces: it waits for frames, for the time, and for orders.
 
+use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -13,8 +14,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::devices::{Device, Devices};
 use super::frame::{self, Mac};
-use super::machine::{Heard, Machine, Role, Say, Time};
+use super::machine::{Machine, Role};
 use super::socket::{Family, PacketSocket};
+use super::words::{Asker, Heard, Say, Time};
 use super::{AnnouncementStatus, Shared, Wanted, lock};
 
 /// Frames of one socket in one turn, so that nobody who floods it keeps the others waiting.
@@ -174,15 +176,16 @@ impl Worker {
                 continue;
             }
             let Some(port) = self.ports.get(&key.1) else { continue };
-            match self.entries.get_mut(&key) {
-                Some(entry) => entry.machine.set_rank(now, rank),
-                None => {
-                    let machine = Machine::new(now, port.device.mac, rank, RandomState::new().hash_one(&key));
-                    let since = Instant::now();
-                    let known = None;
-                    self.entries.insert(key, Entry { machine, known, since });
-                }
+            if let Some(entry) = self.entries.get_mut(&key) {
+                entry.machine.set_rank(now, rank);
+                continue;
             }
+            let entry = Entry {
+                machine: Machine::new(now, port.device.mac, rank, RandomState::new().hash_one(&key)),
+                known: None,
+                since: Instant::now(),
+            };
+            self.entries.insert(key, entry);
         }
         self.attune();
         for (key, problem) in &mut self.problems {
@@ -228,8 +231,8 @@ impl Worker {
             sockets: BTreeMap::new(),
         });
         let family = Family::of(*address);
-        if !port.sockets.contains_key(&family) {
-            port.sockets.insert(family, PacketSocket::open(family, &device.link)?);
+        if let MapEntry::Vacant(place) = port.sockets.entry(family) {
+            place.insert(PacketSocket::open(family, &device.link)?);
         }
         Ok(())
     }
@@ -291,8 +294,7 @@ impl Worker {
         for (name, (address, heard)) in said {
             let (Heard::Claimed { mac }
             | Heard::Asked {
-                by: super::machine::Asker { mac, .. },
-                ..
+                by: Asker { mac, .. }, ..
             }) = heard;
             let key = (address, name);
             if let Some(entry) = self.entries.get_mut(&key).filter(|_| !own.contains(&mac)) {
