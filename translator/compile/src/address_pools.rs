@@ -82,3 +82,79 @@ fn weight(address: IpAddr, node: &str) -> u64 {
     let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     mixed ^ (mixed >> 33)
 }
+
+#[cfg(test)]
+mod tests {
+    use meridian_model::{AddressPool, Event, Timestamp};
+
+    use super::*;
+
+    fn nodes(count: usize) -> Vec<Node> {
+        (0..count).map(|n| Node::test(&format!("node-{n}"))).collect()
+    }
+
+    fn ranked(address: &str, nodes: &[Node]) -> Vec<Name> {
+        candidates(address.parse().unwrap(), &Announcement::default(), nodes.iter())
+    }
+
+    #[test]
+    fn the_order_is_the_addresses_own_and_not_that_of_the_nodes() {
+        let mut nodes = nodes(9);
+        let order = ranked("198.51.100.7", &nodes);
+        assert_eq!(order.len(), CANDIDATES);
+        nodes.reverse();
+        assert_eq!(ranked("198.51.100.7", &nodes), order);
+    }
+
+    #[test]
+    fn addresses_are_spread_evenly() {
+        let nodes = nodes(4);
+        let mut first = std::collections::BTreeMap::new();
+        for n in 0..=255 {
+            let order = ranked(&format!("198.51.100.{n}"), &nodes);
+            *first.entry(order[0].clone()).or_insert(0) += 1;
+        }
+        assert!(first.values().all(|&count| (40..90).contains(&count)), "{first:?}");
+    }
+
+    #[test]
+    fn a_node_that_comes_takes_addresses_and_moves_none_between_others() {
+        let (few, more) = (nodes(5), nodes(6));
+        for n in 0..=255 {
+            let address = format!("198.51.100.{n}");
+            let (before, after) = (ranked(&address, &few), ranked(&address, &more));
+            assert!(
+                after[0] == before[0] || &*after[0] == "node-5",
+                "{address}: {before:?}, {after:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_selector_wants_every_label() {
+        let of = |labels: &[(&str, &str)]| labels.iter().copied().collect::<Labels>();
+        let labels = of(&[("edge", "true"), ("rack", "7")]);
+        assert!(matches(&of(&[]), &labels));
+        assert!(matches(&of(&[("edge", "true"), ("rack", "7")]), &labels));
+        assert!(!matches(&of(&[("edge", "true"), ("rack", "8")]), &labels));
+        assert!(!matches(&of(&[("edge", "true"), ("row", "1")]), &labels));
+    }
+
+    #[test]
+    fn of_pools_with_one_address_the_older_one_counts_and_then_the_name() {
+        let pool = |name: &str, created| AddressPool {
+            created: Timestamp(created),
+            ..AddressPool::test(name, ["198.51.100.0/24"]).announced_on([name])
+        };
+        for (pools, expected) in [([pool("a", 2), pool("b", 1)], "b"), ([pool("d", 1), pool("c", 1)], "c")] {
+            let mut cluster = Cluster::default();
+            for pool in pools {
+                cluster.apply(Event::apply(pool));
+            }
+            let pools = AddressPools::of(&cluster);
+            let announcement = pools.announcement("198.51.100.7".parse().unwrap()).unwrap();
+            assert_eq!(*announcement.interfaces, [expected.into()]);
+            assert_eq!(pools.announcement("203.0.113.7".parse().unwrap()), None);
+        }
+    }
+}
