@@ -27,6 +27,10 @@ mod restarts;
 #[cfg(test)]
 mod restored;
 #[cfg(test)]
+mod service_health;
+#[cfg(test)]
+mod services;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod waiting;

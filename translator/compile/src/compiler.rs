@@ -5,13 +5,19 @@ use std::collections::{BTreeSet, VecDeque};
 
 use meridian_model::{Cluster, Event, Key, Name, PodKey, ServiceKey};
 
+use crate::address_pools::AddressPools;
 use crate::addresses::Addresses;
 use crate::context::{Context, Texts, World};
 use crate::engine::{Compiled, Engine};
 use crate::fact::Fact;
 use crate::names::{DEFAULT_VPC, Names};
+use crate::places::Places;
+use crate::service_cidrs::ServiceCidrs;
 use crate::slices::{Slices, Standing};
-use crate::{Claim, Config, Delta, Desired, Problem, SliceUse, Unit, claim, node, pod, service, vpc};
+use crate::vips::Vips;
+use crate::{
+    Claim, Config, Delta, Desired, Problem, ServiceExplanation, SliceUse, Unit, claim, node, pod, service, vpc,
+};
 
 /// Keeps the desired state of a cluster up to date.
 ///
@@ -24,6 +30,10 @@ pub struct Compiler {
     cluster: Cluster,
     slices: Slices,
     addresses: Addresses,
+    service_cidrs: ServiceCidrs,
+    pools: AddressPools,
+    places: Places,
+    vips: Vips,
     engine: Engine,
     texts: RefCell<Texts>,
     nodes: BTreeSet<Name>,
@@ -45,9 +55,13 @@ impl Compiler {
         Self {
             names: Names::new(config.cluster_id()),
             slices: Slices::new(&config),
+            service_cidrs: ServiceCidrs::of(&config, &Cluster::default()),
             config,
             cluster: Cluster::default(),
             addresses: Addresses::default(),
+            pools: AddressPools::default(),
+            places: Places::default(),
+            vips: Vips::default(),
             engine,
             texts: RefCell::default(),
             nodes: BTreeSet::new(),
@@ -70,11 +84,22 @@ impl Compiler {
                 Key::Pod(namespace, name) => {
                     self.pods.insert(PodKey { namespace, name });
                 }
-                Key::Namespace(_)
-                | Key::Service(..)
-                | Key::EndpointSlice(..)
-                | Key::ServiceCidr(_)
-                | Key::AddressPool(_) => {}
+                Key::Service(namespace, name) => {
+                    let key = ServiceKey { namespace, name };
+                    let service = self.cluster.service(&key).map(|service| &**service);
+                    for other in self.vips.set(&key, service, &self.config) {
+                        self.engine.mark(other.into());
+                    }
+                }
+                Key::ServiceCidr(_) => {
+                    self.service_cidrs = ServiceCidrs::of(&self.config, &self.cluster);
+                    self.engine.touch(&Fact::ServiceCidrs);
+                }
+                Key::AddressPool(_) => {
+                    self.pools = AddressPools::of(&self.cluster);
+                    self.engine.touch(&Fact::Pools);
+                }
+                Key::Namespace(_) | Key::EndpointSlice(..) => {}
             }
         }
     }
@@ -154,26 +179,33 @@ impl Compiler {
         }
     }
 
+    /// What becomes of a service as of the last [`Self::compile`], and why; `None` if there is no such service.
+    pub fn explain_service(&self, key: &ServiceKey) -> Option<ServiceExplanation> {
+        let unit = key.clone().into();
+        service::explain(&mut Context::new(self.world(), &unit), key)
+    }
+
+    fn world(&self) -> World<'_> {
+        World {
+            config: &self.config,
+            names: &self.names,
+            cluster: &self.cluster,
+            slices: &self.slices,
+            addresses: &self.addresses,
+            service_cidrs: &self.service_cidrs,
+            pools: &self.pools,
+            places: &self.places,
+            vips: &self.vips,
+            texts: &self.texts,
+        }
+    }
+
     fn run(&mut self, units: Vec<Unit>) -> Delta {
-        let Self {
-            config,
-            names,
-            cluster,
-            slices,
-            addresses,
-            engine,
-            texts,
-            ..
-        } = self;
-        let world = World {
-            config,
-            names,
-            cluster,
-            slices,
-            addresses,
-            texts,
-        };
-        engine.run(units, |unit| compile(world, unit))
+        // Taken out, because what units compile from is everything else.
+        let mut engine = std::mem::take(&mut self.engine);
+        let delta = engine.run(units, |unit| compile(self.world(), unit));
+        self.engine = engine;
+        delta
     }
 
     /// The desired state as of the last [`Self::compile`].
@@ -222,6 +254,14 @@ impl Compiler {
     fn settle_slices(&mut self) {
         self.half_settled = true;
         let mut changed = BTreeSet::new();
+        if !self.nodes.is_empty() {
+            self.engine.touch(&Fact::Nodes);
+            let places = Places::of(&self.cluster);
+            if self.places != places {
+                self.places = places;
+                self.engine.touch(&Fact::Places);
+            }
+        }
         for name in std::mem::take(&mut self.nodes) {
             let node = self.cluster.node(&name).map(|node| &**node);
             if self.slices.stage(&name, node, &self.config) {
@@ -232,6 +272,9 @@ impl Compiler {
             self.slices.forget_absent();
         }
         changed.extend(self.slices.settle());
+        if !changed.is_empty() {
+            self.engine.touch(&Fact::Nodes);
+        }
         for name in changed {
             let networks = match self.slices.standing(&name) {
                 Some(Standing::Slice(networks)) => Some(networks),

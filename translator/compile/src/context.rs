@@ -6,18 +6,23 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ipnetwork::IpNetwork;
 use meridian_api::port;
 use meridian_model::{Cluster, EndpointSlice, Interner, Key, Name, Node, Pod, PodKey, Service, ServiceKey};
 use ovsdb::{Atom, Datum, Uuid};
 use ovsdb_schemas::northbound;
 
+use crate::address_pools::AddressPools;
 use crate::addresses::{Addresses, Fare};
 use crate::desired::Output;
 use crate::engine::Compiled;
 use crate::fact::Fact;
 use crate::identity::row_uuid;
 use crate::names::{DEFAULT_VPC, Names};
+use crate::places::Places;
+use crate::service_cidrs::ServiceCidrs;
 use crate::slices::{Slices, Standing};
+use crate::vips::{Vip, Vips};
 use crate::{Config, DesiredRow, Link, Problem, Unit};
 
 /// The column of every table Meridian writes, but one.
@@ -34,6 +39,10 @@ pub(crate) struct World<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) slices: &'a Slices,
     pub(crate) addresses: &'a Addresses,
+    pub(crate) service_cidrs: &'a ServiceCidrs,
+    pub(crate) pools: &'a AddressPools,
+    pub(crate) places: &'a Places,
+    pub(crate) vips: &'a Vips,
     /// Texts that many rows repeat.
     pub(crate) texts: &'a RefCell<Texts>,
 }
@@ -117,6 +126,45 @@ impl<'a> Context<'a> {
     pub(crate) fn slice(&self, node: &Name) -> Option<Standing<'a>> {
         self.note(Fact::Slice(node.clone()));
         self.world.slices.standing(node)
+    }
+
+    /// All nodes.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &'a Arc<Node>> + use<'a> {
+        self.note(Fact::Nodes);
+        self.world.cluster.nodes()
+    }
+
+    /// The slice of any of [`Self::nodes`], empty if it has none.
+    pub(crate) fn slice_of(&self, node: &Name) -> &'a [IpNetwork] {
+        self.note(Fact::Nodes);
+        match self.world.slices.standing(node) {
+            Some(Standing::Slice(networks)) => networks,
+            _ => &[],
+        }
+    }
+
+    /// The zones that nodes are in.
+    pub(crate) fn places(&self) -> &'a Places {
+        self.note(Fact::Places);
+        self.world.places
+    }
+
+    /// The networks of ClusterIPs.
+    pub(crate) fn service_cidrs(&self) -> &'a ServiceCidrs {
+        self.note(Fact::ServiceCidrs);
+        self.world.service_cidrs
+    }
+
+    /// The pools that services' addresses come from.
+    pub(crate) fn pools(&self) -> &'a AddressPools {
+        self.note(Fact::Pools);
+        self.world.pools
+    }
+
+    /// Which service is reached under an address and port, and whether only as an address from beyond the cluster. Whoever
+    /// claims it is compiled again when that changes.
+    pub(crate) fn holder(&self, vip: Vip) -> Option<(&'a ServiceKey, bool)> {
+        self.world.vips.holder(vip)
     }
 
     /// How a pod fares with its addresses, if its node has a slice and its status makes sense.

@@ -15,6 +15,14 @@ pub(crate) enum Fact {
     Fare(PodKey),
     /// Which families a node's slice has no address left of.
     Shortage(Name),
+    /// The networks of ClusterIPs.
+    ServiceCidrs,
+    /// The pools that services' addresses come from.
+    Pools,
+    /// The zones that nodes are in.
+    Places,
+    /// Which nodes there are, what they are like, and which of them have slices.
+    Nodes,
 }
 
 impl Fact {
@@ -27,7 +35,11 @@ impl Fact {
             Self::Fare(pod) => Some(pod.clone().into()),
             Self::Object(Key::Service(namespace, name)) => Some(Unit::Service(namespace.clone(), name.clone())),
             Self::Object(Key::Namespace(_) | Key::EndpointSlice(..) | Key::ServiceCidr(_) | Key::AddressPool(_))
-            | Self::Shortage(_) => None,
+            | Self::Shortage(_)
+            | Self::ServiceCidrs
+            | Self::Pools
+            | Self::Places
+            | Self::Nodes => None,
         }
     }
 }

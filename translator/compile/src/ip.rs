@@ -95,6 +95,14 @@ pub(crate) fn mac(ips: impl IntoIterator<Item = IpAddr>) -> String {
     format!("0a:58:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
 }
 
+/// Whether an address is of its link alone.
+pub(crate) fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
 /// The link-local address that OVN gives a router port with the MAC address of these: RFC 4291, appendix A.
 pub(crate) fn link_local(ips: impl IntoIterator<Item = IpAddr>) -> Ipv6Addr {
     let [a, b, c, d] = identifier(ips).map(u16::from);
@@ -114,11 +122,16 @@ fn identifier(ips: impl IntoIterator<Item = IpAddr>) -> [u8; 4] {
     four.or(six).unwrap_or_default()
 }
 
-/// FNV-1a, folded to 32 bits: stable across releases and machines, unlike the standard library's hashes.
-fn fold(ip: Ipv6Addr) -> [u8; 4] {
-    let hash = ip.octets().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+/// FNV-1a: stable across releases and machines, unlike the standard library's hashes.
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    })
+}
+
+/// The hash folded to 32 bits.
+fn fold(ip: Ipv6Addr) -> [u8; 4] {
+    let hash = hash(&ip.octets());
     let folded = (hash >> 32) ^ (hash & u64::from(u32::MAX));
     u32::try_from(folded).expect("both halves have 32 bits").to_be_bytes()
 }

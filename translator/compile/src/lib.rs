@@ -14,6 +14,7 @@
 //! This crate does no I/O and knows neither kube nor an OVSDB session. It never looks at what the Northbound database
 //! holds: comparing is the business of whoever writes it.
 
+mod address_pools;
 mod addresses;
 mod arbiter;
 mod claim;
@@ -27,14 +28,17 @@ mod identity;
 mod ip;
 mod names;
 mod node;
+mod places;
 mod pod;
 mod pool;
 mod port;
 mod problem;
 mod service;
+mod service_cidrs;
 mod slices;
 mod unit;
 mod usage;
+mod vips;
 mod vpc;
 
 pub use claim::Claim;
@@ -43,5 +47,6 @@ pub use config::{Config, ConfigError, Settings};
 pub use desired::{Contributors, Delta, Desired, DesiredRow, Link, LinkId};
 pub use identity::row_uuid;
 pub use problem::Problem;
+pub use service::{Answer, EndpointExplanation, FrontendExplanation, ServiceExplanation};
 pub use unit::{Unit, UnitParseError};
 pub use usage::SliceUse;

@@ -68,10 +68,26 @@ impl Names {
         self.router(vpc)
     }
 
-    /// A service's load balancer, per protocol.
-    pub(crate) fn load_balancer(&self, service: &ServiceKey, protocol: &str) -> Arc<str> {
+    /// The load balancers of a VPC that only the nodes of a zone have, or those that are in no zone.
+    pub(crate) fn load_balancers_of(&self, vpc: &str, zone: Option<&str>) -> Arc<str> {
+        self.name(format_args!("vpc-{vpc}@{}", zone.unwrap_or_default()))
+    }
+
+    /// A service's load balancer, per protocol; `only` says where, if it is not everywhere.
+    pub(crate) fn load_balancer(&self, service: &ServiceKey, protocol: &str, only: &str) -> Arc<str> {
         let ServiceKey { namespace, name } = service;
-        self.name(format_args!("{namespace}_{name}_{protocol}"))
+        self.name(format_args!("{namespace}_{name}_{protocol}{only}"))
+    }
+
+    /// The switch whose ports stand for services of a VPC. Nothing is connected to it.
+    pub(crate) fn service_switch(&self, vpc: &str) -> Arc<str> {
+        self.name(format_args!("services-{vpc}"))
+    }
+
+    /// The port that stands for a service. With two underscores, because with one it could be a pod's.
+    pub(crate) fn service_port(&self, service: &ServiceKey) -> Arc<str> {
+        let ServiceKey { namespace, name } = service;
+        self.name(format_args!("{namespace}_{name}_service"))
     }
 
     fn name(&self, rest: fmt::Arguments<'_>) -> Arc<str> {

@@ -29,7 +29,7 @@ use crate::Config;
 use crate::context::Context;
 use crate::names::DEFAULT_VPC;
 use crate::slices::{Standing, list};
-use crate::{ip, port};
+use crate::{ip, places, port};
 
 /// The option of a router port that names the routes for what comes in there.
 const ROUTE_TABLE: &str = "route_table";
@@ -42,7 +42,7 @@ pub(crate) fn compile(ctx: &mut Context<'_>, name: &Name) {
     }
 }
 
-fn slice(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork]) {
+fn slice(ctx: &mut Context<'_>, node: &Name, networks: &[IpNetwork]) {
     let names = ctx.names();
     let switch_name = names.switch(DEFAULT_VPC, node);
     // No `subnet`: OVN's own address management stays off, addresses are ours to give.
@@ -59,6 +59,7 @@ fn slice(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork]) {
         logical_switch::LOAD_BALANCER_GROUP,
         balancers,
     );
+    balancers_of_zone(ctx, node, switch);
 
     router_port(ctx, node, networks, router);
     uplink(ctx, node, switch);
@@ -67,6 +68,22 @@ fn slice(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork]) {
     for &network in networks {
         egress_route(ctx, node, network, router);
     }
+}
+
+/// The load balancers that not all zones have.
+fn balancers_of_zone(ctx: &mut Context<'_>, node: &Name, switch: Uuid) {
+    let zone = ctx.node(node).and_then(|node| places::zone(node));
+    if zone.is_none() && !ctx.places().any() {
+        return;
+    }
+    let group = ctx.names().load_balancers_of(DEFAULT_VPC, zone.map(|zone| &**zone));
+    let group = ctx.uuid(load_balancer_group::TABLE, &group);
+    ctx.link(
+        logical_switch::TABLE,
+        switch,
+        logical_switch::LOAD_BALANCER_GROUP,
+        group,
+    );
 }
 
 fn router_port(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork], router: Uuid) {
@@ -103,10 +120,11 @@ fn uplink(ctx: &mut Context<'_>, node: &str, switch: Uuid) {
 /// The host's own port: kubelet's probes, and what leaves the VPC and what comes back.
 fn management(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork], switch: Uuid) {
     let config = ctx.config();
+    let service_cidrs = ctx.service_cidrs().networks();
     // What comes back from a host for the source towards services came out here, so that it goes in here.
     let sources = networks
         .iter()
-        .filter(|network| services_of(config, **network).next().is_some())
+        .filter(|network| services_of(config, service_cidrs, **network).next().is_some())
         .map(|&network| IpNetwork::from(ip::service_source(network)));
     let reached = config.cluster_cidrs().iter().copied().chain(sources);
     let facts = PortFacts {
@@ -126,17 +144,18 @@ fn management(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork], switch:
 /// once, and one to a service whose endpoint is a host leaves by the management port.
 fn services(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork], switch: Uuid) {
     let config = ctx.config();
+    let service_cidrs = ctx.service_cidrs().networks();
     let served: Vec<IpNetwork> = networks
         .iter()
         .copied()
-        .filter(|&network| services_of(config, network).next().is_some())
+        .filter(|&network| services_of(config, service_cidrs, network).next().is_some())
         .collect();
     if served.is_empty() {
         return;
     }
     let destinations: Vec<IpNetwork> = served
         .iter()
-        .flat_map(|&network| services_of(config, network))
+        .flat_map(|&network| services_of(config, service_cidrs, network))
         .collect();
     let source = |destination: IpNetwork| {
         let own = served.iter().find(|own| own.is_ipv4() == destination.is_ipv4())?;
@@ -179,13 +198,9 @@ fn services(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork], switch: U
 }
 
 /// Where services of a slice's family are: in their networks, and behind ports of the nodes.
-fn services_of(config: &Config, network: IpNetwork) -> impl Iterator<Item = IpNetwork> {
+fn services_of(config: &Config, service_cidrs: &[IpNetwork], network: IpNetwork) -> impl Iterator<Item = IpNetwork> {
     let v4 = network.is_ipv4();
-    let cidrs = config
-        .service_cidrs()
-        .iter()
-        .copied()
-        .filter(move |cidr| cidr.is_ipv4() == v4);
+    let cidrs = service_cidrs.iter().copied().filter(move |cidr| cidr.is_ipv4() == v4);
     let mut cidrs = cidrs.peekable();
     let nodes = cidrs.peek().map(|_| IpNetwork::from(config.node_address(v4)));
     cidrs.chain(nodes)

@@ -1,92 +1,168 @@
-//! A service: its load balancers, one per protocol.
+//! A service: its load balancers, one per protocol, and what hosts need to know of it.
 //!
 //! ```text
 //! [ Logical_Switch vpc-default-N ] -load_balancer_group-> [ Load_Balancer_Group vpc-default ]
-//!                                                                  |
-//!                                                            load_balancer
-//!                                                                  v
-//!                                                     [ Load_Balancer shop_web_tcp ]
+//!        |           |                                             |
+//!        |           +-load_balancer_group-> [ … @ZONE ]      load_balancer
+//!        |                                      |                  v
+//!        +-load_balancer-> [ …@node/N ]   [ …@zone/ZONE ]   [ Load_Balancer shop_web_tcp ]
+//!
+//! [ Logical_Switch services-default ] -ports-> [ LSP shop_web_service ]
 //! ```
 //!
-//! A service is reached under its [`Frontend`]s, and each sends connections to backends. A change of endpoints changes
-//! the `vips` of the service's own load balancers and nothing else. A frontend without backends stays, and refuses.
+//! A service is reached under its [`frontend`]s, and each sends connections to [`backend`]s. A change of endpoints changes
+//! the `vips` of the service's own load balancers and nothing else. A frontend without backends stays, and refuses. Only
+//! where endpoints answer on their own node, or are meant for a zone or a node, there are load balancers that not
+//! all switches have ([`spread`]).
 
+mod address;
 mod backend;
+mod explain;
+mod facts;
 mod frontend;
+mod spread;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use ipnetwork::IpNetwork;
 use meridian_model::{EndpointSlice, Service, ServiceKey};
 use ovsdb::Datum;
-use ovsdb_schemas::northbound::{load_balancer, load_balancer_group};
+use ovsdb_schemas::northbound::{load_balancer, load_balancer_group, logical_switch};
 
-use self::frontend::{Frontend, Transport};
+use self::backend::Backends;
+use self::frontend::{Face, Frontend, TRANSPORTS};
+use self::spread::{Place, Vips};
 use crate::context::Context;
 use crate::names::DEFAULT_VPC;
 
+pub(crate) use self::explain::explain;
+pub use self::explain::{Answer, EndpointExplanation, FrontendExplanation, ServiceExplanation};
+pub(crate) use self::frontend::{Transport, vips_of};
+
 /// Whether a client is told at once that nothing answers.
 const REJECT: &str = "reject";
+/// Whether what is tracked of connections to a backend is forgotten with the backend.
+const CT_FLUSH: &str = "ct_flush";
 /// For how many seconds after its last connection a client is sent to the same endpoint.
 const AFFINITY_TIMEOUT: &str = "affinity_timeout";
 /// The longest that OVN remembers: the idle timeout of a flow has 16 bits.
 const LONGEST_AFFINITY: u32 = 65_535;
+/// By what a client is told from others.
+const CLIENT: &str = "ip_src";
 
 pub(crate) fn compile(ctx: &mut Context<'_>, key: &ServiceKey) {
     let Some(service) = ctx.service(key) else { return };
-    let frontends = frontend::frontends(ctx, key, service);
-    if frontends.is_empty() {
+    let Some(face) = frontend::face(ctx, key, service) else {
         return;
-    }
+    };
     let slices = ctx.slices_of(key);
     for slice in &slices {
         backend::report(ctx, slice);
     }
-    for transport in Transport::ALL {
-        let mut of_transport = frontends
-            .iter()
-            .filter(|frontend| frontend.transport == transport)
-            .peekable();
-        if of_transport.peek().is_some() {
-            let vips = vips(ctx, of_transport, &slices);
-            balancer(ctx, key, service, transport, vips);
+    let behind = Behind::of(ctx.service_cidrs().networks(), &face, &slices);
+    let frontends = face.frontends(ctx, key, service);
+    for transport in TRANSPORTS {
+        let of_transport = |frontend: &&Frontend| face.ports[frontend.port].transport == transport;
+        let of_one: Vec<&Frontend> = frontends.iter().filter(of_transport).collect();
+        for (place, vips) in spread::spread(ctx, &of_one, &behind) {
+            balancer(ctx, key, service, transport, &place, &vips);
         }
+    }
+    facts::compile(ctx, key, service, &face, &frontends, &behind);
+}
+
+/// The endpoints behind each port, family by family.
+#[derive(Debug)]
+struct Behind<'a>(Vec<[Backends<'a>; 2]>);
+
+impl<'a> Behind<'a> {
+    fn of(service_cidrs: &[IpNetwork], face: &Face, slices: &[&'a Arc<EndpointSlice>]) -> Self {
+        let families: BTreeSet<bool> = face.addresses.cluster.iter().map(std::net::IpAddr::is_ipv4).collect();
+        let of = |port: &frontend::Port| {
+            [true, false].map(|v4| {
+                if families.contains(&v4) {
+                    Backends::of(service_cidrs, port, v4, slices)
+                } else {
+                    Backends::default()
+                }
+            })
+        };
+        Self(face.ports.iter().map(of).collect())
+    }
+
+    fn backends(&self, port: usize, v4: bool) -> &Backends<'a> {
+        &self.0[port][usize::from(!v4)]
     }
 }
 
-/// The column `vips`: backends by frontend, each written as address and port.
-fn vips<'a>(ctx: &Context<'_>, frontends: impl Iterator<Item = &'a Frontend>, slices: &[&Arc<EndpointSlice>]) -> Datum {
-    let text = |addresses: Vec<SocketAddr>| {
-        let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        texts.join(",")
-    };
-    Datum::map(frontends.map(|frontend| {
-        let backends = backend::backends(ctx.config(), frontend, slices);
-        (frontend.address.to_string(), text(backends))
-    }))
-}
-
-fn balancer(ctx: &mut Context<'_>, key: &ServiceKey, service: &Service, transport: Transport, vips: Datum) {
+fn balancer(
+    ctx: &mut Context<'_>,
+    key: &ServiceKey,
+    service: &Service,
+    transport: Transport,
+    place: &Place,
+    vips: &Vips,
+) {
     let names = ctx.names();
-    let name = names.load_balancer(key, transport.name());
-    let affinity = service
+    let name = names.load_balancer(key, transport.name(), &place.suffix());
+    // What is longer than OVN can remember is for good: where a client goes follows from its address, as long as the
+    // endpoints are the same. Not so with IPv6: before OVN 24.03 there is no word for such an address, and by a field that
+    // no packet has all clients would go to one endpoint.
+    let for_good = service
         .affinity_seconds
-        .map(|seconds| seconds.min(LONGEST_AFFINITY).to_string());
+        .is_some_and(|seconds| seconds > LONGEST_AFFINITY && vips.keys().all(SocketAddr::is_ipv4));
+    let timeout = service.affinity_seconds.filter(|_| !for_good);
+    let timeout = timeout.map(|seconds| seconds.min(LONGEST_AFFINITY).to_string());
+    // A client that goes on sending UDP from one port would stay with an endpoint that is no more. TCP would not, and ends
+    // what it has begun.
+    let flush = (transport == Transport::Udp).then_some((CT_FLUSH, "true"));
     let options = [(REJECT, "true")]
         .into_iter()
-        .chain(affinity.as_deref().map(|seconds| (AFFINITY_TIMEOUT, seconds)));
+        .chain(timeout.as_deref().map(|seconds| (AFFINITY_TIMEOUT, seconds)))
+        .chain(flush);
     let columns = [
         (load_balancer::NAME, Datum::scalar(&name)),
         (load_balancer::PROTOCOL, Datum::scalar(ctx.text(transport.name()))),
-        (load_balancer::VIPS, vips),
+        (load_balancer::VIPS, texts(vips)),
         (load_balancer::OPTIONS, ctx.map(options)),
+        (
+            load_balancer::SELECTION_FIELDS,
+            Datum::set(for_good.then(|| ctx.known_text(CLIENT))),
+        ),
     ];
-    let group = ctx.uuid(load_balancer_group::TABLE, &names.load_balancers(DEFAULT_VPC));
     let balancer = ctx.row(load_balancer::TABLE, name, columns, []);
+    let group = match place {
+        Place::Everywhere => names.load_balancers(DEFAULT_VPC),
+        Place::Zone(zone) => names.load_balancers_of(DEFAULT_VPC, zone.as_deref()),
+        Place::Node(node) => return on_switches(ctx, [node], balancer),
+        Place::Rest(_, nodes) => return on_switches(ctx, nodes, balancer),
+    };
+    let group = ctx.uuid(load_balancer_group::TABLE, &group);
     ctx.link(
         load_balancer_group::TABLE,
         group,
         load_balancer_group::LOAD_BALANCER,
         balancer,
     );
+}
+
+fn on_switches<'n>(ctx: &mut Context<'_>, nodes: impl IntoIterator<Item = &'n Arc<str>>, balancer: ovsdb::Uuid) {
+    for node in nodes {
+        let switch = ctx.switch(node);
+        ctx.link(logical_switch::TABLE, switch, logical_switch::LOAD_BALANCER, balancer);
+    }
+}
+
+/// The column `vips`: backends by frontend, each written as address and port.
+fn texts(vips: &Vips) -> Datum {
+    let text = |addresses: &[SocketAddr]| {
+        let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        texts.join(",")
+    };
+    Datum::map(
+        vips.iter()
+            .map(|(frontend, backends)| (frontend.to_string(), text(backends))),
+    )
 }

@@ -1,8 +1,9 @@
-//! A VPC: its router, and the group of its load balancers. What hangs off the router is linked to it by the units of the
-//! nodes, what is in the group by the units of the services.
+//! A VPC: its router, the groups of its load balancers, and the switch whose ports stand for its services. What hangs off
+//! the router is linked to it by the units of the nodes, what is in the groups and on the switch by those of the services.
 
+use meridian_model::Name;
 use ovsdb::Datum;
-use ovsdb_schemas::northbound::{load_balancer_group, logical_router};
+use ovsdb_schemas::northbound::{load_balancer_group, logical_router, logical_switch};
 
 use crate::context::Context;
 
@@ -26,7 +27,30 @@ pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &str) {
         ),
     ];
     ctx.row(logical_router::TABLE, name, columns, []);
-    let group = ctx.names().load_balancers(vpc);
-    let columns = [(load_balancer_group::NAME, Datum::scalar(&group))];
-    ctx.row(load_balancer_group::TABLE, group, columns, []);
+    let names = ctx.names();
+    let of_zone = |zone: Option<&Name>| names.load_balancers_of(vpc, zone.map(|zone| &**zone));
+    for group in [names.load_balancers(vpc)]
+        .into_iter()
+        .chain(ctx.places().iter().map(of_zone))
+    {
+        let columns = [(load_balancer_group::NAME, Datum::scalar(&group))];
+        ctx.row(load_balancer_group::TABLE, group, columns, []);
+    }
+    let switch = names.service_switch(vpc);
+    let columns = [
+        (logical_switch::NAME, Datum::scalar(&switch)),
+        (logical_switch::OTHER_CONFIG, Datum::empty()),
+    ];
+    ctx.row(logical_switch::TABLE, switch, columns, []);
+    report(ctx);
+}
+
+/// Reports what objects that services draw on say and makes no sense.
+fn report(ctx: &mut Context<'_>) {
+    for fault in ctx.service_cidrs().faults() {
+        ctx.problem(fault.object.clone(), &*fault.field, &*fault.message);
+    }
+    for (pool, field, message) in ctx.pools().faults() {
+        ctx.problem(pool.clone(), &**field, &**message);
+    }
 }

@@ -116,6 +116,9 @@ pub struct EndpointSlice {
     pub ports: Box<[EndpointPort]>,
     /// `endpoints`.
     pub endpoints: Box<[Endpoint]>,
+    /// Whether somebody wrote it, rather than the controller of slices from the pods there are: label
+    /// `endpointslice.kubernetes.io/managed-by`.
+    pub by_hand: bool,
 }
 
 /// `addressType` of a slice.

@@ -23,7 +23,10 @@ Examples:
     meridian-translator render --kubeconfig admin.kubeconfig
 
   Show what would be written, and fail a pipeline when anything would (exit code 2):
-    meridian-translator plan --manifests ./cluster --northbound tcp:127.0.0.1:6641";
+    meridian-translator plan --manifests ./cluster --northbound tcp:127.0.0.1:6641
+
+  Say who answers a service where, and why an endpoint is left out:
+    meridian-translator explain service shop/web";
 
 /// Kubernetes objects to OVN Northbound rows.
 #[derive(Debug, Parser)]
@@ -48,8 +51,56 @@ pub enum CommandArgs {
     ///
     /// Exit code 0: nothing differs. 2: something differs. 1: it could not be found out.
     Plan(PlanArgs),
+    /// Say what becomes of an object, and why: for a service its addresses, who answers where, the rows, and why an
+    /// endpoint is left out.
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
     /// Print Meridian's custom resource definitions, for `kubectl apply --server-side -f -`.
     Crds,
+}
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  In the pod of the translator, where everything it needs is set:
+    kubectl -n meridian-system exec deploy/meridian-translator -- meridian-translator explain service shop/web
+
+  From manifests, without any database:
+    meridian-translator explain service shop/web --manifests ./cluster --offline --output json";
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Of what kind the object is.
+    pub kind: KindArg,
+    /// Its namespace and name; a name alone is one in `default`.
+    #[arg(value_name = "NAMESPACE/NAME")]
+    pub name: String,
+    /// Do not compare with the Northbound database.
+    #[arg(long)]
+    pub offline: bool,
+    /// The cluster's addresses and name.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// Where objects come from.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// The Northbound database.
+    #[command(flatten)]
+    pub northbound: NorthboundArgs,
+    /// How long to wait for the cluster, and then for the database, in seconds.
+    #[arg(long, default_value_t = 30)]
+    pub timeout: u64,
+    /// How to print.
+    #[arg(long, default_value = "table")]
+    pub output: OutputArg,
+}
+
+/// What `explain` knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KindArg {
+    /// A service.
+    #[value(alias = "svc", alias = "services")]
+    Service,
 }
 
 /// Logging.
@@ -132,7 +183,7 @@ pub struct PlanArgs {
     pub output: OutputArg,
 }
 
-/// How `render` and `plan` print.
+/// How `render`, `plan` and `explain` print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputArg {
     /// For people.

@@ -8,11 +8,12 @@ use meridian_compile::{ConfigError, Settings};
 use meridian_northbound::{DeletionBudget, Ownership};
 use ovsdb::{Remote, SessionConfig};
 
-use super::args::{NetworkArgs, OutputArg, PlanArgs, RenderArgs, RunArgs, SourceArgs};
+use super::args::{ExplainArgs, KindArg, NetworkArgs, OutputArg, PlanArgs, RenderArgs, RunArgs, SourceArgs};
 use super::database;
 use crate::chassis;
 use crate::source::Source;
 use crate::source::kubernetes::Access;
+use meridian_model::ServiceKey;
 
 /// Flags that make no sense.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +97,32 @@ pub struct PlanConfig {
     pub timeout: Duration,
     /// How to print.
     pub output: OutputArg,
+}
+
+/// `explain`.
+#[derive(Debug)]
+pub struct ExplainConfig {
+    /// What is to be explained.
+    pub subject: Subject,
+    /// The cluster's networks.
+    pub compile: meridian_compile::Config,
+    /// Where objects come from.
+    pub source: Source,
+    /// The Northbound database, without a lock; none if it is not to be asked.
+    pub session: Option<SessionConfig>,
+    /// Which rows are ours.
+    pub ownership: Ownership,
+    /// How long to wait.
+    pub timeout: Duration,
+    /// How to print.
+    pub output: OutputArg,
+}
+
+/// What can be explained.
+#[derive(Debug)]
+pub enum Subject {
+    /// A service.
+    Service(ServiceKey),
 }
 
 impl TryFrom<RunArgs> for RunConfig {
@@ -186,6 +213,35 @@ impl TryFrom<PlanArgs> for PlanConfig {
             compile: compile_config(network)?,
             source: source.into(),
             session: database::northbound(northbound)?.0,
+            ownership,
+            timeout: Duration::from_secs(timeout),
+            output,
+        })
+    }
+}
+
+impl TryFrom<ExplainArgs> for ExplainConfig {
+    type Error = Error;
+
+    fn try_from(args: ExplainArgs) -> Result<Self, Error> {
+        let ExplainArgs {
+            kind: KindArg::Service,
+            name,
+            offline,
+            network,
+            source,
+            northbound,
+            timeout,
+            output,
+        } = args;
+        let (namespace, name) = name.split_once('/').unwrap_or(("default", &name));
+        let ownership = Ownership::new(network.cluster_id.as_deref());
+        let (session, _) = database::northbound(northbound)?;
+        Ok(Self {
+            subject: Subject::Service(ServiceKey::new(namespace, name)),
+            compile: compile_config(network)?,
+            source: source.into(),
+            session: (!offline).then_some(session),
             ownership,
             timeout: Duration::from_secs(timeout),
             output,

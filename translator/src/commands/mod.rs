@@ -1,6 +1,7 @@
 //! One file per subcommand.
 
 pub mod crds;
+pub mod explain;
 pub mod plan;
 pub mod render;
 pub mod run;
@@ -30,6 +31,7 @@ pub fn execute(line: CommandLine) -> anyhow::Result<Outcome> {
     match command {
         CommandArgs::Run(args) => runtime.block_on(run::execute(args.try_into()?)),
         CommandArgs::Plan(args) => runtime.block_on(plan::execute(args.try_into()?)),
+        CommandArgs::Explain(args) => runtime.block_on(explain::execute(args.try_into()?)),
         CommandArgs::Render(args) => runtime.block_on(render::execute(args.try_into()?)),
         CommandArgs::Crds => crds::execute(),
     }

@@ -133,7 +133,12 @@ fn of_a_compile_in_pieces_the_first_has_what_the_rest_hangs_on_and_pods_come_nod
     }
     let structure = compiler.compile_piece(1);
     assert_eq!(structure.units, 1 + NODES);
-    assert!(compiler.desired().rows("Logical_Switch").count() == NODES);
+    let switches = compiler.desired().rows("Logical_Switch").count();
+    assert_eq!(
+        switches,
+        NODES + 1,
+        "one of each node and one for what stands for services"
+    );
     while compiler.is_pending() {
         let delta = compiler.compile_piece(PODS / NODES);
         assert_eq!(delta.units, PODS / NODES);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use meridian_api::port::Route;
 use meridian_model::{EndpointSlice, EndpointState, Event, Key, Node, Protocol, Service, ServiceType};
+use ovsdb::Datum;
 
 use crate::support::{BALANCER, Lab, dual_stack, vips};
 
@@ -200,6 +201,7 @@ fn a_slice_of_another_namespace_is_another_services() {
 
 #[test]
 fn affinity_lasts_as_long_as_ovn_can_remember() {
+    // By the hash of an IPv6 address OVN 23.03 cannot choose.
     for (seconds, written) in [(1, "1"), (10_800, "10800"), (65_535, "65535"), (86_400, "65535")] {
         let lab = dual_stack().with(web().with_affinity(seconds));
         assert_eq!(option(&lab, "shop_web_tcp", "affinity_timeout"), Some(written));
@@ -208,6 +210,29 @@ fn affinity_lasts_as_long_as_ovn_can_remember() {
         option(&dual_stack().with(web()), "shop_web_tcp", "affinity_timeout"),
         None
     );
+}
+
+#[test]
+fn affinity_that_is_longer_follows_from_the_clients_address() {
+    let fields = |lab: &Lab| {
+        let fields = lab.row(BALANCER, "shop_web_tcp").unwrap().get("selection_fields");
+        fields.unwrap().clone()
+    };
+    let four = web().under(["10.96.0.7"]);
+    let lab = dual_stack().with(four.clone().with_affinity(86_400));
+    assert_eq!(option(&lab, "shop_web_tcp", "affinity_timeout"), None);
+    assert_eq!(fields(&lab), Datum::scalar("ip_src"));
+    for service in [four.with_affinity(65_535), web().with_affinity(86_400)] {
+        assert_eq!(fields(&dual_stack().with(service)), Datum::empty());
+    }
+}
+
+#[test]
+fn what_is_tracked_of_udp_goes_with_the_endpoint() {
+    let both = web().with_port_of(Protocol::Udp, "dns", 53);
+    let lab = dual_stack().with(both);
+    assert_eq!(option(&lab, "shop_web_udp", "ct_flush"), Some("true"));
+    assert_eq!(option(&lab, "shop_web_tcp", "ct_flush"), None);
 }
 
 #[test]

@@ -15,6 +15,10 @@ use super::{FieldError, Meta, ip};
 /// The label by which a slice names its service.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
+/// The label by which a slice says who keeps it, and who keeps those of services with a selector.
+const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+const SLICE_CONTROLLER: &str = "endpointslice-controller.k8s.io";
+
 /// The labels by which a service is another proxy's business, or nobody's.
 const LEFT_TO_OTHERS: [&str; 2] = [
     "service.kubernetes.io/service-proxy-name",
@@ -152,6 +156,7 @@ pub(super) fn endpoint_slice(slice: discovery::EndpointSlice) -> Result<Endpoint
         address_type,
         ports: ports.collect(),
         endpoints: endpoints.collect::<Result<_, _>>()?,
+        by_hand: meta.labels.get(MANAGED_BY).is_none_or(|by| &**by != SLICE_CONTROLLER),
     })
 }
 
