@@ -18,7 +18,7 @@ use super::{status, watch::Message};
 use crate::events;
 use crate::problems::{Board, Origin};
 use crate::source::kubernetes::Cluster;
-use memory::{Recency, Told};
+use memory::{Quarrels, Recency, Told};
 
 /// What changes together is decided about together.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -54,10 +54,12 @@ pub(super) struct Allocator<'a> {
     open: Instant,
     round: Instant,
     pause: Duration,
-    /// Why nothing can be written at present.
+    /// Why nothing can be written at present of services, and of pools.
     failure: Option<String>,
+    pools_failure: Option<String>,
     /// Services whose status was refused: why, and when to try again.
     refused: HashMap<ServiceKey, (String, Instant)>,
+    quarrels: Quarrels,
     /// What others find wrong with pools.
     found: BTreeMap<String, Fault>,
     told: Told,
@@ -81,6 +83,8 @@ impl<'a> Allocator<'a> {
             round: Instant::now(),
             pause: PAUSES.0,
             failure: None,
+            pools_failure: None,
+            quarrels: Quarrels::default(),
             refused: HashMap::new(),
             found: BTreeMap::new(),
             told: Told::default(),
@@ -197,7 +201,9 @@ impl<'a> Allocator<'a> {
         match write::service(&client, &key, &patch).await {
             Ok(entry) => {
                 self.wrote();
-                tracing::info!(service = %key, addresses = ?decision.addresses, "addresses of a service");
+                if patch.pointer("/status/loadBalancer").is_some() {
+                    tracing::info!(service = %key, addresses = ?decision.addresses, "addresses of a service");
+                }
                 let lost = words::lost(&key, &decision);
                 let differs = entry
                     .service
@@ -206,6 +212,10 @@ impl<'a> Allocator<'a> {
                 if let Some(differs) = differs {
                     let message = format!("its status was written and still differs by {differs}");
                     self.refuse(&key, message);
+                } else if self.quarrels.goes_on(&key, &patch, Instant::now()) {
+                    let message = "another program keeps changing status.loadBalancer: set spec.loadBalancerClass to whose the \
+                                   service is to be";
+                    self.refuse(&key, message.to_owned());
                 }
                 self.store.wrote(entry);
                 if frees {
@@ -246,20 +256,27 @@ impl<'a> Allocator<'a> {
             let Some(patch) = status::of_pool(pool, at, &self.pools, &self.plan, found) else {
                 continue;
             };
-            if !self.told.is_news(&name, &patch, Instant::now()) {
+            let uid = pool.metadata.uid.clone().unwrap_or_default();
+            if !self.told.is_news(&uid, &patch, Instant::now()) {
                 continue;
             }
             match write::pool(&client, &name, &patch).await {
-                Ok(()) => self.wrote(),
+                Ok(()) => {
+                    if self.pools_failure.take().is_some() {
+                        self.publish();
+                    }
+                }
                 // The watch says what it is like now, or that it is gone.
                 Err(refusal) if refusal.is_of_one() => {
                     tracing::debug!(pool = name, %refusal, "status of a pool not written");
                 }
                 Err(refusal) => {
-                    self.told.forget(&name);
-                    self.failed(&refusal);
+                    self.told.forget(&uid);
                     self.pools_due = true;
-                    return;
+                    // Nobody waits for it.
+                    self.round = Instant::now() + PAUSES.1;
+                    self.pools_failure = Some(refusal.to_string());
+                    return self.publish();
                 }
             }
         }
@@ -292,7 +309,8 @@ impl<'a> Allocator<'a> {
 
     fn publish(&self) {
         let refused = self.refused.iter().map(|(key, (message, _))| (key, message.as_str()));
-        let problems = words::problems(&self.plan, &self.pools, refused, self.failure.as_deref());
+        let failures = [&self.failure, &self.pools_failure].into_iter().flatten();
+        let problems = words::problems(&self.plan, &self.pools, refused, failures);
         self.board.set(Origin::Allocation, problems);
     }
 }

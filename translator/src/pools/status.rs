@@ -122,3 +122,85 @@ pub(super) fn of_pool(
     (wanted != now)
         .then(|| json!({"status": {"ipv4": wanted.ipv4, "ipv6": wanted.ipv6, "conditions": wanted.conditions}}))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pools::plan::Trouble;
+    use crate::pools::service::Entry;
+
+    fn service(status: &Value) -> Service {
+        let service = json!({
+            "metadata": {"namespace": "shop", "name": "web", "resourceVersion": "7"},
+            "spec": {"type": "LoadBalancer"}, "status": status,
+        });
+        Entry::read(&service).service.unwrap()
+    }
+
+    fn decided(addresses: &[&str], verdict: Verdict) -> Decision {
+        Decision {
+            addresses: addresses.iter().map(|ip| ip.parse().unwrap()).collect(),
+            verdict,
+            lost: Vec::new(),
+        }
+    }
+
+    fn served() -> Verdict {
+        Verdict::Served(vec!["public".into()])
+    }
+
+    #[test]
+    fn what_was_decided_is_written_with_the_version_it_was_decided_by() {
+        let patch = of_service(&service(&json!({})), &decided(&["198.51.100.1"], served())).unwrap();
+        assert_eq!(patch["metadata"]["resourceVersion"], "7");
+        let ingress = json!([{"ip": "198.51.100.1", "ipMode": "VIP"}]);
+        assert_eq!(patch["status"]["loadBalancer"]["ingress"], ingress);
+        let condition = &patch["status"]["conditions"][0];
+        assert_eq!(
+            (&condition["status"], &condition["message"]),
+            (&json!("True"), &json!("from public"))
+        );
+    }
+
+    #[test]
+    fn what_is_so_already_is_not_written_also_where_the_server_knows_no_mode() {
+        let condition = json!({"type": ALLOCATED, "status": "True", "reason": "Allocated", "message": "from public"});
+        for ingress in [
+            json!({"ip": "198.51.100.1"}),
+            json!({"ip": "198.51.100.1", "ipMode": "VIP"}),
+        ] {
+            let status = json!({"loadBalancer": {"ingress": [ingress]}, "conditions": [condition]});
+            assert_eq!(
+                of_service(&service(&status), &decided(&["198.51.100.1"], served())),
+                None
+            );
+        }
+    }
+
+    #[test]
+    fn a_condition_changes_its_time_only_with_its_status() {
+        let condition =
+            json!({"type": ALLOCATED, "status": "False", "reason": "AddressInUse", "lastTransitionTime": "then"});
+        let status = json!({"conditions": [condition]});
+        let trouble = Trouble {
+            reason: "AddressPoolExhausted",
+            message: "no".into(),
+        };
+        let since = |verdict| {
+            let patch = of_service(&service(&status), &decided(&[], verdict)).unwrap();
+            patch["status"]["conditions"][0]["lastTransitionTime"].clone()
+        };
+        assert_eq!(since(Verdict::Waits(trouble)), "then");
+        assert_ne!(since(served()), "then");
+    }
+
+    #[test]
+    fn what_is_released_has_nothing_of_us_left() {
+        let status =
+            json!({"loadBalancer": {"ingress": [{"ip": "198.51.100.1"}]}, "conditions": [{"type": ALLOCATED}]});
+        let patch = of_service(&service(&status), &decided(&[], Verdict::Released)).unwrap();
+        assert_eq!(patch["status"]["loadBalancer"], json!({"ingress": []}));
+        assert_eq!(patch["status"]["conditions"][0]["$patch"], "delete");
+        assert!(frees(&service(&status), &decided(&[], Verdict::Released)));
+    }
+}

@@ -189,3 +189,59 @@ fn fold<T, V>(map: &mut Option<BTreeMap<String, V>>, news: News<T>, into: impl F
         News::Alive => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn entry(version: u32, address: Option<&str>) -> Entry {
+        let ingress: Vec<Value> = address.iter().map(|ip| json!({"ip": ip})).collect();
+        Entry::read(&json!({
+            "metadata": {"namespace": "shop", "name": "web", "resourceVersion": version.to_string()},
+            "spec": {"type": "LoadBalancer"}, "status": {"loadBalancer": {"ingress": ingress}},
+        }))
+    }
+
+    fn take(store: &mut Store, news: News<Entry>) -> Effect {
+        store.take(Message::Services(Box::new(news)))
+    }
+
+    fn held(store: &Store) -> Vec<String> {
+        let service = store.service(&ServiceKey::new("shop", "web")).into_iter();
+        service.flat_map(Service::held).map(|ip| ip.to_string()).collect()
+    }
+
+    #[test]
+    fn what_the_watch_says_of_a_time_before_a_write_is_not_believed() {
+        let mut store = Store::default();
+        take(&mut store, News::Listed(vec![entry(10, None)]));
+        store.wrote(entry(12, Some("198.51.100.1")));
+        assert_eq!(take(&mut store, News::Applied(entry(11, None))), Effect::None);
+        assert_eq!(held(&store), ["198.51.100.1"]);
+        // Neither is a list, but what comes later is, and also a list of a server whose history begins anew.
+        take(&mut store, News::Listed(vec![entry(11, None)]));
+        assert_eq!(held(&store), ["198.51.100.1"]);
+        assert_eq!(
+            take(&mut store, News::Applied(entry(12, Some("198.51.100.1")))),
+            Effect::None
+        );
+        take(&mut store, News::Listed(vec![entry(3, None)]));
+        assert!(held(&store).is_empty());
+    }
+
+    #[test]
+    fn what_is_no_business_of_ours_changes_nothing() {
+        let mut store = Store::default();
+        take(&mut store, News::Listed(vec![entry(10, None)]));
+        assert_eq!(take(&mut store, News::Applied(entry(11, None))), Effect::None);
+        let other = json!({"metadata": {"namespace": "shop", "name": "api"}, "spec": {"type": "ClusterIP"}});
+        assert_eq!(take(&mut store, News::Applied(Entry::read(&other))), Effect::None);
+        assert_eq!(
+            take(&mut store, News::Applied(entry(12, Some("198.51.100.1")))),
+            Effect::Changed
+        );
+        assert_eq!(take(&mut store, News::Deleted(entry(13, None))), Effect::Changed);
+    }
+}

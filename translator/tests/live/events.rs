@@ -1,5 +1,7 @@
 //! Events on pods that cannot get an address, by the real program with a real `ovsdb-server`.
 
+use serde_json::json;
+
 use crate::setting::own_name;
 use crate::support::{Account, eventually};
 use crate::translated::Cluster;
@@ -105,5 +107,36 @@ async fn events_that_may_not_be_written_stop_nothing() {
     assert!(
         log.contains("grant get of pods, services and endpointslices, and create and patch of events"),
         "{log}"
+    );
+}
+
+#[tokio::test]
+async fn endpoints_that_make_no_sense_are_told_where_their_user_looks() {
+    let Some(c) = Cluster::new().await else { return };
+    let account = Account::translator(&c.objects, &own_name()).await;
+    let _daemon = c.start(&account);
+    c.objects.service(&c.namespace, "web", &json!({})).await;
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"name": "web-x7", "labels": {"kubernetes.io/service-name": "web"}},
+        "ports": [{"port": 80}], "endpoints": [{"addresses": ["10.96.7.7"]}],
+    });
+    let slices = format!("/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices", c.namespace);
+    let slice = c.objects.create(&slices, &slice).await;
+    c.until_events("the event", |events| events.contains_key("web-x7"))
+        .await;
+    let event = &c.events().await["web-x7"][0];
+    assert_eq!(
+        (
+            &event["reason"],
+            &event["regarding"]["kind"],
+            &event["regarding"]["uid"]
+        ),
+        (
+            &json!("InvalidEndpoints"),
+            &json!("EndpointSlice"),
+            &slice["metadata"]["uid"]
+        ),
+        "{event:#}"
     );
 }

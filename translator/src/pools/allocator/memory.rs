@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use meridian_model::ServiceKey;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -55,6 +56,29 @@ impl Recency {
     }
 }
 
+/// So often the same may be written of one service within [`AGAIN`]: whoever undoes it will undo it once more.
+const PATIENT: u32 = 5;
+
+/// What was written of services lately.
+#[derive(Debug, Default)]
+pub(super) struct Quarrels(HashMap<ServiceKey, (Value, u32, Instant)>);
+
+impl Quarrels {
+    /// Takes in that a status was written. Whether it was written again and again.
+    pub(super) fn goes_on(&mut self, key: &ServiceKey, patch: &Value, now: Instant) -> bool {
+        let said = &patch["status"]["loadBalancer"];
+        self.0.retain(|_, (_, _, since)| now < *since + AGAIN);
+        let entry = self.0.entry(key.clone());
+        let (last, times, _) = entry.or_insert_with(|| (said.clone(), 0, now));
+        if last == said {
+            *times += 1;
+        } else {
+            (*last, *times) = (said.clone(), 1);
+        }
+        !said.is_null() && *times >= PATIENT
+    }
+}
+
 /// What pools' statuses were last told.
 #[derive(Debug, Default)]
 pub(super) struct Told(HashMap<String, (Value, Instant)>);
@@ -84,6 +108,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_is_written_again_and_again_is_a_quarrel() {
+        let (mut quarrels, now) = (Quarrels::default(), Instant::now());
+        let web = ServiceKey::new("shop", "web");
+        let patch = |address: &str| json!({"status": {"loadBalancer": {"ingress": [{"ip": address}]}}});
+        for _ in 1..PATIENT {
+            assert!(!quarrels.goes_on(&web, &patch("198.51.100.1"), now));
+        }
+        assert!(quarrels.goes_on(&web, &patch("198.51.100.1"), now));
+        assert!(!quarrels.goes_on(&web, &patch("198.51.100.2"), now));
+        assert!(!quarrels.goes_on(&ServiceKey::new("shop", "api"), &patch("198.51.100.1"), now));
+    }
 
     #[test]
     fn a_status_is_told_again_when_it_differs_by_more_than_a_time() {

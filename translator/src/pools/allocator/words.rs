@@ -15,7 +15,7 @@ pub(super) fn problems<'a>(
     plan: &Plan,
     pools: &Pools,
     refused: impl Iterator<Item = (&'a ServiceKey, &'a str)>,
-    failure: Option<&str>,
+    failures: impl Iterator<Item = &'a String>,
 ) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut say = |object: String, reason, message: String| {
@@ -44,8 +44,8 @@ pub(super) fn problems<'a>(
     for (key, message) in refused {
         say(format!("service/{key}"), Some("FailedStatusWrite"), message.to_owned());
     }
-    if let Some(failure) = failure {
-        say("addresspools".to_owned(), None, failure.to_owned());
+    for failure in failures {
+        say("addresspools".to_owned(), None, failure.clone());
     }
     problems
 }

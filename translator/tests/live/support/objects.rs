@@ -56,7 +56,7 @@ impl Objects {
                 self.delete_if_there(&path).await;
             }
         }
-        self.delete_if_there(&format!("{CRDS}/addresspools.meridian.dev")).await;
+        self.delete_if_there(ADDRESS_POOLS).await;
         for namespace in self.items("/api/v1/namespaces").await {
             let name = namespace["metadata"]["name"].as_str().unwrap();
             self.delete(&format!("/api/v1/namespaces/{name}/pods")).await;
@@ -91,16 +91,23 @@ impl Objects {
         }
     }
 
-    /// Installs our CRDs, and waits until the API server knows them.
+    /// Removes our CRDs with all there is of them, and waits until the API server knows them no more.
+    pub async fn remove_crds(&self) {
+        self.delete_if_there(&format!("{CRDS}/addresspools.meridian.dev")).await;
+        eventually("no CRD", || async {
+            match self.get(ADDRESS_POOLS).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+                answer => Err(format!("{answer:?}")),
+            }
+        })
+        .await;
+    }
+
+    /// Installs our CRDs unless they are there, and waits until the API server knows them.
     pub async fn install_crds(&self) {
         let output = crate::common::run(&["crds"]);
         let crd: Value = serde_json::from_value(serde_saphyr::from_slice(&output.stdout).unwrap()).unwrap();
-        // One that is going is still there.
-        eventually("room for the CRD", || async {
-            let made = self.send(Method::POST, CRDS, "application/json", Some(&crd)).await;
-            made.map_err(|error| error.to_string())
-        })
-        .await;
+        self.ensure(CRDS, &crd).await;
         eventually("the CRD", || async {
             self.get(ADDRESS_POOLS).await.map_err(|error| error.to_string())
         })
