@@ -5,7 +5,9 @@ use std::net::{SocketAddr, TcpStream};
 use meridian_api::service::Protocol;
 use ovsdb::testing::eventually;
 
-use crate::support::service::{NODE_PORT, Rig, VIP_V4, VIP_V6, ask, ask_by, at, datagrams, is_dropped, local_web, web};
+use crate::support::service::{
+    NODE_PORT, Rig, VIP_V4, VIP_V6, ask, ask_briefly, ask_by, at, datagrams, is_dropped, local_web, web,
+};
 use crate::support::{Agent, NODE, Pod, World, netns, run};
 
 /// The other protocol's frontends of `shop/web`, all with the same endpoints.
@@ -19,7 +21,7 @@ fn balance(rig: &Rig, protocol: &str, pods: &[&Pod]) {
 /// Waits until what is asked is answered at all.
 fn await_answer(rig: &Rig, from: &meridian_node_cni::netns::Netns, to: SocketAddr) -> String {
     let what = format!("an answer of {to}\n{}", rig.explain("shop/web"));
-    eventually(&what, || ask(from, to).ok().filter(|answer| !answer.is_empty()))
+    eventually(&what, || ask_briefly(from, to))
 }
 
 #[test]
@@ -196,14 +198,14 @@ fn tcp_connections_outlive_the_endpoint_set_they_began_in() {
     rig.publish(&service);
     let to = at(VIP_V4, 80);
     let mut stream = eventually("a connection", || {
-        let connected = rig.world.netns().run(|| TcpStream::connect(to)).unwrap();
+        let soon = std::time::Duration::from_secs(1);
+        let connected = rig.world.netns().run(|| TcpStream::connect_timeout(&to, soon)).unwrap();
         connected.ok()
     });
     let (mut accepted, _) = listener.accept().unwrap();
     rig.publish(&local_web(Protocol::Tcp, &[&pods[1]]));
     eventually("new connections go elsewhere", || {
-        ask(&rig.world.netns(), to)
-            .ok()?
+        ask_briefly(&rig.world.netns(), to)?
             .starts_with(&pods[1].name)
             .then_some(())
     });
