@@ -4,6 +4,7 @@
 //! By the `nft` program, from standard input: the rules are text that a person can read and try. Tables of others are
 //! never touched.
 
+mod endpoints;
 mod frontends;
 mod masquerade;
 mod table;
