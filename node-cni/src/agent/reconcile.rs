@@ -145,6 +145,8 @@ impl Reconciler {
             self.measure(&mut problems).await;
         }
         let mtu = *self.outputs.mtu.borrow();
+        // Before anything is read: what is read then is all there is.
+        self.told |= self.southbound.is_ready();
         let management = self.southbound.management_ports();
         self.reconcile_ovs(&management, mtu, &mut problems).await;
 
@@ -160,7 +162,6 @@ impl Reconciler {
                 local_host_ports: matches!(self.host_ports, Some(HostPorts::Portmap { .. })),
             })
             .collect();
-        self.told |= self.southbound.is_ready();
         let planned = self.plan();
         if self.told && (changed.routes || changed.nftables || planned || self.devices.as_ref() != Some(&devices)) {
             self.reconcile_host(devices, changed.nftables, planned, userspace).await;
