@@ -54,21 +54,27 @@ impl AddressPools {
 
 /// The nodes that may announce an address, the first that is there before the others. Each address has an order of its
 /// own, which nodes that come and go change as little as possible (rendezvous hashing).
+///
+/// Who is there is decided on the wire. So a node that is not ready keeps its place, and others stand by for it: without
+/// its place it would take the address back, and break connections, when it is ready again.
 pub(crate) fn candidates<'a>(
     address: IpAddr,
     announcement: &Announcement,
     nodes: impl Iterator<Item = &'a Node>,
 ) -> Vec<Name> {
-    let mut ranked: Vec<(u64, &Name)> = nodes
-        .filter(|node| node.ready && node.labels.get(EXCLUDED).is_none())
+    let mut ranked: Vec<(u64, &Node)> = nodes
+        .filter(|node| node.labels.get(EXCLUDED).is_none())
         .filter(|node| matches(&announcement.node_selector, &node.labels))
-        .map(|node| (weight(address, &node.name), &node.name))
+        .map(|node| (weight(address, &node.name), node))
         .collect();
-    ranked.sort_unstable_by(|one, other| other.cmp(one));
-    ranked
-        .into_iter()
-        .take(CANDIDATES)
-        .map(|(_, name)| name.clone())
+    ranked.sort_unstable_by(|(one, a), (other, b)| (other, &b.name).cmp(&(one, &a.name)));
+    let (first, others) = ranked.split_at(CANDIDATES.min(ranked.len()));
+    let missing = first.iter().filter(|(_, node)| !node.ready).count();
+    let standing_in = others.iter().filter(|(_, node)| node.ready).take(missing);
+    first
+        .iter()
+        .chain(standing_in)
+        .map(|(_, node)| node.name.clone())
         .collect()
 }
 
