@@ -36,12 +36,12 @@ const MANY: Services = Services {
 };
 const FEW: Services = Services { count: 20, ..MANY };
 const MIXED: Services = Services { mixed: true, ..MANY };
-/// A service under one address and port whose endpoints are for everybody, mixed or not, as are those of the next five.
+/// A service under one address and port whose endpoints are for everybody, mixed or not, as are the next few.
 const PLAIN: usize = 4;
 /// Endpoints that are added one by one at each size.
 const EVENTS: usize = 300;
 /// The same with northd looking.
-const SEEN_EVENTS: usize = 5;
+const SEEN_EVENTS: usize = 3;
 
 pub(crate) async fn services(report: &mut Report) {
     show(&format!(
