@@ -9,6 +9,7 @@ use std::time::Duration;
 use ovsdb::Session;
 use tokio::sync::watch;
 
+use super::announce::{self, Announcer};
 use super::config::Config;
 use super::controller::Controller;
 use super::host::{self, Device};
@@ -36,6 +37,7 @@ pub(super) struct Outputs {
     pub(super) changes: Arc<watch::Sender<u64>>,
     pub(super) mtu: watch::Sender<Option<u16>>,
     pub(super) status: watch::Sender<NodeStatus>,
+    pub(super) announcer: Arc<Announcer>,
 }
 
 #[derive(Debug)]
@@ -169,6 +171,7 @@ impl Reconciler {
         if self.told && (changed.routes || changed.nftables || planned || self.devices.as_ref() != Some(&devices)) {
             self.reconcile_host(devices, changed.nftables, planned, userspace).await;
         }
+        self.announce_addresses(changed.routes);
         problems.extend(self.host_problems.iter().cloned());
         if self.look_around && self.ovs.state().borrow().is_ready() {
             // Until Open vSwitch can be asked it has yet to be done.
@@ -294,6 +297,19 @@ impl Reconciler {
         }
     }
 
+    /// Tells the network where services' addresses are, once the rules for what will come are there.
+    fn announce_addresses(&self, links_changed: bool) {
+        if !self.told {
+            return;
+        }
+        let announcer = &self.outputs.announcer;
+        let facts = self.services.facts.iter().map(|facts| &**facts);
+        announcer.set(announce::wanted(facts, &self.config.node));
+        if links_changed {
+            announcer.links_changed();
+        }
+    }
+
     /// Answers health checks, and sums up how services fare.
     fn services_status(&mut self) -> ServicesStatus {
         let mut unserved = if self.told {
@@ -312,6 +328,7 @@ impl Reconciler {
         let status = ServicesStatus {
             known: self.services.facts.len(),
             problems: problems.collect(),
+            ..ServicesStatus::default()
         };
         self.unserved = unserved;
         status

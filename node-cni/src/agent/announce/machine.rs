@@ -26,19 +26,9 @@ use super::timing::{
     ANNOUNCEMENTS, ANSWER, CROWD, DEFENCE, GRID, HASTY, HEARTBEAT, INTERVAL, LINGER, OFFERED, OFFERS, PROBES, Pace,
     SELDOM, SELDOMEST, TIE, jitter,
 };
-use super::words::{Asker, Heard, Say, Time};
+use crate::protocol::Role;
 
-/// What a node does about an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// It answers for the address.
-    Announcing,
-    /// Another does.
-    Standby,
-    /// It asks whether another does.
-    Probing,
-}
+use super::words::{Asker, Heard, Say, Time};
 
 #[derive(Debug)]
 struct Listening {

@@ -27,7 +27,7 @@ mod timing;
 mod words;
 mod worker;
 
-pub use machine::Role;
+pub use crate::protocol::{AnnouncementStatus, Role};
 
 use std::collections::BTreeMap;
 use std::io;
@@ -38,7 +38,6 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use meridian_api::service::ServiceFacts;
-use serde::{Deserialize, Serialize};
 
 /// An address that this node may announce.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,29 +48,6 @@ pub struct Wanted {
     pub rank: u32,
     /// Devices to announce it on; empty for those in whose networks the address is, or else that of the default route.
     pub interfaces: Vec<String>,
-}
-
-/// What becomes of an address on one device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AnnouncementStatus {
-    /// The address.
-    pub address: IpAddr,
-    /// The device; none if no device is fit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interface: Option<String>,
-    /// What this node does; none while it can do nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub role: Option<Role>,
-    /// For how long.
-    #[serde(default)]
-    pub seconds: u64,
-    /// Ethernet address of another that holds the address: instead of this node if it stands by, beside it if it announces.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub other: Option<String>,
-    /// What is wrong.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
 }
 
 /// What a node has to announce. The list of an address is the one of the first service that has one, by namespace and name:

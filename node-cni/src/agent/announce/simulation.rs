@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::Role;
 use super::frame::Mac;
-use super::machine::{Machine, Role};
+use super::machine::Machine;
 use super::words::{Asker, Heard, Say, Time};
 
 pub(super) const fn ms(milliseconds: u64) -> Duration {

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::Role;
 use super::devices::{Device, Devices};
 use super::frame::{self, Mac};
-use super::machine::{Machine, Role};
+use super::machine::Machine;
 use super::socket::{Family, PacketSocket};
 use super::words::{Asker, Heard, Say, Time};
 use super::{AnnouncementStatus, Shared, Wanted, lock};
