@@ -4,6 +4,7 @@
 //! Must not write to the Southbound database, or enter a pod's network namespace. Kubernetes is known to one file,
 //! `kubernetes`, on which nothing depends.
 
+pub mod announce;
 mod args;
 mod condition;
 mod config;

@@ -139,7 +139,12 @@ async fn converse(stream: UnixStream, sources: &Sources) -> io::Result<()> {
         Request::ExplainService {
             explain_service: service,
         } => {
-            let reason = services::explain(&sources.southbound.services(), &sources.node, &service);
+            let connection = sources.southbound.connection();
+            let mut reason = services::explain(&sources.southbound.services(), &sources.node, &service);
+            if !connection.connected {
+                reason.push_str("\nas of the last connection to the Southbound database: ");
+                reason.push_str(&connection.detail);
+            }
             say(&mut writer, &Response::Explained { reason }).await
         }
         Request::Status { status: _ } => {

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod agent;
 #[cfg(test)]
+mod announce;
+#[cfg(test)]
 mod bandwidth;
 #[cfg(test)]
 mod concurrent;

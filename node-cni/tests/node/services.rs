@@ -2,11 +2,13 @@
 
 use std::net::{SocketAddr, TcpStream};
 
-use meridian_api::service::Protocol;
+use meridian_api::service::{Local, Protocol};
 use ovsdb::testing::eventually;
 
-use crate::support::service::{NODE_PORT, Rig, VIP_V4, VIP_V6, ask, ask_by, at, datagrams, is_dropped, local_web, web};
-use crate::support::{Agent, NODE, Pod, World, netns, run};
+use crate::support::service::{
+    NODE_PORT, Rig, VIP_V4, VIP_V6, ask, ask_briefly, ask_by, at, datagrams, is_dropped, local_web, web,
+};
+use crate::support::{Agent, Host, NODE, Pod, World, netns, ruleset, run};
 
 /// The other protocol's frontends of `shop/web`, all with the same endpoints.
 fn balance(rig: &Rig, protocol: &str, pods: &[&Pod]) {
@@ -19,7 +21,7 @@ fn balance(rig: &Rig, protocol: &str, pods: &[&Pod]) {
 /// Waits until what is asked is answered at all.
 fn await_answer(rig: &Rig, from: &meridian_node_cni::netns::Netns, to: SocketAddr) -> String {
     let what = format!("an answer of {to}\n{}", rig.explain("shop/web"));
-    eventually(&what, || ask(from, to).ok().filter(|answer| !answer.is_empty()))
+    eventually(&what, || ask_briefly(from, to))
 }
 
 #[test]
@@ -196,14 +198,14 @@ fn tcp_connections_outlive_the_endpoint_set_they_began_in() {
     rig.publish(&service);
     let to = at(VIP_V4, 80);
     let mut stream = eventually("a connection", || {
-        let connected = rig.world.netns().run(|| TcpStream::connect(to)).unwrap();
+        let soon = std::time::Duration::from_secs(1);
+        let connected = rig.world.netns().run(|| TcpStream::connect_timeout(&to, soon)).unwrap();
         connected.ok()
     });
     let (mut accepted, _) = listener.accept().unwrap();
     rig.publish(&local_web(Protocol::Tcp, &[&pods[1]]));
     eventually("new connections go elsewhere", || {
-        ask(&rig.world.netns(), to)
-            .ok()?
+        ask_briefly(&rig.world.netns(), to)?
             .starts_with(&pods[1].name)
             .then_some(())
     });
@@ -291,4 +293,30 @@ fn services_are_told_and_explained() {
     assert!(rig.explain("shop/other").starts_with("nothing: "));
     run("ip", &["netns", "exec", rig.host.name(), "nft", "flush", "ruleset"]);
     await_answer(&rig, &rig.world.netns(), at(VIP_V4, 80));
+}
+
+#[test]
+fn with_a_cluster_id_only_services_of_that_cluster_count() {
+    let host = Host::start();
+    host.create_network_of(Some("east"));
+    let agent = Agent::spawn(&host, &["--no-install", "--cluster-id", "east"]);
+    let [mut ours, mut others] = [web(Protocol::Tcp), web(Protocol::Tcp)];
+    // As long as names may be, which become names in nftables.
+    ours.namespace = "n".repeat(63);
+    ours.name = "s".repeat(63);
+    ours.affinity_seconds = Some(86_400);
+    ours.local = Some(Local::default());
+    let endpoint = "[fd00:1111:2222:3333:4444:5555:6666:7777]:65535".parse().unwrap();
+    ours.ports[0].endpoints = [(NODE.to_owned(), vec![endpoint])].into();
+    others.name = "other".into();
+    host.publish(&others, &[]);
+    host.publish(&ours, &[("meridian/cluster", "east")]);
+    eventually("the service is known, and only that", || {
+        let status = agent.status()?;
+        (status.ready && status.services.known == 1).then_some(())
+    });
+    eventually("it has its rules", || {
+        let rules = ruleset(&host);
+        (rules.contains(&ours.name) && !rules.contains("other")).then_some(())
+    });
 }

@@ -42,7 +42,7 @@ pub(super) struct Present {
 }
 
 impl Set {
-    pub(super) fn set(declaration: impl Into<String>) -> Self {
+    pub(super) fn plain(declaration: impl Into<String>) -> Self {
         Self {
             keyword: "set",
             declaration: declaration.into(),
@@ -54,7 +54,7 @@ impl Set {
     pub(super) fn map(declaration: impl Into<String>) -> Self {
         Self {
             keyword: "map",
-            ..Self::set(declaration)
+            ..Self::plain(declaration)
         }
     }
 
@@ -62,7 +62,7 @@ impl Set {
     pub(super) fn learned(declaration: impl Into<String>) -> Self {
         Self {
             learned: true,
-            ..Self::set(declaration)
+            ..Self::plain(declaration)
         }
     }
 

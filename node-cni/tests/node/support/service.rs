@@ -104,12 +104,12 @@ impl Rig {
 impl Host {
     /// The host's port towards services, as the translator writes it.
     pub(crate) fn create_services_port(&self) {
-        let router = "fe80::858:aff:fef4:101";
+        let gateway = "fe80::858:aff:fef4:101";
         let routes = [
             "10.96.0.0/16=10.244.1.1".to_owned(),
             "169.254.77.1/32=10.244.1.1".to_owned(),
-            format!("fd00:10:96::/112={router}"),
-            format!("fd6d:6572:6964:6961::1/128={router}"),
+            format!("fd00:10:96::/112={gateway}"),
+            format!("fd6d:6572:6964:6961::1/128={gateway}"),
         ];
         let sources = [
             "10.96.0.0/16=10.244.1.3",
@@ -241,6 +241,11 @@ pub(crate) fn at(ip: &str, port: u16) -> SocketAddr {
 /// Who answers by TCP, and whom they see.
 pub(crate) fn ask(from: &Netns, to: SocketAddr) -> io::Result<String> {
     connect(from, to, PATIENCE)
+}
+
+/// The same where an answer is yet to come: a connection that began before the host had its rules never gets one.
+pub(crate) fn ask_briefly(from: &Netns, to: SocketAddr) -> Option<String> {
+    connect(from, to, IMPATIENCE).ok().filter(|answer| !answer.is_empty())
 }
 
 /// Whether packets to an address go nowhere.

@@ -1,7 +1,7 @@
 //! The cost of an event does not grow with the cluster: what counts is how many units compile.
 
 use meridian_compile::Compiler;
-use meridian_model::{EndpointSlice, Event, Key, Kind, Node, Object, Phase, Pod, Service};
+use meridian_model::{AddressPool, EndpointSlice, Event, Key, Kind, Node, Object, Phase, Pod, Service};
 
 use crate::support::config;
 
@@ -95,6 +95,21 @@ fn a_node_whose_labels_change_compiles_alone() {
     compiler.apply(Event::apply(node));
     let delta = compiler.compile();
     assert_eq!((delta.units, delta.is_empty()), (1, true));
+}
+
+#[test]
+fn a_node_that_changes_compiles_itself_and_the_services_that_nodes_matter_to() {
+    let mut compiler = large();
+    let announced = service(3).behind(["198.51.100.7"]);
+    compiler.apply(Event::apply(
+        AddressPool::test("public", ["198.51.100.0/24"]).announced(),
+    ));
+    compiler.apply(Event::apply(announced));
+    compiler.apply(Event::apply(slice(4, "10.0.1.9").meant_for(&[], &["node-1"])));
+    compiler.apply(Event::apply(slice(5, "10.0.1.9").on("node-1")));
+    compiler.compile();
+    compiler.apply(Event::apply(Node::test("node-7").unready()));
+    assert_eq!(compiler.compile().units, 1 + 2);
 }
 
 #[test]

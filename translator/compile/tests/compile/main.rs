@@ -16,6 +16,7 @@ mod pods;
 mod properties;
 mod service_cidrs;
 mod service_facts;
+mod service_faults;
 mod services;
 mod slices;
 mod support;
