@@ -171,7 +171,7 @@ fn plan_tells_by_its_exit_code_whether_anything_differs() {
     );
     assert!(names(&server, "Logical_Switch").is_empty(), "a plan writes nothing");
     let value: Value = serde_json::from_slice(&plan(&["--output", "json"]).stdout).unwrap();
-    assert_eq!(value["counts"]["inserts"], 8);
+    assert_eq!(value["counts"]["inserts"], 9);
 
     let daemon = Daemon::start(&["--manifests", text(dir.path()), "--northbound", &remote]);
     eventually("ready", || daemon.is_ready().then_some(()));
@@ -210,7 +210,10 @@ fn run_follows_the_folder_and_a_restart_writes_nothing() {
     let flags = ["--manifests", text(dir.path()), "--northbound", &remote];
     let daemon = Daemon::start(&flags);
     eventually("ready", || daemon.is_ready().then_some(()));
-    assert_eq!(names(&server, "Logical_Switch"), ["vpc-default-node-a"]);
+    assert_eq!(
+        names(&server, "Logical_Switch"),
+        ["services-default", "vpc-default-node-a"]
+    );
     fs::write(dir.path().join("b.yaml"), pod("b")).unwrap();
     let has = |name: &str| names(&server, "Logical_Switch_Port").iter().any(|port| port == name);
     eventually("port of b", || has("shop_b").then_some(()));

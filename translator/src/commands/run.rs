@@ -74,14 +74,14 @@ pub async fn execute(config: RunConfig) -> anyhow::Result<Outcome> {
             status: status.clone(),
             health: health.clone(),
             board: board.clone(),
-            metrics,
+            metrics: metrics.clone(),
         };
         tellers.spawn(Janitor::new(Session::spawn(session), settings, around).run());
     }
     let running = source.start(feed, &board, &health).await?;
     if let Running::Kubernetes { cluster, .. } = &running {
         tellers.spawn(events::tell(cluster.clone(), board.clone(), status.clone()));
-        tellers.spawn(pools::allocate(cluster.clone(), networks, board, status));
+        tellers.spawn(pools::allocate(cluster.clone(), networks, board, metrics, status));
     }
     writer
         .run(async {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use meridian_model::ServiceKey;
 use tokio::time::{Instant, sleep_until};
 
+use super::family::Family;
 use super::plan::{Plan, plan};
 use super::pool::{Fault, Pools, Reserved};
 use super::store::{Effect, Store};
@@ -16,6 +17,7 @@ use super::watch::Watches;
 use super::write::{self, Refusal};
 use super::{status, watch::Message};
 use crate::events;
+use crate::metrics::Metrics;
 use crate::problems::{Board, Origin};
 use crate::source::kubernetes::Cluster;
 use memory::{Quarrels, Recency, Told};
@@ -39,6 +41,7 @@ const REFUSED: Duration = Duration::from_mins(1);
 pub(super) struct Allocator<'a> {
     cluster: &'a Cluster,
     board: &'a Board,
+    metrics: &'a Metrics,
     reserved: Reserved,
     watches: Watches,
     store: Store,
@@ -67,10 +70,11 @@ pub(super) struct Allocator<'a> {
 }
 
 impl<'a> Allocator<'a> {
-    pub(super) fn new(cluster: &'a Cluster, reserved: Reserved, board: &'a Board) -> Self {
+    pub(super) fn new(cluster: &'a Cluster, reserved: Reserved, board: &'a Board, metrics: &'a Metrics) -> Self {
         Self {
             cluster,
             board,
+            metrics,
             reserved,
             watches: Watches::start(cluster),
             store: Store::default(),
@@ -176,6 +180,15 @@ impl<'a> Allocator<'a> {
         frees.extend(others.into_iter().map(|(_, key)| key.clone()));
         self.queue = frees;
         self.pools_due = true;
+        let (pools, plan) = (&self.pools, &self.plan);
+        let usage = pools.list.iter().enumerate().flat_map(|(at, pool)| {
+            let of = move |family: Family| {
+                let usage = status::usage(family, at, pools, plan)?;
+                Some((&*pool.name, family.name(), usage))
+            };
+            Family::BOTH.into_iter().filter_map(of)
+        });
+        self.metrics.pools(usage);
         self.publish();
     }
 

@@ -23,10 +23,13 @@ mod store;
 mod watch;
 mod write;
 
+use std::sync::Arc;
+
 use ipnetwork::IpNetwork;
 use meridian_northbound::writer::{LockStatus, Status};
 use tokio::sync::watch::Receiver;
 
+use crate::metrics::Metrics;
 use crate::problems::{Board, Origin};
 use crate::source::kubernetes::Cluster;
 use allocator::Allocator;
@@ -51,14 +54,21 @@ impl Networks {
 }
 
 /// Gives addresses until the writer stops.
-pub async fn allocate(cluster: Cluster, networks: Networks, board: Board, mut status: Receiver<Status>) {
+pub async fn allocate(
+    cluster: Cluster,
+    networks: Networks,
+    board: Board,
+    metrics: Arc<Metrics>,
+    mut status: Receiver<Status>,
+) {
     let leads = |status: &Status| status.lock == LockStatus::Held;
     while status.wait_for(leads).await.is_ok() {
-        let allocator = Allocator::new(&cluster, networks.0.clone(), &board);
+        let allocator = Allocator::new(&cluster, networks.0.clone(), &board, &metrics);
         tokio::select! {
             () = allocator.run() => {}
             follows = status.wait_for(|status| !leads(status)) => {
                 board.set(Origin::Allocation, []);
+                metrics.pools(std::iter::empty());
                 if follows.is_err() {
                     return;
                 }

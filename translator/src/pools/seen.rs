@@ -1,4 +1,6 @@
-//! What is kept of pools, namespaces and networks of ClusterIPs.
+//! What is kept of pools, nodes, namespaces and networks of ClusterIPs.
+
+use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::networking::v1 as networking;
@@ -15,6 +17,14 @@ pub(super) struct SeenPool {
     version: String,
     pub(super) name: String,
     pub(super) pool: Result<AddressPool, String>,
+}
+
+/// The addresses of a node.
+#[derive(Clone, Debug)]
+pub(super) struct SeenNode {
+    version: String,
+    pub(super) name: String,
+    pub(super) addresses: Vec<IpAddr>,
 }
 
 /// The labels of a namespace.
@@ -61,6 +71,21 @@ impl<'de> Deserialize<'de> for SeenPool {
 
 type Status = Option<meridian_api::address_pool::AddressPoolStatus>;
 
+impl<'de> Deserialize<'de> for SeenNode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let object = Value::deserialize(deserializer)?;
+        let addresses = object.pointer("/status/addresses").and_then(Value::as_array);
+        let addresses = addresses.into_iter().flatten();
+        // Hostnames are among them.
+        let addresses = addresses.filter_map(|address| address.get("address")?.as_str()?.parse().ok());
+        Ok(Self {
+            version: text(&object, "/metadata/resourceVersion"),
+            name: text(&object, "/metadata/name"),
+            addresses: addresses.collect(),
+        })
+    }
+}
+
 impl<'de> Deserialize<'de> for SeenNamespace {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let object = Value::deserialize(deserializer)?;
@@ -104,5 +129,6 @@ macro_rules! seen {
 }
 
 seen!(SeenPool, AddressPool);
+seen!(SeenNode, core::Node);
 seen!(SeenNamespace, core::Namespace);
 seen!(SeenCidrs, networking::ServiceCIDR);

@@ -70,6 +70,21 @@ fn shortened(message: &str) -> String {
     message[..message.floor_char_boundary(MESSAGE)].to_owned()
 }
 
+/// How full a pool is; none if it has no such addresses.
+pub(super) fn usage(family: Family, at: usize, pools: &Pools, plan: &Plan) -> Option<Usage> {
+    let total = pools.list[at].size(family);
+    let (given, blocked) = (
+        plan.given.get(at).map_or(0, |given| given[family.index()]),
+        plan.blocked.get(at).map_or(0, |blocked| blocked[family.index()]),
+    );
+    let number = |count: u128| i64::try_from(count).unwrap_or(i64::MAX);
+    (total > 0).then(|| Usage {
+        total: number(total),
+        allocated: number(given),
+        free: number(total.saturating_sub(given).saturating_sub(blocked)),
+    })
+}
+
 /// A merge patch that makes a pool's status what it is to be; none if it is that already.
 pub(super) fn of_pool(
     pool: &AddressPool,
@@ -79,19 +94,7 @@ pub(super) fn of_pool(
     found: Option<Fault>,
 ) -> Option<Value> {
     let known = &pools.list[at];
-    let usage = |family: Family| {
-        let total = known.size(family);
-        let (given, blocked) = (
-            plan.given.get(at).map_or(0, |given| given[family.index()]),
-            plan.blocked.get(at).map_or(0, |blocked| blocked[family.index()]),
-        );
-        let number = |count: u128| i64::try_from(count).unwrap_or(i64::MAX);
-        (total > 0).then(|| Usage {
-            total: number(total),
-            allocated: number(given),
-            free: number(total.saturating_sub(given).saturating_sub(blocked)),
-        })
-    };
+    let usage = |family| usage(family, at, pools, plan);
     let (ipv4, ipv6) = (usage(Family::V4), usage(Family::V6));
     let full = [&ipv4, &ipv6].into_iter().flatten().all(|usage| usage.free == 0);
     let (is, reason, message) = match known.fault.clone().or(found) {

@@ -1,6 +1,7 @@
 //! [`Store`]: what the watches have said, and what we have written since.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use meridian_api::address_pool::AddressPool;
@@ -17,6 +18,7 @@ use crate::source::kubernetes::News;
 pub(super) struct Store {
     pools: Option<BTreeMap<String, Result<AddressPool, String>>>,
     services: Option<Services>,
+    nodes: Option<BTreeMap<String, Vec<IpAddr>>>,
     namespaces: Option<Namespaces>,
     cidrs: Option<BTreeMap<String, Vec<String>>>,
     /// Versions of services that we have written and the watch has not yet told us of: what it says meanwhile is older.
@@ -37,20 +39,21 @@ pub(super) enum Effect {
 impl Store {
     /// Takes in what a watch says.
     pub(super) fn take(&mut self, message: Message) -> Effect {
-        match message {
+        let changed = match message {
             Message::Pools(news) => {
                 let appear = matches!(*news, News::Listed(_));
-                let into = |seen: super::seen::SeenPool| (seen.name, seen.pool);
-                fold(&mut self.pools, *news, into);
-                return if appear { Effect::PoolsAppear } else { Effect::Changed };
+                let changed = fold(&mut self.pools, *news, |seen| (seen.name, seen.pool));
+                if appear {
+                    return Effect::PoolsAppear;
+                }
+                changed
             }
-            Message::Namespaces(news) => {
-                fold(&mut self.namespaces, news, |seen| (seen.name, seen.labels));
-            }
+            Message::Nodes(news) => fold(&mut self.nodes, news, |seen| (seen.name, seen.addresses)),
+            Message::Namespaces(news) => fold(&mut self.namespaces, news, |seen| (seen.name, seen.labels)),
             Message::Cidrs(news) => fold(&mut self.cidrs, news, |seen| (seen.name, seen.cidrs)),
             Message::Services(news) => return self.take_services(*news),
-        }
-        Effect::Changed
+        };
+        if changed { Effect::Changed } else { Effect::None }
     }
 
     fn take_services(&mut self, news: News<Entry>) -> Effect {
@@ -133,16 +136,12 @@ impl Store {
 
     /// Everything, once there is everything.
     pub(super) fn whole(&self) -> Option<Whole<'_>> {
-        let (Some(pools), Some(services), Some(namespaces), Some(cidrs)) =
-            (&self.pools, &self.services, &self.namespaces, &self.cidrs)
-        else {
-            return None;
-        };
         Some(Whole {
-            pools,
-            services,
-            namespaces,
-            cidrs,
+            pools: self.pools.as_ref()?,
+            services: self.services.as_ref()?,
+            nodes: self.nodes.as_ref()?,
+            namespaces: self.namespaces.as_ref()?,
+            cidrs: self.cidrs.as_ref()?,
         })
     }
 
@@ -162,6 +161,7 @@ impl Store {
 pub(super) struct Whole<'a> {
     pools: &'a BTreeMap<String, Result<AddressPool, String>>,
     pub(super) services: &'a Services,
+    nodes: &'a BTreeMap<String, Vec<IpAddr>>,
     pub(super) namespaces: &'a Namespaces,
     cidrs: &'a BTreeMap<String, Vec<String>>,
 }
@@ -174,20 +174,38 @@ impl Whole<'_> {
                 reserved.add(cidr, format!("{cidr} of ServiceCIDR {name}"));
             }
         }
+        for (name, addresses) in self.nodes {
+            for address in addresses {
+                reserved.add(IpNetwork::from(*address), format!("{address} of node {name}"));
+            }
+        }
         let pools = self.pools.iter();
         let pools = pools.map(|(name, pool)| (name.as_str(), pool.as_ref().map_err(String::as_str)));
         Pools::new(pools, &reserved)
     }
 }
 
-fn fold<T, V>(map: &mut Option<BTreeMap<String, V>>, news: News<T>, into: impl Fn(T) -> (String, V)) {
+/// Takes in news. Whether anything is different.
+fn fold<T, V: PartialEq>(
+    map: &mut Option<BTreeMap<String, V>>,
+    news: News<T>,
+    into: impl Fn(T) -> (String, V),
+) -> bool {
     match news {
         News::Listed(seen) => *map = Some(seen.into_iter().map(into).collect()),
         News::Absent => *map = Some(BTreeMap::new()),
-        News::Applied(seen) => map.get_or_insert_default().extend([into(seen)]),
-        News::Deleted(seen) => drop(map.get_or_insert_default().remove(&into(seen).0)),
-        News::Alive => {}
+        News::Applied(seen) => {
+            let (name, value) = into(seen);
+            let map = map.get_or_insert_default();
+            if map.get(&name) == Some(&value) {
+                return false;
+            }
+            map.insert(name, value);
+        }
+        News::Deleted(seen) => return map.get_or_insert_default().remove(&into(seen).0).is_some(),
+        News::Alive => return false,
     }
+    true
 }
 
 #[cfg(test)]
@@ -229,6 +247,33 @@ mod tests {
         );
         take(&mut store, News::Listed(vec![entry(3, None)]));
         assert!(held(&store).is_empty());
+    }
+
+    #[test]
+    fn a_pool_with_the_address_of_a_node_is_in_conflict_as_soon_as_everything_is_known() {
+        let mut store = Store::default();
+        let read = |value: Value| serde_json::from_value(value);
+        let pool = json!({"metadata": {"name": "public"}, "spec": {"addresses": ["198.51.100.0/28"]}});
+        let pool = News::Listed(vec![read(pool).unwrap()]);
+        assert_eq!(store.take(Message::Pools(Box::new(pool))), Effect::PoolsAppear);
+        take(&mut store, News::Listed(Vec::new()));
+        store.take(Message::Namespaces(News::Listed(Vec::new())));
+        store.take(Message::Cidrs(News::Absent));
+        assert!(store.whole().is_none());
+        let node = |status: &str| {
+            let addresses =
+                json!([{"type": "Hostname", "address": "a"}, {"type": "InternalIP", "address": "198.51.100.7"}]);
+            let node = json!({"metadata": {"name": "a"}, "status": {"addresses": addresses, "phase": status}});
+            serde_json::from_value(node).unwrap()
+        };
+        assert_eq!(
+            store.take(Message::Nodes(News::Listed(vec![node("x")]))),
+            Effect::Changed
+        );
+        assert_eq!(store.take(Message::Nodes(News::Applied(node("y")))), Effect::None);
+        let pools = store.whole().unwrap().pools(Reserved::default());
+        let fault = pools.list[0].fault.clone().unwrap();
+        assert!(fault.message.contains("overlaps 198.51.100.7 of node a"), "{fault:?}");
     }
 
     #[test]

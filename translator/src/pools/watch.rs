@@ -5,7 +5,7 @@
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::seen::{SeenCidrs, SeenNamespace, SeenPool};
+use super::seen::{SeenCidrs, SeenNamespace, SeenNode, SeenPool};
 use super::service::Entry;
 use crate::source::kubernetes::{Backoff, Cause, Cluster, Health, ListWatch, News, Seen};
 
@@ -17,6 +17,7 @@ const ROOM: usize = 256;
 pub(super) enum Message {
     Pools(Box<News<SeenPool>>),
     Services(Box<News<Entry>>),
+    Nodes(News<SeenNode>),
     Namespaces(News<SeenNamespace>),
     Cidrs(News<SeenCidrs>),
 }
@@ -50,6 +51,7 @@ impl Watches {
     pub(super) fn complete(&mut self) {
         if !std::mem::replace(&mut self.complete, true) {
             self.follow("services", false, |news| Message::Services(Box::new(news)));
+            self.follow("nodes", false, Message::Nodes);
             self.follow("namespaces", false, Message::Namespaces);
             self.follow("servicecidrs", true, Message::Cidrs);
         }
