@@ -21,6 +21,11 @@ pub enum Request {
         /// Which; its `port` may also be `namespace/pod`, for those who do not know the cluster's port names.
         explain: PortRequest,
     },
+    /// What the host does for a service.
+    ExplainService {
+        /// The service, as `namespace/name`.
+        explain_service: String,
+    },
     /// The node's state.
     Status {
         /// No parameters yet.
@@ -61,7 +66,7 @@ pub enum Response {
         /// Why.
         message: String,
     },
-    /// Answer to [`Request::Explain`].
+    /// Answer to [`Request::Explain`] and [`Request::ExplainService`].
     Explained {
         /// The reason, for a person.
         reason: String,
@@ -119,6 +124,18 @@ pub struct NodeStatus {
     /// Who serves `hostPort`, or why nobody does; none if installing the configuration is not the agent's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_ports: Option<String>,
+    /// Services that the host has to do with.
+    #[serde(default)]
+    pub services: ServicesStatus,
+}
+
+/// Services that the host has to do with.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ServicesStatus {
+    /// How many are known.
+    pub known: usize,
+    /// What is wrong with single services, by name. The node is no worse for it.
+    pub problems: Vec<String>,
 }
 
 /// A connection.
@@ -166,6 +183,8 @@ mod tests {
         );
         let explain = serde_json::from_str::<Request>(r#"{"explain":{"port":"ns_pod"}}"#).unwrap();
         assert!(matches!(explain, Request::Explain { .. }));
+        let service = serde_json::from_str::<Request>(r#"{"explain_service":"shop/web"}"#).unwrap();
+        assert!(matches!(service, Request::ExplainService { .. }));
     }
 
     #[test]

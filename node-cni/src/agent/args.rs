@@ -14,6 +14,8 @@ Examples:
     meridian-node run --southbound tcp:10.0.0.2:6642 --node-name n1 --encap-ip 10.0.0.11 --datapath netdev
   Why does a pod not start?
     meridian-node explain web/frontend-0
+  What does this host do for a service?
+    meridian-node explain service web/frontend
   Is the node ready for pods? (exits with 1 if not)
     meridian-node status";
 
@@ -31,15 +33,33 @@ pub(super) enum Command {
     Run(Box<Run>),
     /// Print the running agent's state as JSON; exit with 1 if the node is not ready for pods.
     Status(Socket),
-    /// Tell why a pod's port is not up.
-    Explain {
-        /// The pod, as `namespace/name`, or the name of a logical port.
-        pod: String,
+    /// Tell why a pod's port is not up, or what this host does for a service.
+    Explain(Explain),
+    /// Remove the network configuration and the plugin, so that the runtime stops using Meridian.
+    Uninstall(Folders),
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(super) struct Explain {
+    #[command(subcommand)]
+    pub(super) what: Option<Explained>,
+    /// The pod, as `namespace/name`, or the name of a logical port.
+    #[arg(required = true)]
+    pub(super) pod: Option<String>,
+    #[command(flatten)]
+    pub(super) socket: Socket,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Explained {
+    /// Tell what this host does for a service: under what it is reached, and where that leads.
+    Service {
+        /// The service, as `namespace/name`.
+        service: String,
         #[command(flatten)]
         socket: Socket,
     },
-    /// Remove the network configuration and the plugin, so that the runtime stops using Meridian.
-    Uninstall(Folders),
 }
 
 #[derive(Debug, Args)]
@@ -174,6 +194,15 @@ pub(super) struct Run {
     /// of the pod's service account. Nothing else needs Kubernetes.
     #[arg(long, env = "MERIDIAN_KUBECONFIG", value_name = "FILE")]
     pub(super) kubeconfig: Option<PathBuf>,
+    /// Where to tell load balancers whether this node serves services, as kube-proxy does (`/healthz`, `/livez`): an
+    /// address and port, or `off`.
+    #[arg(
+        long,
+        env = "MERIDIAN_PROXY_HEALTH_LISTEN",
+        default_value = "[::]:10256",
+        value_name = "ADDRESS"
+    )]
+    pub(super) proxy_health_listen: String,
     #[command(flatten)]
     pub(super) socket: Socket,
     #[command(flatten)]

@@ -1,6 +1,6 @@
 //! The agent's configuration, checked.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -52,11 +52,13 @@ pub(super) struct Config {
     pub(super) datapath: Datapath,
     /// The datapath was chosen by a person, and holds for a bridge that exists, too.
     pub(super) datapath_given: bool,
+    pub(super) cluster_id: Option<String>,
     /// What stands before the cluster's port names.
     pub(super) port_prefix: String,
     /// By what the translator knows this chassis for the cluster's.
     pub(super) mark: String,
     pub(super) mtu: Option<u16>,
+    pub(super) proxy_health: Option<SocketAddr>,
     pub(super) socket: PathBuf,
     pub(super) install: Option<Install>,
     pub(super) kubernetes: Option<Kubernetes>,
@@ -98,6 +100,7 @@ impl Config {
             datapath,
             mtu,
             kubeconfig,
+            proxy_health_listen,
             socket: Socket { socket },
             cluster_id,
             folders,
@@ -120,6 +123,13 @@ impl Config {
         if southbound.iter().any(|remote| matches!(remote, Remote::Ssl(..))) && southbound_ca.is_none() {
             bail!("--southbound has an ssl: remote and needs --southbound-ca");
         }
+        let proxy_health = match proxy_health_listen.as_str() {
+            "off" => None,
+            address => {
+                let parsed = address.parse();
+                Some(parsed.with_context(|| format!("--proxy-health-listen {address:?} is no address and port"))?)
+            }
+        };
         let tls = southbound_ca.map(|authority| {
             let tls = TlsConfig::new(authority);
             match southbound_certificate.zip(southbound_key) {
@@ -163,7 +173,9 @@ impl Config {
             } else {
                 Datapath::Netdev
             },
+            cluster_id,
             mtu,
+            proxy_health,
             socket,
             install,
             kubernetes: kubeconfig.map(Kubernetes::Kubeconfig).or_else(|| {

@@ -1,4 +1,5 @@
-//! The node agent: one chassis, its management ports, its host's routes, and the facts the plugin asks for.
+//! The node agent: one chassis, its management ports, its host's routes, its part in services, and the facts the plugin
+//! asks for.
 //!
 //! Must not write to the Southbound database, or enter a pod's network namespace. Kubernetes is known to one file,
 //! `kubernetes`, on which nothing depends.
@@ -11,11 +12,12 @@ mod host;
 mod install;
 mod kernel;
 mod kubernetes;
-mod masquerade;
+mod nftables;
 mod ovs;
 mod reconcile;
 mod remains;
 mod server;
+mod services;
 mod shields;
 mod southbound;
 mod status;
@@ -35,7 +37,7 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::protocol::{Empty, NodeStatus, PortRequest, Request, Response};
-use args::{Command, LogFormat, Run};
+use args::{Command, Explain, Explained, LogFormat, Run};
 use config::Config;
 use controller::Controller;
 use reconcile::{Outputs, Reconciler};
@@ -65,15 +67,24 @@ pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
-        Command::Explain { pod, socket } => {
-            let explain = PortRequest {
-                port: pod,
-                uid: None,
-                sandbox: None,
+        Command::Explain(Explain { what, pod, socket }) => {
+            let (request, socket) = match what {
+                Some(Explained::Service { service, socket }) => {
+                    let request = Request::ExplainService {
+                        explain_service: service,
+                    };
+                    (request, socket)
+                }
+                None => {
+                    let explain = PortRequest {
+                        port: pod.unwrap_or_default(),
+                        uid: None,
+                        sandbox: None,
+                    };
+                    (Request::Explain { explain }, socket)
+                }
             };
-            let Response::Explained { reason } =
-                runtime.block_on(ask(&socket.socket, &Request::Explain { explain }))?
-            else {
+            let Response::Explained { reason } = runtime.block_on(ask(&socket.socket, &request))? else {
                 bail!("the agent answers another question");
             };
             print(&reason)?;
@@ -113,6 +124,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
         changes: changes_seen,
         mtu: mtu_seen,
         encap_ip: config.encap_ip,
+        node: config.node.clone(),
         port_prefix: config.port_prefix.clone(),
         status: status_seen,
     });
@@ -122,6 +134,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
         status,
     };
     report_condition(&config, sources.status.clone());
+    if let Some(address) = config.proxy_health {
+        tokio::spawn(services::serve_proxy_health(address, sources.status.clone()));
+    }
     let (controller, controller_seen) = watch::channel(Controller::Unknown);
     tokio::spawn(controller::follow(config.ovn_rundir.clone(), controller));
     let reconciler = Reconciler::new(config, ovs, Arc::clone(&southbound), controller_seen, outputs);

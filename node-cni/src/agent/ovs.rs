@@ -341,6 +341,8 @@ mod tests {
             bridge: "br-int".into(),
             datapath: Datapath::Netdev,
             datapath_given: true,
+            cluster_id: None,
+            proxy_health: None,
             port_prefix: String::new(),
             mark: "meridian-node:east".into(),
             mtu: None,

@@ -14,12 +14,13 @@ use super::controller::Controller;
 use super::host::{self, Device};
 use super::install::{self, HostPorts};
 use super::kernel::Kernel;
-use super::masquerade::Masquerade;
+use super::nftables::Nftables;
+use super::services::{HealthChecks, Plan, Services, Stale};
 use super::southbound::{ManagementPort, Southbound};
 use super::status::{self, Seen};
 use super::{ovs, remains, shields};
 use crate::plugin::USERSPACE;
-use crate::protocol::NodeStatus;
+use crate::protocol::{NodeStatus, ServicesStatus};
 
 /// After something failed.
 const RETRY: Duration = Duration::from_secs(2);
@@ -45,13 +46,23 @@ pub(super) struct Reconciler {
     kernel: Arc<Kernel>,
     controller: watch::Receiver<Controller>,
     outputs: Outputs,
-    /// Moves to a blocking thread and back.
-    masquerade: Masquerade,
+    /// The Southbound database has told everything once. Before, that something is not there does not mean that nobody
+    /// wants it.
+    told: bool,
+    services: Arc<Services>,
+    /// What follows from them here.
+    plan: Arc<Plan>,
+    health_checks: HealthChecks,
+    /// Moves to a blocking thread and back, as do the stale connections.
+    nftables: Nftables,
+    stale: Stale,
     /// What the host was last configured for.
     devices: Option<Vec<Device>>,
     configured: Vec<String>,
     /// Problems of the host that the last look found.
     host_problems: Vec<String>,
+    /// Services that another try may mend.
+    unserved: Vec<String>,
     /// None until looked for, and if installing is not the agent's.
     host_ports: Option<HostPorts>,
     announced: bool,
@@ -75,10 +86,16 @@ impl Reconciler {
             kernel: Kernel::watch(),
             controller,
             outputs,
-            masquerade: Masquerade::default(),
+            told: false,
+            services: Arc::default(),
+            plan: Arc::default(),
+            health_checks: HealthChecks::default(),
+            nftables: Nftables::default(),
+            stale: Stale::default(),
             devices: None,
             configured: Vec::new(),
             host_problems: Vec::new(),
+            unserved: Vec::new(),
             host_ports: None,
             announced: false,
             install_problem: None,
@@ -94,6 +111,7 @@ impl Reconciler {
         let mut southbound_state = self.southbound.state();
         loop {
             let failed = self.reconcile().await;
+            let unserved = !self.unserved.is_empty();
             let kernel = Arc::clone(&self.kernel);
             let open = tokio::select! {
                 changes = ovs_rows.changed() => changes.is_some(),
@@ -102,6 +120,7 @@ impl Reconciler {
                 changed = southbound_state.changed() => changed.is_ok(),
                 changed = self.controller.changed() => changed.is_ok(),
                 () = kernel.changed() => true,
+                () = tokio::time::sleep(RETRY), if unserved && !failed => true,
                 () = tokio::time::sleep(if failed { RETRY } else { RECHECK }) => {
                     self.devices = None;
                     self.announced = false;
@@ -141,8 +160,10 @@ impl Reconciler {
                 local_host_ports: matches!(self.host_ports, Some(HostPorts::Portmap { .. })),
             })
             .collect();
-        if changed.routes || changed.nftables || self.devices.as_ref() != Some(&devices) {
-            self.reconcile_host(devices, changed.nftables, userspace).await;
+        self.told |= self.southbound.is_ready();
+        let planned = self.plan();
+        if self.told && (changed.routes || changed.nftables || planned || self.devices.as_ref() != Some(&devices)) {
+            self.reconcile_host(devices, changed.nftables, planned, userspace).await;
         }
         problems.extend(self.host_problems.iter().cloned());
         if self.look_around && self.ovs.state().borrow().is_ready() {
@@ -154,6 +175,7 @@ impl Reconciler {
         }
         let failed = !problems.is_empty();
         let controller = *self.controller.borrow_and_update();
+        let services = self.services_status();
         let seen = Seen {
             config: &self.config,
             ovs: &self.ovs,
@@ -164,6 +186,7 @@ impl Reconciler {
             mtu,
             datapath,
             problems,
+            services,
         };
         self.publish(seen.status()).await;
         failed || self.install_problem.is_some()
@@ -213,9 +236,25 @@ impl Reconciler {
         problems.push("Open vSwitch's database does not stay as configured; is another agent on this node?".to_owned());
     }
 
-    async fn reconcile_host(&mut self, devices: Vec<Device>, nftables: bool, userspace: bool) {
-        let mut masquerade = std::mem::take(&mut self.masquerade);
-        let check_nftables = nftables || self.devices.as_ref() != Some(&devices) || !self.host_problems.is_empty();
+    /// Whether what this host has to do for services changes.
+    fn plan(&mut self) -> bool {
+        let services = self.southbound.services();
+        if Arc::ptr_eq(&services, &self.services) {
+            return false;
+        }
+        self.services = services;
+        let plan = Plan::new(&self.services, &self.config.node);
+        let changed = *self.plan != plan;
+        self.plan = Arc::new(plan);
+        changed
+    }
+
+    async fn reconcile_host(&mut self, devices: Vec<Device>, nftables: bool, planned: bool, userspace: bool) {
+        let mut table = std::mem::take(&mut self.nftables);
+        let mut stale = std::mem::take(&mut self.stale);
+        let plan = Arc::clone(&self.plan);
+        let touched = nftables || self.devices.is_none() || !self.host_problems.is_empty();
+        let check_nftables = touched || planned || self.devices.as_ref() != Some(&devices);
         let wanted = devices.clone();
         let work = move || {
             let mut problems = Vec::new();
@@ -225,24 +264,50 @@ impl Reconciler {
             let (configured, device_problems) = host::configure(&wanted);
             problems.extend(device_problems);
             if check_nftables {
-                if let Err(error) = masquerade.ensure(&wanted) {
-                    problems.push(error.to_string());
+                let rules = table.ensure(&wanted, &plan, touched).map_err(|error| error.to_string());
+                // Connections that begin anew must meet the rules.
+                let kept = rules.and_then(|()| stale.remove(&plan, &wanted).map_err(|error| error.to_string()));
+                if let Err(error) = kept {
+                    problems.push(error);
                 }
                 if userspace && let Err(error) = shields::restore() {
                     problems.push(error.to_string());
                 }
             }
-            (masquerade, configured, problems)
+            (table, stale, configured, problems)
         };
         match tokio::task::spawn_blocking(work).await {
-            Ok((masquerade, configured, problems)) => {
-                self.masquerade = masquerade;
+            Ok((table, stale, configured, problems)) => {
+                self.nftables = table;
+                self.stale = stale;
                 self.configured = configured;
                 self.host_problems = problems;
                 self.devices = Some(devices);
             }
             Err(error) => self.host_problems = vec![format!("bug in meridian-node: {error}")],
         }
+    }
+
+    /// Answers health checks, and sums up how services fare.
+    fn services_status(&mut self) -> ServicesStatus {
+        let checks = if self.told {
+            self.health_checks.ensure(&self.plan.health_checks)
+        } else {
+            Vec::new()
+        };
+        let problems = self
+            .services
+            .problems
+            .iter()
+            .chain(&self.plan.problems)
+            .cloned()
+            .chain(checks.clone());
+        let status = ServicesStatus {
+            known: self.services.facts.len(),
+            problems: problems.collect(),
+        };
+        self.unserved = checks;
+        status
     }
 
     /// Writes the configuration if the node is ready for it, and says how the node is.
@@ -262,11 +327,12 @@ impl Reconciler {
         if previous.ready != status.ready {
             tracing::info!(ready = status.ready, "node");
         }
-        for problem in status
-            .problems
-            .iter()
-            .filter(|problem| !previous.problems.contains(problem))
-        {
+        let all = |status: &NodeStatus| {
+            let problems = status.problems.iter().chain(&status.services.problems);
+            problems.cloned().collect::<Vec<_>>()
+        };
+        let before = all(&previous);
+        for problem in all(status).iter().filter(|problem| !before.contains(problem)) {
             tracing::warn!(problem, "not as it should be");
         }
     }

@@ -1,4 +1,4 @@
-//! The agent's unix socket: port facts, reasons, status.
+//! The agent's unix socket: port facts, reasons, services, status.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -16,6 +16,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
+use super::services;
 use super::southbound::{Blocked, Southbound};
 use crate::name;
 use crate::protocol::{NodeStatus, PortRequest, Request, Response};
@@ -33,6 +34,7 @@ pub(super) struct Sources {
     pub(super) changes: watch::Receiver<u64>,
     pub(super) mtu: watch::Receiver<Option<u16>>,
     pub(super) encap_ip: IpAddr,
+    pub(super) node: String,
     /// What stands before the cluster's port names.
     pub(super) port_prefix: String,
     pub(super) status: watch::Receiver<NodeStatus>,
@@ -132,6 +134,12 @@ async fn converse(stream: UnixStream, sources: &Sources) -> io::Result<()> {
                 explain.port = name::pod_port(&sources.port_prefix, namespace, pod);
             }
             let reason = explain_port(sources, &explain).await;
+            say(&mut writer, &Response::Explained { reason }).await
+        }
+        Request::ExplainService {
+            explain_service: service,
+        } => {
+            let reason = services::explain(&sources.southbound.services(), &sources.node, &service);
             say(&mut writer, &Response::Explained { reason }).await
         }
         Request::Status { status: _ } => {

@@ -1,17 +1,20 @@
-//! The Southbound database as one node sees it: its own ports, its own chassis.
+//! The Southbound database as one node sees it: its own ports, its own chassis, and the services of its cluster that
+//! hosts have to do with.
 //!
-//! Reads only. What a Kubernetes node needs to know of a pod's port, ovn-northd has copied here.
+//! Reads only. What a Kubernetes node needs to know of a pod's port or a service, ovn-northd has copied here.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use meridian_api::port::{PortFacts, PortFactsError, PortKind};
+use meridian_api::port::{self, PortFacts, PortFactsError, PortKind};
+use meridian_api::service;
 use ovsdb::{
     Condition, Datum, IndexSpec, Row, Session, SessionConfig, State, Subscription, TableMonitor, Transaction, Uuid,
 };
 use ovsdb_schemas::southbound::{DATABASE, chassis, port_binding};
 
 use super::config::Config;
+use super::services::{Reader, Services, Told};
 use crate::protocol::{ConnectionStatus, PortAnswer, PortRequest};
 
 const REQUESTED_CHASSIS: &str = "requested-chassis";
@@ -60,6 +63,8 @@ pub(super) struct ManagementPort {
 pub(super) struct Southbound {
     session: Session,
     node: String,
+    cluster_id: Option<String>,
+    services: Mutex<Reader>,
     /// Since when the replica does not follow the server.
     lost: Mutex<Option<Instant>>,
 }
@@ -69,6 +74,13 @@ impl Southbound {
         let own = Condition::includes(
             port_binding::OPTIONS,
             Datum::map([(REQUESTED_CHASSIS, config.node.as_str())]),
+        );
+        // Without an id those of other clusters come along: that a key is absent is nothing to ask for.
+        let kind = (port::KIND, service::KIND);
+        let cluster = config.cluster_id.as_deref().map(|id| (port::CLUSTER, id));
+        let services = Condition::includes(
+            port_binding::EXTERNAL_IDS,
+            Datum::map(std::iter::once(kind).chain(cluster)),
         );
         let mut session = SessionConfig::new(DATABASE, config.southbound.clone()).with_monitors([
             TableMonitor::new(port_binding::TABLE)
@@ -82,6 +94,8 @@ impl Southbound {
                 // By the option, not by the column `requested_chassis`: that refers to the chassis' row, which only
                 // exists once ovn-controller runs, and ports are created before.
                 .condition(own)
+                // One that holds is enough.
+                .condition(services)
                 .index(IndexSpec::column(port_binding::LOGICAL_PORT)),
             TableMonitor::new(chassis::TABLE)
                 .columns([chassis::NAME])
@@ -93,6 +107,8 @@ impl Southbound {
         Self {
             session: Session::spawn(session),
             node: config.node.clone(),
+            cluster_id: config.cluster_id.clone(),
+            services: Mutex::default(),
             lost: Mutex::new(Some(Instant::now())),
         }
     }
@@ -137,10 +153,29 @@ impl Southbound {
         let Some(table) = replica.table(port_binding::TABLE) else {
             return (0, 0);
         };
-        let claimed = table
-            .iter()
-            .filter(|(_, row)| !row.get(port_binding::CHASSIS).is_empty());
-        (table.len(), claimed.count())
+        let ports = || table.iter().filter(|(_, row)| !is_service(row));
+        let claimed = ports().filter(|(_, row)| !row.get(port_binding::CHASSIS).is_empty());
+        (ports().count(), claimed.count())
+    }
+
+    /// The services of this node's cluster; the same value as long as nothing about them changes.
+    pub(super) fn services(&self) -> Arc<Services> {
+        let replica = self.session.replica();
+        let rows = replica
+            .table(port_binding::TABLE)
+            .into_iter()
+            .flat_map(ovsdb::TableReplica::iter)
+            .filter(|(_, row)| is_service(row));
+        let told = rows.filter_map(|(uuid, row)| {
+            let ids = row.get(port_binding::EXTERNAL_IDS);
+            (ids.get_str(port::CLUSTER) == self.cluster_id.as_deref()).then(|| Told {
+                row: uuid,
+                port: row.get(port_binding::LOGICAL_PORT).as_str().unwrap_or_default(),
+                facts: ids.get_str(service::SERVICE),
+            })
+        });
+        let mut reader = self.services.lock().expect("nothing panics while it holds this");
+        reader.read(told)
     }
 
     /// This node's management ports, ordered by name.
@@ -258,6 +293,10 @@ impl Southbound {
         let uuid = table.find(port_binding::LOGICAL_PORT, &port.into()).next()?;
         table.get(uuid).map(read)
     }
+}
+
+fn is_service(row: &Row) -> bool {
+    row.get(port_binding::EXTERNAL_IDS).get_str(port::KIND) == Some(service::KIND)
 }
 
 fn facts(row: &Row) -> Result<PortFacts, PortFactsError> {

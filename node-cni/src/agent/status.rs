@@ -6,7 +6,7 @@ use super::config::Config;
 use super::controller::Controller;
 use super::ovs;
 use super::southbound::{ManagementPort, Southbound, connection};
-use crate::protocol::{ManagementStatus, NodeStatus};
+use crate::protocol::{ManagementStatus, NodeStatus, ServicesStatus};
 
 /// What a look at the node found.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub(super) struct Seen<'a> {
     pub(super) datapath: Option<String>,
     /// What failed on the way.
     pub(super) problems: Vec<String>,
+    pub(super) services: ServicesStatus,
 }
 
 impl Seen<'_> {
@@ -32,6 +33,7 @@ impl Seen<'_> {
             mtu,
             datapath,
             mut problems,
+            services,
             ..
         } = self;
         let ovs = connection(self.ovs);
@@ -112,6 +114,7 @@ impl Seen<'_> {
             ports_claimed,
             management,
             host_ports: None,
+            services,
         }
     }
 }

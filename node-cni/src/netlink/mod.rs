@@ -1,5 +1,5 @@
 //! The kernel's network configuration, by blocking netlink: links, addresses, routes, rate limits, offloads,
-//! shields.
+//! shields, tracked connections.
 //!
 //! Written against the wire format rather than one of the packet crates: those decode whole
 //! messages strictly, so an attribute that a newer kernel enlarged fails a dump of which we need
@@ -8,6 +8,7 @@
 //! Must not know CNI, OVN or Open vSwitch.
 
 mod address;
+mod conntrack;
 mod ethtool;
 mod link;
 mod qdisc;
@@ -18,6 +19,7 @@ mod watch;
 mod wire;
 
 pub use address::Address;
+pub use conntrack::{Connection, Conntrack, Tuple};
 pub use ethtool::{disable_tx_checksum, family_exists};
 pub use link::{Link, Mac, Veth};
 pub use qdisc::TokenBucket;

@@ -1,0 +1,415 @@
+//! What comes for services: ports of the host, and addresses from beyond the cluster.
+//!
+//! What any endpoint may answer goes into the VPC under a target that the service's load balancers know. With a `Local`
+//! policy, what comes from beyond goes straight to an endpoint of this node and keeps its source. What comes from pods or
+//! from the host itself does not come from beyond.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnetwork::IpNetwork;
+use meridian_api::port::NodePorts;
+use meridian_api::service::Protocol;
+
+use super::super::host::Device;
+use super::super::services::{At, Frontend, Handling, Plan};
+use super::table::{Set, Table};
+use super::{family, names, set};
+
+/// Clients that one endpoint remembers, at most; whoever comes beyond that is served and not remembered.
+const CLIENTS: u32 = 65_536;
+
+pub(super) fn add(table: &mut Table, devices: &[Device], plan: &Plan) {
+    // Without a port in the VPC there is nowhere to go.
+    let served = !devices.is_empty();
+    if served {
+        add_sets(table, plan);
+        add_endpoints(table, plan);
+        add_source_ranges(table, plan);
+        let restricted = "type filter hook prerouting priority dstnat - 10; policy accept;";
+        table.add_chain("restricted", restricted, restricted_rules());
+        table.add_chain("beyond", "", beyond_rules());
+    }
+    let beyond = format!("iifname != {} jump beyond", names(devices));
+    let beyond = served.then_some(beyond);
+    let common = common_rules(devices);
+    let dstnat = "type nat hook prerouting priority dstnat; policy accept;";
+    table.add_chain("dstnat", dstnat, beyond.into_iter().chain(common.clone()).collect());
+    table.add_chain("local", "type nat hook output priority -100; policy accept;", common);
+}
+
+/// All of them are there even if they are empty, so that rules need not change with services.
+fn add_sets(table: &mut Table, plan: &Plan) {
+    for v4 in [true, false] {
+        let (address, digit) = if v4 { ("ipv4_addr", 4) } else { ("ipv6_addr", 6) };
+        let frontend = format!("type {address} . inet_proto . inet_service");
+        let mut any = Set::map(format!("{frontend} : {address} . inet_service"));
+        let mut local = Set::map(format!("{frontend} : verdict"));
+        let mut node_ports = Set::map("type inet_proto . inet_service : verdict");
+        let mut restricted = Set::map(format!("{frontend} : verdict"));
+        for (frontend, handling) in plan.frontends.iter().filter(|(frontend, _)| frontend.is_ipv4() == v4) {
+            let key = key(frontend);
+            if let Some(target) = handling.target {
+                any.insert(key.clone(), format!("{} . {}", target.ip(), target.port()));
+            }
+            if handling.local.is_some() {
+                let map = if matches!(frontend.at, At::Node { .. }) {
+                    &mut node_ports
+                } else {
+                    &mut local
+                };
+                map.insert(key.clone(), verdict(frontend, handling));
+            }
+            if handling.restricted {
+                restricted.insert(key, format!("goto {}", source_ranges(handling, v4)));
+            }
+        }
+        table.add_set(format!("any{digit}"), any);
+        table.add_set(format!("local{digit}"), local);
+        table.add_set(format!("node-ports{digit}"), node_ports);
+        table.add_set(format!("restricted{digit}"), restricted);
+    }
+    let mut health_checks = Set::set("type inet_service");
+    for port in plan.health_checks.keys() {
+        health_checks.insert(port.to_string(), String::new());
+    }
+    table.add_set("health-checks", health_checks);
+}
+
+/// Chains that choose one of the endpoints of this node.
+fn add_endpoints(table: &mut Table, plan: &Plan) {
+    for (frontend, handling) in &plan.frontends {
+        let endpoints = handling.local.as_deref().unwrap_or_default();
+        if endpoints.is_empty() {
+            continue;
+        }
+        let own = Own::new(frontend, handling);
+        let rules = match handling.service.affinity_seconds {
+            None => vec![own.choose(endpoints)],
+            Some(seconds) => {
+                for &endpoint in endpoints {
+                    own.add_sticky(table, endpoint, seconds);
+                }
+                own.choose_sticky(endpoints, seconds)
+            }
+        };
+        // A service's frontends of one port and family share it, and with it what clients are bound to.
+        table.add_chain(own.chain(), "", rules);
+    }
+}
+
+fn add_source_ranges(table: &mut Table, plan: &Plan) {
+    for (frontend, handling) in plan.frontends.iter().filter(|(_, handling)| handling.restricted) {
+        let v4 = frontend.is_ipv4();
+        let ranges = disjoint(
+            handling
+                .service
+                .source_ranges
+                .iter()
+                .filter(|range| range.is_ipv4() == v4),
+        );
+        let rule = if ranges.is_empty() {
+            "drop".to_owned()
+        } else {
+            let ranges = set(ranges.iter().map(ToString::to_string));
+            format!("{} saddr != {ranges} drop", family(v4))
+        };
+        table.add_chain(source_ranges(handling, v4), "", vec![rule]);
+    }
+}
+
+/// Who may not connect does not, wherever the connection would go. The host itself may.
+fn restricted_rules() -> Vec<String> {
+    [(4, "ip"), (6, "ip6")]
+        .map(|(digit, family)| {
+            format!("iifname != \"lo\" ct state new {family} daddr . meta l4proto . th dport vmap @restricted{digit}")
+        })
+        .into()
+}
+
+fn beyond_rules() -> Vec<String> {
+    let addresses = [(4, "ip"), (6, "ip6")]
+        .map(|(digit, family)| format!("{family} daddr . meta l4proto . th dport vmap @local{digit}"));
+    let node_ports = [true, false].map(|v4| {
+        let digit = if v4 { 4 } else { 6 };
+        format!("{} meta l4proto . th dport vmap @node-ports{digit}", to_the_host(v4))
+    });
+    addresses.into_iter().chain(node_ports).collect()
+}
+
+/// What is the same for whoever connects. Ports of the host come last: whether a service has one is known in the VPC.
+fn common_rules(devices: &[Device]) -> Vec<String> {
+    let mut rules = Vec::new();
+    if !devices.is_empty() {
+        rules.extend([(4, "ip"), (6, "ip6")].map(|(digit, family)| {
+            format!(
+                "meta l4proto {{ tcp, udp, sctp }} dnat {family} to {family} daddr . meta l4proto . th dport map @any{digit}"
+            )
+        }));
+        rules.push("fib daddr type local tcp dport @health-checks accept".to_owned());
+    }
+    let node_ports = devices.iter().flat_map(|device| &device.facts.node_ports);
+    rules.extend(node_ports.map(|NodePorts { ports, address }| {
+        let v4 = address.is_ipv4();
+        format!(
+            "{} meta l4proto {{ tcp, udp, sctp }} th dport {}-{} dnat {} to {address}",
+            to_the_host(v4),
+            ports.start(),
+            ports.end(),
+            family(v4)
+        )
+    }));
+    rules
+}
+
+/// A packet of a family to an address of the host's that others can reach.
+fn to_the_host(v4: bool) -> String {
+    let loopback = if v4 { "127.0.0.0/8" } else { "::1" };
+    format!("{} daddr != {loopback} fib daddr type local", family(v4))
+}
+
+fn key(frontend: &Frontend) -> String {
+    let Frontend { at, protocol, port } = frontend;
+    match at {
+        At::Address(address) => format!("{address} . {protocol} . {port}"),
+        At::Node { .. } => format!("{protocol} . {port}"),
+    }
+}
+
+fn verdict(frontend: &Frontend, handling: &Handling) -> String {
+    match &handling.local {
+        Some(endpoints) if !endpoints.is_empty() => format!("goto {}", Own::new(frontend, handling).chain()),
+        _ => "drop".to_owned(),
+    }
+}
+
+/// The chain of a service's source ranges.
+fn source_ranges(handling: &Handling, v4: bool) -> String {
+    let service = &handling.service;
+    format!("sources-{}/{}/{}", service.namespace, service.name, family(v4))
+}
+
+/// The networks without those that are in others of them, which nft would refuse.
+fn disjoint<'a>(networks: impl Iterator<Item = &'a IpNetwork>) -> Vec<IpNetwork> {
+    let network = |range: &IpNetwork| IpNetwork::new(range.network(), range.prefix()).ok();
+    let mut networks: Vec<IpNetwork> = networks.filter_map(network).collect();
+    // Before its address, so that the larger one comes first.
+    networks.sort_by_key(|network| (network.prefix(), network.ip()));
+    let mut kept: Vec<IpNetwork> = Vec::new();
+    for network in networks {
+        if !kept.iter().any(|larger| larger.contains(network.ip())) {
+            kept.push(network);
+        }
+    }
+    kept
+}
+
+/// What is a service port's own in the table, for one family.
+struct Own<'a> {
+    handling: &'a Handling,
+    protocol: Protocol,
+    v4: bool,
+}
+
+impl<'a> Own<'a> {
+    fn new(frontend: &Frontend, handling: &'a Handling) -> Self {
+        Self {
+            handling,
+            protocol: frontend.protocol,
+            v4: frontend.is_ipv4(),
+        }
+    }
+
+    fn chain(&self) -> String {
+        format!("local-{self}/{}", family(self.v4))
+    }
+
+    fn endpoint(&self, endpoint: SocketAddr) -> String {
+        format!("endpoint-{self}/{}", word(endpoint))
+    }
+
+    fn clients(&self, endpoint: SocketAddr, seconds: u32) -> String {
+        format!("clients-{self}/{}/{seconds}", word(endpoint))
+    }
+
+    fn choose(&self, endpoints: &[SocketAddr]) -> String {
+        let (protocol, family) = (self.protocol, family(self.v4));
+        let to = match endpoints {
+            [one] => one.to_string(),
+            _ => {
+                let numbered = endpoints.iter().enumerate();
+                let map = set(numbered.map(|(number, at)| format!("{number} : {} . {}", at.ip(), at.port())));
+                format!("numgen random mod {} map {map}", endpoints.len())
+            }
+        };
+        format!("meta l4proto {protocol} dnat {family} to {to}")
+    }
+
+    /// A client goes where it went before, or anywhere.
+    fn choose_sticky(&self, endpoints: &[SocketAddr], seconds: u32) -> Vec<String> {
+        let family = family(self.v4);
+        let known = endpoints.iter().map(|&at| {
+            let (clients, endpoint) = (self.clients(at, seconds), self.endpoint(at));
+            format!("{family} saddr @{clients} goto {endpoint}")
+        });
+        let numbered = endpoints.iter().enumerate();
+        let map = set(numbered.map(|(number, &at)| format!("{number} : goto {}", self.endpoint(at))));
+        let any = format!("numgen random mod {} vmap {map}", endpoints.len());
+        known.chain([any]).collect()
+    }
+
+    /// An endpoint that remembers its clients, each from its last connection on.
+    fn add_sticky(&self, table: &mut Table, endpoint: SocketAddr, seconds: u32) {
+        let address = if self.v4 { "ipv4_addr" } else { "ipv6_addr" };
+        let clients = self.clients(endpoint, seconds);
+        let declaration = format!("type {address}; size {CLIENTS}; flags dynamic,timeout; timeout {seconds}s;");
+        table.add_set(&*clients, Set::learned(declaration));
+        let remember = format!("update @{clients} {{ {} saddr }}", family(self.v4));
+        table.add_chain(self.endpoint(endpoint), "", vec![remember, self.choose(&[endpoint])]);
+    }
+}
+
+impl fmt::Display for Own<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Handling { service, port, .. } = self.handling;
+        write!(f, "{}/{}/{}/{port}", service.namespace, service.name, self.protocol)
+    }
+}
+
+/// An endpoint as part of a name, in which nft takes no colons.
+fn word(endpoint: SocketAddr) -> String {
+    let ip: IpAddr = endpoint.ip();
+    format!("{}/{}", ip.to_string().replace(':', "."), endpoint.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::services::tests::{local, plan, service};
+    use super::super::tests::{device, text};
+    use super::*;
+
+    fn devices() -> [Device; 2] {
+        [device("meridian0", &["10.244.1.2/24"]), device("meridian1", &[])]
+    }
+
+    fn rules(services: impl IntoIterator<Item = meridian_api::service::ServiceFacts>) -> String {
+        text(&devices(), &plan(services))
+    }
+
+    fn assert_has(rules: &str, expected: &[&str]) {
+        for text in expected {
+            assert!(rules.contains(text), "{text}\n{rules}");
+        }
+    }
+
+    #[test]
+    fn an_address_leads_to_its_target_whoever_connects() {
+        let rules = rules([service("web")]);
+        assert_has(
+            &rules,
+            &[
+                "elements = { 198.51.100.7 . tcp . 80 : 10.96.0.7 . 80 }",
+                "elements = { 2001:db8:1::7 . tcp . 80 : fd00:10:96::7 . 80 }",
+            ],
+        );
+        let rule = "dnat ip to ip daddr . meta l4proto . th dport map @any4\n";
+        assert_eq!(
+            rules.matches(rule).count(),
+            2,
+            "for others and for the host itself: {rules}"
+        );
+        assert!(!rules.contains("goto"), "{rules}");
+    }
+
+    #[test]
+    fn what_comes_from_beyond_goes_to_endpoints_of_the_node() {
+        let rules = rules([local("web", &["10.244.1.4:8080", "10.244.1.5:8080", "[fd00::5]:8080"])]);
+        assert_has(
+            &rules,
+            &[
+                "iifname != { \"meridian0\", \"meridian1\" } jump beyond\n",
+                "elements = { 198.51.100.7 . tcp . 80 : goto local-shop/web/tcp/80/ip }",
+                "elements = { tcp . 30080 : goto local-shop/web/tcp/80/ip6 }",
+                "meta l4proto tcp dnat ip to numgen random mod 2 map { 0 : 10.244.1.4 . 8080, 1 : 10.244.1.5 . 8080 }\n",
+                "meta l4proto tcp dnat ip6 to [fd00::5]:8080\n",
+                "elements = { 31000 }",
+                // Pods and the host itself.
+                "elements = { 198.51.100.7 . tcp . 80 : 10.96.0.7 . 80 }",
+            ],
+        );
+    }
+
+    #[test]
+    fn without_an_endpoint_here_what_comes_from_beyond_is_dropped() {
+        let rules = rules([local("web", &[])]);
+        assert_has(
+            &rules,
+            &[
+                "elements = { 198.51.100.7 . tcp . 80 : drop }",
+                "elements = { tcp . 30080 : drop }",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_client_is_remembered_by_the_endpoint_it_went_to() {
+        let mut service = local("web", &["10.244.1.4:8080", "10.244.1.5:8080"]);
+        service.affinity_seconds = Some(10_800);
+        assert_has(
+            &rules([service]),
+            &[
+                "  set clients-shop/web/tcp/80/10.244.1.4/8080/10800 {\n    type ipv4_addr; size 65536; flags \
+                 dynamic,timeout; timeout 10800s;\n",
+                "    ip saddr @clients-shop/web/tcp/80/10.244.1.4/8080/10800 goto endpoint-shop/web/tcp/80/10.244.1.4/8080\n",
+                "    numgen random mod 2 vmap { 0 : goto endpoint-shop/web/tcp/80/10.244.1.4/8080, 1 : goto ",
+                "    update @clients-shop/web/tcp/80/10.244.1.5/8080/10800 { ip saddr }\n    meta l4proto tcp dnat ip to \
+                 10.244.1.5:8080\n",
+            ],
+        );
+    }
+
+    #[test]
+    fn only_source_ranges_reach_a_restricted_address() {
+        let mut service = service("web");
+        for address in &mut service.addresses {
+            address.restricted = true;
+        }
+        service.source_ranges = ["10.1.0.0/16", "10.0.0.7/8", "192.0.2.0/24"]
+            .map(|range| range.parse().unwrap())
+            .into();
+        assert_has(
+            &rules([service]),
+            &[
+                "elements = { 198.51.100.7 . tcp . 80 : goto sources-shop/web/ip }",
+                "  chain sources-shop/web/ip {\n    ip saddr != { 10.0.0.0/8, 192.0.2.0/24 } drop\n",
+                "  chain sources-shop/web/ip6 {\n    drop\n",
+                "iifname != \"lo\" ct state new ip daddr . meta l4proto . th dport vmap @restricted4\n",
+            ],
+        );
+    }
+
+    #[test]
+    fn health_checks_of_local_services_are_not_ports_of_services() {
+        let mut devices = devices();
+        devices[1].facts.node_ports = vec!["30000-32767=169.254.77.1".parse().unwrap()];
+        let rules = text(&devices, &plan([local("web", &[])]));
+        let exempt = rules.find("tcp dport @health-checks accept").unwrap();
+        assert!(exempt < rules.find("30000-32767").unwrap(), "{rules}");
+    }
+
+    #[test]
+    fn ports_of_the_host_lead_into_the_vpc_for_others_and_for_itself() {
+        let mut device = device("meridian0", &["10.244.1.2/24"]);
+        device.facts.node_ports = ["30000-32767=169.254.77.1", "30000-32767=fd6d::1"]
+            .map(|ports| ports.parse().unwrap())
+            .into();
+        let rules = text(&[device], &Plan::default());
+        for rule in [
+            "ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto { tcp, udp, sctp } th dport 30000-32767 dnat ip to \
+             169.254.77.1\n",
+            "ip6 daddr != ::1 fib daddr type local meta l4proto { tcp, udp, sctp } th dport 30000-32767 dnat ip6 to fd6d::1\n",
+        ] {
+            assert_eq!(rules.matches(rule).count(), 2, "{rules}");
+        }
+    }
+}

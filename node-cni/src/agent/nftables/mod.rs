@@ -1,0 +1,156 @@
+//! nftables on the host, in an own table: what pods send beyond their VPC (`masquerade`), and what comes for services
+//! (`frontends`).
+//!
+//! By the `nft` program, from standard input: the rules are text that a person can read and try. Tables of others are
+//! never touched.
+
+mod frontends;
+mod masquerade;
+mod table;
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use super::host::Device;
+use super::services::Plan;
+use table::{Present, TABLE, Table};
+
+/// Why the rules are not in place.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NftablesError {
+    #[error("run nft: {0}")]
+    Run(#[from] std::io::Error),
+    #[error("nft: {0}")]
+    Refused(String),
+}
+
+/// The table, and what it looked like when it was last written.
+#[derive(Debug, Default)]
+pub(super) struct Nftables {
+    written: Option<Table>,
+    listing: String,
+}
+
+impl Nftables {
+    /// Writes the rules if they changed, or, where somebody may have touched them, if they are no longer what was written.
+    pub(super) fn ensure(&mut self, devices: &[Device], plan: &Plan, touched: bool) -> Result<(), NftablesError> {
+        let wanted = rules(devices, plan);
+        let before = self.written.take();
+        let intact = before.is_some() && (!touched || list().is_ok_and(|listing| listing == self.listing));
+        match &before {
+            Some(before) if intact && *before == wanted => {
+                self.written = Some(wanted);
+                return Ok(());
+            }
+            Some(before) if intact => {
+                if let Some(difference) = wanted.difference(before)
+                    && let Err(error) = write(&difference)
+                {
+                    tracing::debug!(%error, "the table is written as a whole");
+                    replace(&wanted)?;
+                }
+            }
+            _ => replace(&wanted)?,
+        }
+        self.listing = list()?;
+        if !intact && before.as_ref() == Some(&wanted) {
+            tracing::warn!("somebody changed the nftables table {TABLE}; it has been put back");
+        }
+        self.written = Some(wanted);
+        Ok(())
+    }
+}
+
+/// Writes the whole table, whatever is there.
+fn replace(wanted: &Table) -> Result<(), NftablesError> {
+    // Without what packets added: only names are read.
+    let listing = nft(&["-t", "list", "table", "inet", "meridian"], "").unwrap_or_default();
+    // One transaction of the kernel: there is no moment without rules.
+    let Err(error) = write(&wanted.replace(&Present::read(&listing))) else {
+        return Ok(());
+    };
+    if listing.is_empty() {
+        return Err(error);
+    }
+    tracing::debug!(%error, "the table is deleted and written");
+    write(&format!("delete table {TABLE}\n{wanted}"))
+}
+
+fn rules(devices: &[Device], plan: &Plan) -> Table {
+    let mut table = Table::default();
+    masquerade::add(&mut table, devices);
+    frontends::add(&mut table, devices, plan);
+    table
+}
+
+fn set(items: impl Iterator<Item = String>) -> String {
+    format!("{{ {} }}", items.collect::<Vec<_>>().join(", "))
+}
+
+/// The names of the host's own devices, as a set.
+fn names(devices: &[Device]) -> String {
+    set(devices.iter().map(|device| format!("{:?}", device.name)))
+}
+
+fn family(v4: bool) -> &'static str {
+    if v4 { "ip" } else { "ip6" }
+}
+
+fn list() -> Result<String, NftablesError> {
+    let listing = nft(&["list", "table", "inet", "meridian"], "")?;
+    Ok(table::without_learned(&listing))
+}
+
+fn write(commands: &str) -> Result<(), NftablesError> {
+    nft(&["-f", "-"], commands).map(drop)
+}
+
+fn nft(arguments: &[&str], input: &str) -> Result<String, NftablesError> {
+    let mut child = Command::new("nft")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // An nft that refuses early closes its end; its message tells why.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    let output = child.wait_with_output()?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let message = String::from_utf8_lossy(&output.stderr).trim().replace('\n', " ");
+    Err(NftablesError::Refused(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use meridian_api::port::{PortFacts, PortKind};
+
+    use super::*;
+
+    pub(super) fn device(name: &str, ips: &[&str]) -> Device {
+        Device {
+            name: name.into(),
+            vpc: if name.starts_with("meridian") { "default" } else { name }.into(),
+            userspace: true,
+            local_host_ports: false,
+            facts: PortFacts {
+                kind: PortKind::Management,
+                mac: "0a:58:0a:f4:00:02".into(),
+                ips: ips.iter().map(|ip| ip.parse().unwrap()).collect(),
+                gateways: vec![],
+                routes: vec![],
+                sources: vec![],
+                node_ports: vec![],
+                mtu: None,
+                uid: None,
+            },
+        }
+    }
+
+    pub(super) fn text(devices: &[Device], plan: &Plan) -> String {
+        rules(devices, plan).to_string()
+    }
+}

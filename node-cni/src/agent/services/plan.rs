@@ -1,0 +1,319 @@
+//! What follows from the services' facts for one node. Must not do I/O.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use meridian_api::service::{Port, Protocol, ServiceFacts};
+
+use super::Services;
+
+/// What this host does for services.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::agent) struct Plan {
+    pub(in crate::agent) frontends: BTreeMap<Frontend, Handling>,
+    /// Services whose health check this host answers, by port.
+    pub(in crate::agent) health_checks: BTreeMap<u16, HealthCheck>,
+    /// What cannot be done as told.
+    pub(in crate::agent) problems: Vec<String>,
+}
+
+/// Under what a service is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::agent) struct Frontend {
+    pub(in crate::agent) at: At,
+    pub(in crate::agent) protocol: Protocol,
+    pub(in crate::agent) port: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::agent) enum At {
+    Address(IpAddr),
+    /// Any address of the host's own.
+    Node {
+        v4: bool,
+    },
+}
+
+/// What is done with what comes to a frontend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::agent) struct Handling {
+    pub(in crate::agent) service: Arc<ServiceFacts>,
+    /// The service's port.
+    pub(in crate::agent) port: u16,
+    /// Where to goes what any endpoint may answer. None for a port of the host: that goes to what stands for the node.
+    pub(in crate::agent) target: Option<SocketAddr>,
+    /// The endpoints of this node that what comes from beyond goes to, with such a policy; none of them is no reason
+    /// to use another.
+    pub(in crate::agent) local: Option<Vec<SocketAddr>>,
+    /// Only the service's source ranges may connect.
+    pub(in crate::agent) restricted: bool,
+}
+
+/// What a load balancer is told that asks whether this node has endpoints of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::agent) struct HealthCheck {
+    pub(in crate::agent) namespace: String,
+    pub(in crate::agent) name: String,
+    /// Ready endpoints on this node.
+    pub(in crate::agent) ready: usize,
+}
+
+impl Plan {
+    pub(in crate::agent) fn new(services: &Services, node: &str) -> Self {
+        let mut plan = Self::default();
+        for service in &services.facts {
+            for port in &service.ports {
+                plan.add_addresses(service, port, node);
+                plan.add_node_port(service, port, node);
+            }
+            plan.add_health_check(service, node);
+        }
+        plan
+    }
+
+    fn add_addresses(&mut self, service: &Arc<ServiceFacts>, port: &Port, node: &str) {
+        for address in &service.addresses {
+            let v4 = address.address.is_ipv4();
+            if !serves(port, v4) {
+                continue;
+            }
+            let frontend = Frontend {
+                at: At::Address(address.address),
+                protocol: port.protocol,
+                port: port.port,
+            };
+            let handling = Handling {
+                service: Arc::clone(service),
+                port: port.port,
+                target: port.targets.iter().copied().find(|target| target.is_ipv4() == v4),
+                local: service.local.is_some().then(|| endpoints(port, node, v4)),
+                restricted: address.restricted,
+            };
+            self.add(frontend, handling);
+        }
+    }
+
+    /// Those of services of which any endpoint may answer are handed on without being known.
+    fn add_node_port(&mut self, service: &Arc<ServiceFacts>, port: &Port, node: &str) {
+        let Some(node_port) = port.node_port.filter(|_| service.local.is_some()) else {
+            return;
+        };
+        for v4 in [true, false] {
+            if !serves(port, v4) {
+                continue;
+            }
+            let frontend = Frontend {
+                at: At::Node { v4 },
+                protocol: port.protocol,
+                port: node_port,
+            };
+            let handling = Handling {
+                service: Arc::clone(service),
+                port: port.port,
+                target: None,
+                local: Some(endpoints(port, node, v4)),
+                restricted: false,
+            };
+            self.add(frontend, handling);
+        }
+    }
+
+    fn add(&mut self, frontend: Frontend, handling: Handling) {
+        // Kubernetes lets two services claim the same external address. The first by name has it, on every node.
+        if let Some(holder) = self.frontends.get(&frontend) {
+            let problem = format!(
+                "service {}: {frontend} is already that of service {}",
+                full_name(&handling.service),
+                full_name(&holder.service)
+            );
+            self.problems.push(problem);
+            return;
+        }
+        self.frontends.insert(frontend, handling);
+    }
+
+    fn add_health_check(&mut self, service: &ServiceFacts, node: &str) {
+        let Some(local) = &service.local else {
+            return;
+        };
+        let Some(port) = local.health_check_port else {
+            return;
+        };
+        if let Some(holder) = self.health_checks.get(&port) {
+            let problem = format!(
+                "service {}: health check port {port} is already that of service {}/{}",
+                full_name(service),
+                holder.namespace,
+                holder.name
+            );
+            self.problems.push(problem);
+            return;
+        }
+        let check = HealthCheck {
+            namespace: service.namespace.clone(),
+            name: service.name.clone(),
+            ready: local.ready.get(node).copied().unwrap_or_default(),
+        };
+        self.health_checks.insert(port, check);
+    }
+}
+
+impl Frontend {
+    pub(in crate::agent) fn is_ipv4(&self) -> bool {
+        match self.at {
+            At::Address(address) => address.is_ipv4(),
+            At::Node { v4 } => v4,
+        }
+    }
+}
+
+impl fmt::Display for Frontend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.at {
+            At::Address(address) => write!(f, "{}/{}", SocketAddr::new(address, self.port), self.protocol),
+            At::Node { v4 } => {
+                let family = if v4 { "IPv4" } else { "IPv6" };
+                write!(f, "port {}/{} of the node by {family}", self.port, self.protocol)
+            }
+        }
+    }
+}
+
+/// Namespace and name.
+pub(super) fn full_name(service: &ServiceFacts) -> String {
+    format!("{}/{}", service.namespace, service.name)
+}
+
+/// Whether a service answers by a family at all.
+fn serves(port: &Port, v4: bool) -> bool {
+    let endpoints = port.endpoints.values().flatten();
+    port.targets.iter().chain(endpoints).any(|at| at.is_ipv4() == v4)
+}
+
+/// The endpoints of one node, each once.
+fn endpoints(port: &Port, node: &str, v4: bool) -> Vec<SocketAddr> {
+    let here = port.endpoints.get(node).into_iter().flatten();
+    let mut endpoints: Vec<_> = here.copied().filter(|at| at.is_ipv4() == v4).collect();
+    endpoints.sort_unstable();
+    endpoints.dedup();
+    endpoints
+}
+
+#[cfg(test)]
+pub(in crate::agent) mod tests {
+    use meridian_api::service::{Address, Local};
+
+    use super::*;
+
+    /// A service of both families with one port of TCP.
+    pub(in crate::agent) fn service(name: &str) -> ServiceFacts {
+        ServiceFacts {
+            namespace: "shop".into(),
+            name: name.into(),
+            ports: vec![Port {
+                protocol: Protocol::Tcp,
+                port: 80,
+                node_port: None,
+                targets: ["10.96.0.7:80", "[fd00:10:96::7]:80"]
+                    .map(|at| at.parse().unwrap())
+                    .into(),
+                endpoints: BTreeMap::new(),
+            }],
+            addresses: ["198.51.100.7", "2001:db8:1::7"]
+                .map(|address| Address {
+                    address: address.parse().unwrap(),
+                    restricted: false,
+                    announcers: vec![],
+                    interfaces: vec![],
+                })
+                .into(),
+            ..ServiceFacts::default()
+        }
+    }
+
+    /// The same, answered by the endpoints of the node alone, of which n1 has some.
+    pub(in crate::agent) fn local(name: &str, endpoints: &[&str]) -> ServiceFacts {
+        let mut service = service(name);
+        service.ports[0].node_port = Some(30080);
+        let here = endpoints.iter().map(|at| at.parse().unwrap()).collect();
+        service.ports[0].endpoints = [("n1".to_owned(), here)].into();
+        service.local = Some(Local {
+            health_check_port: Some(31000),
+            ready: [("n1".to_owned(), endpoints.len())].into(),
+        });
+        service
+    }
+
+    pub(in crate::agent) fn plan(services: impl IntoIterator<Item = ServiceFacts>) -> Plan {
+        let services = Services {
+            facts: services.into_iter().map(Arc::new).collect(),
+            problems: vec![],
+        };
+        Plan::new(&services, "n1")
+    }
+
+    fn at(address: &str) -> Frontend {
+        let address: SocketAddr = address.parse().unwrap();
+        Frontend {
+            at: At::Address(address.ip()),
+            protocol: Protocol::Tcp,
+            port: address.port(),
+        }
+    }
+
+    #[test]
+    fn an_address_leads_to_the_target_of_its_family() {
+        let plan = plan([service("web")]);
+        let target = |address| plan.frontends[&at(address)].target.unwrap().to_string();
+        assert_eq!(target("198.51.100.7:80"), "10.96.0.7:80");
+        assert_eq!(target("[2001:db8:1::7]:80"), "[fd00:10:96::7]:80");
+        assert_eq!(
+            plan.frontends.len(),
+            2,
+            "its port of the nodes is not for the host to know"
+        );
+    }
+
+    #[test]
+    fn a_local_service_has_the_endpoints_of_this_node_by_family() {
+        let plan = plan([local("web", &["10.244.1.5:8080", "[fd00::5]:8080", "10.244.1.4:8080"])]);
+        let node = |v4| Frontend {
+            at: At::Node { v4 },
+            protocol: Protocol::Tcp,
+            port: 30080,
+        };
+        let here = |frontend: Frontend| plan.frontends[&frontend].local.clone().unwrap();
+        assert_eq!(
+            here(node(true)),
+            ["10.244.1.4:8080", "10.244.1.5:8080"].map(|at| at.parse().unwrap())
+        );
+        assert_eq!(here(node(false)), ["[fd00::5]:8080".parse().unwrap()]);
+        assert_eq!(here(at("198.51.100.7:80")).len(), 2);
+        assert_eq!(plan.health_checks[&31000].ready, 3);
+    }
+
+    #[test]
+    fn a_family_that_the_service_has_not_is_not_served() {
+        let mut service = local("web", &[]);
+        service.ports[0].targets.truncate(1);
+        let plan = plan([service]);
+        assert!(
+            plan.frontends.keys().all(Frontend::is_ipv4),
+            "{:?}",
+            plan.frontends.keys()
+        );
+        assert_eq!(plan.frontends.len(), 2);
+    }
+
+    #[test]
+    fn of_two_services_with_an_address_the_first_by_name_has_it() {
+        let plan = plan([service("api"), service("web")]);
+        assert!(plan.frontends.values().all(|handling| handling.service.name == "api"));
+        assert_eq!(
+            plan.problems[0],
+            "service shop/web: 198.51.100.7:80/tcp is already that of service shop/api"
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! Connection tracking where services change: UDP has no connections that end, so the host forgets those that would go on
+//! to where they no longer belong. TCP connections stay until their ends close them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use ipnetwork::IpNetwork;
+use meridian_api::service::Protocol;
+
+use super::{At, Frontend, Handling, Plan};
+use crate::agent::host::Device;
+use crate::netlink::{Connection, Conntrack, NetlinkError, Rtnetlink};
+
+/// Finds connections that go where they would not go if they began now.
+#[derive(Debug, Default)]
+pub(in crate::agent) struct Stale {
+    /// What the table of connections was last compared with; at first nothing, so that what changed while no agent ran is
+    /// found, too.
+    judged: Option<(Arc<Plan>, Vec<Device>)>,
+}
+
+/// By what a connection is judged.
+#[derive(Debug)]
+struct Judge<'a> {
+    plan: &'a Plan,
+    devices: &'a [Device],
+    /// Frontends that are no more.
+    gone: Vec<Frontend>,
+    /// The host's addresses.
+    own: Vec<IpAddr>,
+}
+
+impl Stale {
+    /// Forgets what does not belong to the plan, once the rules that follow from it are in place.
+    pub(in crate::agent) fn remove(&mut self, plan: &Arc<Plan>, devices: &[Device]) -> Result<(), NetlinkError> {
+        let judged =
+            |(before, beside): &(Arc<Plan>, Vec<Device>)| before.frontends == plan.frontends && beside == devices;
+        if self.judged.as_ref().is_some_and(judged) {
+            return Ok(());
+        }
+        let before = self.judged.as_ref().map(|(before, _)| before);
+        let gone = before.into_iter().flat_map(|before| before.frontends.keys());
+        let gone: Vec<_> = gone
+            .filter(|frontend| is_udp(frontend) && !plan.frontends.contains_key(frontend))
+            .copied()
+            .collect();
+        if !gone.is_empty() || plan.frontends.keys().any(is_udp) {
+            let own = Rtnetlink::open()?.addresses()?;
+            let judge = Judge {
+                plan,
+                devices,
+                gone,
+                own: own.iter().map(|address| address.network.ip()).collect(),
+            };
+            judge.forget()?;
+        }
+        self.judged = Some((Arc::clone(plan), devices.to_vec()));
+        Ok(())
+    }
+}
+
+fn is_udp(frontend: &Frontend) -> bool {
+    frontend.protocol == Protocol::Udp
+}
+
+impl Judge<'_> {
+    fn forget(&self) -> Result<(), NetlinkError> {
+        let mut conntrack = Conntrack::open()?;
+        let mut forgotten = 0_usize;
+        for v4 in [true, false] {
+            for connection in conntrack.udp(v4)? {
+                if !self.belongs(&connection) && conntrack.delete(&connection)? {
+                    forgotten += 1;
+                }
+            }
+        }
+        if forgotten > 0 {
+            tracing::info!(
+                forgotten,
+                "UDP connections of services went where they no longer belong; they begin anew"
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether a connection goes where it would go if it began now.
+    fn belongs(&self, connection: &Connection) -> bool {
+        let to = connection.original.destination;
+        let goes = connection.reply.source;
+        let address = frontend(At::Address(to.ip()), to.port());
+        let node = frontend(At::Node { v4: to.is_ipv4() }, to.port());
+        let node = self.own.contains(&to.ip()).then_some(node);
+        let candidates = || [Some(address), node].into_iter().flatten();
+        let known = candidates().find_map(|frontend| Some((frontend, self.plan.frontends.get(&frontend)?)));
+        match known {
+            Some((frontend, handling)) => self.would_go(&frontend, handling, connection.original.source.ip(), goes),
+            None => !candidates().any(|frontend| self.gone.contains(&frontend)),
+        }
+    }
+
+    fn would_go(&self, frontend: &Frontend, handling: &Handling, from: IpAddr, goes: SocketAddr) -> bool {
+        match &handling.local {
+            Some(endpoints) if !self.is_inside(from) => endpoints.contains(&goes),
+            _ => match frontend.at {
+                At::Address(_) => handling.target.is_none_or(|target| goes == target),
+                At::Node { v4 } => self
+                    .devices
+                    .iter()
+                    .flat_map(|device| &device.facts.node_ports)
+                    .filter(|ports| ports.address.is_ipv4() == v4 && ports.ports.contains(&frontend.port))
+                    .all(|ports| goes == SocketAddr::new(ports.address, frontend.port)),
+            },
+        }
+    }
+
+    /// Whether an address is the host's or one of its pods'.
+    fn is_inside(&self, address: IpAddr) -> bool {
+        let mut slices = self.devices.iter().flat_map(|device| &device.facts.ips);
+        self.own.contains(&address) || slices.any(|slice: &IpNetwork| slice.contains(address))
+    }
+}
+
+fn frontend(at: At, port: u16) -> Frontend {
+    Frontend {
+        at,
+        protocol: Protocol::Udp,
+        port,
+    }
+}
