@@ -61,7 +61,8 @@ pub struct Port {
     /// of the VPC that the service's load balancers know.
     pub targets: Vec<SocketAddr>,
     /// With a `local` policy, the endpoints that answer on each node, by the node's name, of both families: those that are
-    /// ready, or where none is, those that are on their way out and still serve.
+    /// ready, or where none is, those that are on their way out and still serve. Under the empty name, those of no node;
+    /// where there are none at all, the service refuses.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub endpoints: BTreeMap<String, Vec<SocketAddr>>,
 }

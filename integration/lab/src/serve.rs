@@ -1,4 +1,5 @@
-//! What runs in a pod: a small HTTP server that says who it is, and a UDP echo.
+//! What runs in a pod: a small HTTP server that says who it is, and over UDP the same to who sends a path, and an echo of
+//! anything else.
 //!
 //! | path | answer |
 //! |---|---|
@@ -31,7 +32,7 @@ pub struct Server {
     pub node: String,
     /// Ports for HTTP.
     pub tcp: Vec<u16>,
-    /// Ports for echo.
+    /// Ports of UDP.
     pub udp: Vec<u16>,
 }
 
@@ -59,7 +60,7 @@ impl Server {
                 });
             }
             for socket in &sockets {
-                scope.spawn(move || echo(socket));
+                scope.spawn(move || self.answer_datagrams(socket));
             }
         });
         Ok(())
@@ -89,6 +90,21 @@ impl Server {
         )
     }
 
+    fn answer_datagrams(&self, socket: &UdpSocket) {
+        let mut buffer = vec![0; 65_536];
+        loop {
+            if let Ok((length, client)) = socket.recv_from(&mut buffer) {
+                let datagram = &buffer[..length];
+                let path = std::str::from_utf8(datagram).ok();
+                let body = path.and_then(|path| self.body(path, canonical(client)));
+                // The client may be gone already.
+                socket
+                    .send_to(body.as_deref().map_or(datagram, str::as_bytes), client)
+                    .ok();
+            }
+        }
+    }
+
     fn body(&self, path: &str, client: SocketAddr) -> Option<String> {
         let hostname = self.pod.rsplit('/').next().unwrap_or_default();
         Some(match path {
@@ -116,16 +132,6 @@ fn listen<T>(port: u16, bind: impl Fn(SocketAddr) -> std::io::Result<T>) -> Resu
 fn canonical(address: SocketAddr) -> SocketAddr {
     let ip: IpAddr = address.ip().to_canonical();
     SocketAddr::new(ip, address.port())
-}
-
-fn echo(socket: &UdpSocket) {
-    let mut buffer = vec![0; 65_536];
-    loop {
-        if let Ok((length, client)) = socket.recv_from(&mut buffer) {
-            // The client may be gone already.
-            socket.send_to(&buffer[..length], client).ok();
-        }
-    }
 }
 
 #[cfg(test)]

@@ -141,7 +141,7 @@ pub(crate) enum Command {
     /// Starts a host's switch again when it crashes
     #[command(hide = true)]
     Supervise(Supervise),
-    /// What runs in pods: HTTP that says who answers, UDP echo
+    /// What runs in pods: HTTP and UDP that say who answers
     #[command(hide = true)]
     Serve(Serve),
 }

@@ -39,6 +39,8 @@ const CLUSTER_WIDE: &[&str] = &[
     "StorageClass",
     "IngressClass",
     "GatewayClass",
+    "ServiceCIDR",
+    "AddressPool",
 ];
 
 impl fmt::Display for Key {

@@ -37,7 +37,7 @@ pub struct Sandbox {
     pub netns: String,
     /// Ports on which it serves HTTP.
     pub tcp: Vec<u16>,
-    /// Ports on which it echoes.
+    /// Ports of UDP on which it answers.
     pub udp: Vec<u16>,
     /// The plugins' result; null before ADD succeeded.
     pub result: Value,

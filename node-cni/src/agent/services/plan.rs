@@ -45,7 +45,7 @@ pub(in crate::agent) struct Handling {
     /// Where to goes what any endpoint may answer. None for a port of the host: that goes to what stands for the node.
     pub(in crate::agent) target: Option<SocketAddr>,
     /// The endpoints of this node that what comes from beyond goes to, with such a policy; none of them is no reason
-    /// to use another.
+    /// to use another. Where no node has any, the VPC refuses, as it does for any service.
     pub(in crate::agent) local: Option<Vec<SocketAddr>>,
     /// Only the service's source ranges may connect.
     pub(in crate::agent) restricted: bool,
@@ -88,7 +88,7 @@ impl Plan {
                 service: Arc::clone(service),
                 port: port.port,
                 target: port.targets.iter().copied().find(|target| target.is_ipv4() == v4),
-                local: service.local.is_some().then(|| endpoints(port, node, v4)),
+                local: service.local.as_ref().and_then(|_| endpoints(port, node, v4)),
                 restricted: address.restricted,
             };
             self.add(frontend, handling);
@@ -113,7 +113,7 @@ impl Plan {
                 service: Arc::clone(service),
                 port: port.port,
                 target: None,
-                local: Some(endpoints(port, node, v4)),
+                local: endpoints(port, node, v4),
                 restricted: false,
             };
             self.add(frontend, handling);
@@ -192,13 +192,15 @@ fn serves(port: &Port, v4: bool) -> bool {
     port.targets.iter().chain(endpoints).any(|at| at.is_ipv4() == v4)
 }
 
-/// The endpoints of one node, each once.
-fn endpoints(port: &Port, node: &str, v4: bool) -> Vec<SocketAddr> {
+/// The endpoints of one node, each once, or `None` if no node has any.
+fn endpoints(port: &Port, node: &str, v4: bool) -> Option<Vec<SocketAddr>> {
+    let of_family = |at: &&SocketAddr| at.is_ipv4() == v4;
+    port.endpoints.values().flatten().find(of_family)?;
     let here = port.endpoints.get(node).into_iter().flatten();
-    let mut endpoints: Vec<_> = here.copied().filter(|at| at.is_ipv4() == v4).collect();
+    let mut endpoints: Vec<_> = here.filter(of_family).copied().collect();
     endpoints.sort_unstable();
     endpoints.dedup();
-    endpoints
+    Some(endpoints)
 }
 
 #[cfg(test)]
@@ -233,12 +235,13 @@ pub(in crate::agent) mod tests {
         }
     }
 
-    /// The same, answered by the endpoints of the node alone, of which n1 has some.
+    /// The same, answered by the endpoints of the node alone, of which n1 has these and n2 others.
     pub(in crate::agent) fn local(name: &str, endpoints: &[&str]) -> ServiceFacts {
         let mut service = service(name);
         service.ports[0].node_port = Some(30080);
-        let here = endpoints.iter().map(|at| at.parse().unwrap()).collect();
-        service.ports[0].endpoints = [("n1".to_owned(), here)].into();
+        let parse = |endpoints: &[&str]| endpoints.iter().map(|at| at.parse().unwrap()).collect();
+        let elsewhere = parse(&["10.244.2.9:8080", "[fd00:2::9]:8080"]);
+        service.ports[0].endpoints = [("n1".to_owned(), parse(endpoints)), ("n2".to_owned(), elsewhere)].into();
         service.local = Some(Local {
             health_check_port: Some(31000),
             ready: [("n1".to_owned(), endpoints.len())].into(),
@@ -295,9 +298,25 @@ pub(in crate::agent) mod tests {
     }
 
     #[test]
+    fn where_no_node_has_an_endpoint_the_vpc_answers() {
+        let mut service = local("web", &[]);
+        let v4 = |frontend: &&Frontend| frontend.is_ipv4();
+        let before = plan([service.clone()]);
+        let here = |handling: &Handling| handling.local.as_ref().map(Vec::len);
+        assert!(before.frontends.values().all(|handling| here(handling) == Some(0)));
+        service.ports[0].endpoints = [("n2".to_owned(), vec!["[fd00:2::9]:8080".parse().unwrap()])].into();
+        let after = plan([service]);
+        assert_eq!(after.frontends.len(), 4);
+        for (frontend, handling) in &after.frontends {
+            assert_eq!(here(handling), (!v4(&frontend)).then_some(0), "{frontend}");
+        }
+    }
+
+    #[test]
     fn a_family_that_the_service_has_not_is_not_served() {
         let mut service = local("web", &[]);
         service.ports[0].targets.truncate(1);
+        service.ports[0].endpoints.clear();
         let plan = plan([service]);
         assert!(
             plan.frontends.keys().all(Frontend::is_ipv4),

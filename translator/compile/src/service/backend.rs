@@ -66,6 +66,11 @@ impl<'a> Backends<'a> {
         answering.filter(|(_, addresses)| !addresses.is_empty()).collect()
     }
 
+    /// The same of endpoints that say of no node that they are there.
+    pub(super) fn on_no_node(&self) -> Vec<SocketAddr> {
+        self.answering_among(|endpoint| endpoint.node.is_none())
+    }
+
     /// The addresses that connections go to, at some node or at all.
     pub(super) fn used(&self) -> impl Iterator<Item = IpAddr> {
         let locally = self.by_node().into_values().flatten();

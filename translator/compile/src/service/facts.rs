@@ -93,8 +93,13 @@ fn ports(ctx: &Context<'_>, service: &Service, face: &Face, frontends: &[Fronten
         };
         let mut endpoints: BTreeMap<String, Vec<SocketAddr>> = BTreeMap::new();
         for &v4 in families.iter().filter(|_| is_local) {
-            for (node, addresses) in behind.backends(index, v4).by_node() {
+            let backends = behind.backends(index, v4);
+            for (node, addresses) in backends.by_node() {
                 endpoints.entry(node.to_string()).or_default().extend(addresses);
+            }
+            let nowhere = backends.on_no_node();
+            if !nowhere.is_empty() {
+                endpoints.entry(String::new()).or_default().extend(nowhere);
             }
         }
         Port {
