@@ -136,6 +136,44 @@ pub struct ServicesStatus {
     pub known: usize,
     /// What is wrong with single services, by name. The node is no worse for it.
     pub problems: Vec<String>,
+    /// Addresses that the node announces, or stands by for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub announcements: Vec<AnnouncementStatus>,
+}
+
+/// What becomes of an address on one device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AnnouncementStatus {
+    /// The address.
+    pub address: IpAddr,
+    /// The device; none if no device is fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    /// What this node does; none while it can do nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// For how long.
+    #[serde(default)]
+    pub seconds: u64,
+    /// Ethernet address of another that holds the address: instead of this node if it stands by, beside it if it announces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<String>,
+    /// What is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// What a node does about an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It answers for the address.
+    Announcing,
+    /// Another does.
+    Standby,
+    /// It asks whether another does.
+    Probing,
 }
 
 /// A connection.

@@ -14,6 +14,7 @@ use std::process::{Command, Output};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use meridian_lab::cluster::object::documents;
 use meridian_lab::kubernetes::Distribution;
 use meridian_tests::{node_binary, run, translator_binary};
@@ -160,6 +161,14 @@ fn objects_are_what_the_api_takes_and_have_no_field_it_does_not_know() {
 }
 
 #[test]
+fn helm_installs_the_crds_before_anything_else() {
+    let output = helm(&["template", "meridian", "--include-crds"], &least());
+    let objects = documents(&String::from_utf8(output.stdout).unwrap()).unwrap();
+    is_of::<CustomResourceDefinition>(&objects[0]);
+    assert_eq!(objects[0]["metadata"]["name"], "addresspools.meridian.dev");
+}
+
+#[test]
 fn helm_has_nothing_to_find_fault_with() {
     for values in all() {
         let output = helm(&["lint", "--strict"], &values);
@@ -271,6 +280,10 @@ fn the_api_allows_what_is_needed_and_nothing_else() {
             json!([
                 rule("", &["nodes", "namespaces", "pods", "services"], &read),
                 rule("discovery.k8s.io", &["endpointslices"], &read),
+                rule("networking.k8s.io", &["servicecidrs"], &read),
+                rule("meridian.dev", &["addresspools"], &read),
+                rule("", &["services/status"], &json!(["patch"])),
+                rule("meridian.dev", &["addresspools/status"], &json!(["patch"])),
                 rule("events.k8s.io", &["events"], &json!(["create", "patch"])),
             ]),
         ),

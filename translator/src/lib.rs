@@ -10,5 +10,6 @@ pub mod commands;
 pub mod events;
 pub mod logging;
 pub mod metrics;
+pub mod pools;
 pub mod problems;
 pub mod source;

@@ -1,10 +1,12 @@
 //! Prometheus metrics. What happens is counted as it happens; what is the case is asked for at each scrape, so that a
 //! gauge is never older than its scrape.
 
+mod pools;
 mod watches;
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use meridian_api::address_pool::Usage;
 use meridian_northbound::plan::Counts;
 use meridian_northbound::writer::{LockStatus, Phase, Status};
 use meridian_northbound::{Observer, TransactionResult};
@@ -17,6 +19,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::problems::Board;
 use crate::source::kubernetes::Health;
+use pools::PoolMetrics;
 use watches::WatchMetrics;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -76,6 +79,7 @@ pub struct Metrics {
     memory: Gauge,
     chassis: Counter,
     watches: WatchMetrics,
+    pools: PoolMetrics,
 }
 
 /// From a quarter of a millisecond, a transaction of a few rows, to eight seconds.
@@ -102,6 +106,7 @@ impl Default for Metrics {
             memory: Gauge::default(),
             chassis: Counter::default(),
             watches: WatchMetrics::default(),
+            pools: PoolMetrics::default(),
         };
         metrics.register();
         metrics
@@ -165,11 +170,17 @@ impl Metrics {
             self.chassis.clone(),
         );
         self.watches.register(r);
+        self.pools.register(r);
     }
 
     /// A chassis was removed.
     pub fn chassis_removed(&self) {
         self.chassis.inc();
+    }
+
+    /// How full the pools are: by name and family.
+    pub fn pools<'a>(&self, usage: impl Iterator<Item = (&'a str, &'static str, Usage)>) {
+        self.pools.set(usage);
     }
 
     /// The metrics as text, with the gauges as of now.
@@ -259,6 +270,12 @@ mod tests {
         metrics.transaction(TransactionResult::Committed, Duration::from_millis(2), counts);
         metrics.transaction(TransactionResult::Rejected, Duration::from_millis(2), counts);
         metrics.chassis_removed();
+        let usage = Usage {
+            total: 5,
+            allocated: 2,
+            free: 3,
+        };
+        metrics.pools([("public", "IPv4", usage)].into_iter());
         let status = Status {
             dirty: 7,
             ..Status::default()
@@ -272,6 +289,7 @@ mod tests {
             "meridian_ready 0",
             "meridian_chassis_removed_total 1",
             "meridian_problems{origin=\"compile\"} 0",
+            "meridian_address_pool_addresses{pool=\"public\",family=\"IPv4\",state=\"free\"} 3",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }

@@ -16,6 +16,9 @@ pub struct Problem {
     /// The field, where one is to blame.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// What kind of trouble it is, in one word, where that says more than who found it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
     /// What is wrong, and what to do about it.
     pub message: String,
     /// Where the object was read: `cluster/web.yaml: document 2`.
@@ -52,26 +55,35 @@ pub enum Origin {
     Services,
     /// The watch of endpoint slices.
     EndpointSlices,
+    /// The watch of networks of ClusterIPs.
+    ServiceCidrs,
+    /// The watch of address pools.
+    AddressPools,
     /// Compiling objects to rows.
     Compile,
     /// Writing rows.
     Northbound,
     /// Removing the chassis of nodes that are no more.
     Chassis,
+    /// Giving services addresses out of pools.
+    Allocation,
 }
 
 impl Origin {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Manifests,
         Self::Nodes,
         Self::Namespaces,
         Self::Pods,
         Self::Services,
         Self::EndpointSlices,
+        Self::ServiceCidrs,
+        Self::AddressPools,
         Self::Compile,
         Self::Northbound,
         Self::Chassis,
+        Self::Allocation,
     ];
 }
 
@@ -153,6 +165,7 @@ mod tests {
         Problem {
             object: object.into(),
             field: Some("spec.podCIDRs[0]".into()),
+            reason: None,
             message: "is no network".into(),
             place: Some("a.yaml: document 1".into()),
         }

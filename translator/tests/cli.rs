@@ -122,6 +122,22 @@ fn render_of_a_folder_that_is_not_there_fails() {
     assert!(stderr(&output).contains("/nonexistent/cluster"), "{}", stderr(&output));
 }
 
+/// `UPDATE_GOLDEN=1` writes the file.
+#[test]
+fn the_crds_of_the_chart_are_those_of_the_program() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/chart/meridian/crds/meridian.dev.yaml");
+    let printed = stdout(&run(&["crds"]));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, &printed).unwrap();
+    }
+    let kept = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert!(
+        kept == printed,
+        "{} is stale: run this test with UPDATE_GOLDEN=1",
+        path.display()
+    );
+}
+
 #[test]
 fn flags_that_make_no_sense_are_an_error_and_not_a_difference() {
     let output = run(&["plan", "--nonsense"]);
@@ -155,7 +171,7 @@ fn plan_tells_by_its_exit_code_whether_anything_differs() {
     );
     assert!(names(&server, "Logical_Switch").is_empty(), "a plan writes nothing");
     let value: Value = serde_json::from_slice(&plan(&["--output", "json"]).stdout).unwrap();
-    assert_eq!(value["counts"]["inserts"], 8);
+    assert_eq!(value["counts"]["inserts"], 9);
 
     let daemon = Daemon::start(&["--manifests", text(dir.path()), "--northbound", &remote]);
     eventually("ready", || daemon.is_ready().then_some(()));
@@ -194,7 +210,10 @@ fn run_follows_the_folder_and_a_restart_writes_nothing() {
     let flags = ["--manifests", text(dir.path()), "--northbound", &remote];
     let daemon = Daemon::start(&flags);
     eventually("ready", || daemon.is_ready().then_some(()));
-    assert_eq!(names(&server, "Logical_Switch"), ["vpc-default-node-a"]);
+    assert_eq!(
+        names(&server, "Logical_Switch"),
+        ["services-default", "vpc-default-node-a"]
+    );
     fs::write(dir.path().join("b.yaml"), pod("b")).unwrap();
     let has = |name: &str| names(&server, "Logical_Switch_Port").iter().any(|port| port == name);
     eventually("port of b", || has("shop_b").then_some(()));

@@ -8,12 +8,14 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::api::FakeApi;
 use common::{Told, eventually};
 use kube::Config;
 use meridian_northbound::Feed;
 use meridian_translator::problems::Board;
-use meridian_translator::source::kubernetes::{self, Cluster, Health};
+use meridian_translator::source::kubernetes::{self, Cluster, Health, Patience};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -30,6 +32,10 @@ impl Watched {
         prepare(&api);
         let _ = rustls::crypto::ring::default_provider().install_default();
         let cluster = Cluster::at(Config::new(format!("http://{}", api.address).parse().unwrap())).unwrap();
+        let cluster = cluster.with_patience(Patience {
+            search: Duration::from_millis(20),
+            ..Patience::default()
+        });
         let (feed, inputs) = Feed::to_receiver();
         let board = Board::default();
         let tasks = kubernetes::watch(&cluster, &feed, &board, &Health::default());
@@ -221,4 +227,60 @@ async fn an_object_malformed_from_the_start_leaves_doubt_until_it_reads() {
     );
     w.api.delete("pods", "a");
     w.told.until("no doubt", |told| doubt(told).is_none()).await;
+}
+
+fn pool(name: &str) -> Value {
+    json!({
+        "apiVersion": "meridian.dev/v1alpha1", "kind": "AddressPool",
+        "metadata": {"name": name}, "spec": {"addresses": ["198.51.100.0/28"]},
+    })
+}
+
+fn pools(told: &Told) -> usize {
+    told.cluster.address_pools().count()
+}
+
+#[tokio::test]
+async fn a_kind_that_a_server_does_without_is_no_problem_and_is_found_when_it_is_there() {
+    let mut w = Watched::new(|_| {}).await;
+    assert!(w.problems().is_empty(), "{:?}", w.problems());
+    w.api.install("addresspools");
+    w.api.put("addresspools", pool("public"));
+    w.told.until("the pool", |told| pools(told) == 1).await;
+    w.api.put("addresspools", pool("more"));
+    w.told.until("the other", |told| pools(told) == 2).await;
+    w.api.uninstall("addresspools");
+    w.told.until("no pool", |told| pools(told) == 0).await;
+    w.api.install("addresspools");
+    w.api.put("addresspools", pool("again"));
+    w.told.until("a new one", |told| pools(told) == 1).await;
+    assert!(w.problems().is_empty(), "{:?}", w.problems());
+}
+
+#[tokio::test]
+async fn an_optional_kind_that_may_not_be_read_is_a_problem_that_holds_up_nothing() {
+    let mut w = Watched::new(|api| {
+        api.install("servicecidrs");
+        api.forbid("servicecidrs");
+        let cidr = json!({"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "more"},
+            "spec": {"cidrs": ["10.97.0.0/16"]}});
+        api.put("servicecidrs", cidr);
+    })
+    .await;
+    assert!(w.told.synced.iter().all(|(_, doubt)| doubt.is_none()));
+    let problems = w.problems();
+    assert!(problems[0].starts_with("watch/servicecidrs: "), "{problems:?}");
+    assert!(
+        problems[0].contains("grant get, list and watch of servicecidrs"),
+        "{problems:?}"
+    );
+    w.api.permit("servicecidrs");
+    w.told
+        .until("it is read", |told| told.cluster.service_cidrs().count() == 1)
+        .await;
+    // What is known stays known, whatever somebody takes away.
+    w.api.forbid("servicecidrs");
+    w.api.end_watches();
+    eventually("the problem", || !w.problems().is_empty()).await;
+    assert_eq!(w.told.cluster.service_cidrs().count(), 1);
 }

@@ -4,6 +4,7 @@
 //! Must not write to the Southbound database, or enter a pod's network namespace. Kubernetes is known to one file,
 //! `kubernetes`, on which nothing depends.
 
+pub mod announce;
 mod args;
 mod condition;
 mod config;
@@ -37,6 +38,7 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::protocol::{Empty, NodeStatus, PortRequest, Request, Response};
+use announce::Announcer;
 use args::{Command, Explain, Explained, LogFormat, Run};
 use config::Config;
 use controller::Controller;
@@ -109,6 +111,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let server = Server::bind(&config.socket)?;
     tracing::info!(node = config.node, socket = %config.socket.display(), datapath = config.datapath.as_str(), "running");
 
+    let announcer = Arc::new(Announcer::spawn().context("start announcing addresses")?);
     let (changes, changes_seen) = watch::channel(0);
     let changes = Arc::new(changes);
     let (mtu, mtu_seen) = watch::channel(None);
@@ -127,11 +130,13 @@ async fn run(config: Config) -> anyhow::Result<()> {
         node: config.node.clone(),
         port_prefix: config.port_prefix.clone(),
         status: status_seen,
+        announcer: Arc::clone(&announcer),
     });
     let outputs = Outputs {
         changes: Arc::clone(&changes),
         mtu,
         status,
+        announcer,
     };
     report_condition(&config, sources.status.clone());
     if let Some(address) = config.proxy_health {

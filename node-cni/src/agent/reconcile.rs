@@ -9,6 +9,7 @@ use std::time::Duration;
 use ovsdb::Session;
 use tokio::sync::watch;
 
+use super::announce::{self, Announcer};
 use super::config::Config;
 use super::controller::Controller;
 use super::host::{self, Device};
@@ -36,6 +37,7 @@ pub(super) struct Outputs {
     pub(super) changes: Arc<watch::Sender<u64>>,
     pub(super) mtu: watch::Sender<Option<u16>>,
     pub(super) status: watch::Sender<NodeStatus>,
+    pub(super) announcer: Arc<Announcer>,
 }
 
 #[derive(Debug)]
@@ -61,6 +63,8 @@ pub(super) struct Reconciler {
     configured: Vec<String>,
     /// Problems of the host that the last look found.
     host_problems: Vec<String>,
+    /// Why connections of services may go where they no longer belong.
+    stale_problem: Option<String>,
     /// Services that another try may mend.
     unserved: Vec<String>,
     /// None until looked for, and if installing is not the agent's.
@@ -95,6 +99,7 @@ impl Reconciler {
             devices: None,
             configured: Vec::new(),
             host_problems: Vec::new(),
+            stale_problem: None,
             unserved: Vec::new(),
             host_ports: None,
             announced: false,
@@ -145,6 +150,8 @@ impl Reconciler {
             self.measure(&mut problems).await;
         }
         let mtu = *self.outputs.mtu.borrow();
+        // Before anything is read: what is read then is all there is.
+        self.told |= self.southbound.is_ready();
         let management = self.southbound.management_ports();
         self.reconcile_ovs(&management, mtu, &mut problems).await;
 
@@ -160,11 +167,11 @@ impl Reconciler {
                 local_host_ports: matches!(self.host_ports, Some(HostPorts::Portmap { .. })),
             })
             .collect();
-        self.told |= self.southbound.is_ready();
         let planned = self.plan();
         if self.told && (changed.routes || changed.nftables || planned || self.devices.as_ref() != Some(&devices)) {
             self.reconcile_host(devices, changed.nftables, planned, userspace).await;
         }
+        self.announce_addresses(changed.routes);
         problems.extend(self.host_problems.iter().cloned());
         if self.look_around && self.ovs.state().borrow().is_ready() {
             // Until Open vSwitch can be asked it has yet to be done.
@@ -258,55 +265,72 @@ impl Reconciler {
         let wanted = devices.clone();
         let work = move || {
             let mut problems = Vec::new();
+            let mut still_there = None;
             if let Err(error) = host::enable_forwarding() {
                 problems.push(error.to_string());
             }
             let (configured, device_problems) = host::configure(&wanted);
             problems.extend(device_problems);
             if check_nftables {
-                let rules = table.ensure(&wanted, &plan, touched).map_err(|error| error.to_string());
-                // Connections that begin anew must meet the rules.
-                let kept = rules.and_then(|()| stale.remove(&plan, &wanted).map_err(|error| error.to_string()));
-                if let Err(error) = kept {
-                    problems.push(error);
+                match table.ensure(&wanted, &plan, touched) {
+                    // Connections that begin anew must meet the rules.
+                    Ok(()) => still_there = stale.remove(&plan, &wanted).err().map(|error| error.to_string()),
+                    Err(error) => problems.push(error.to_string()),
                 }
                 if userspace && let Err(error) = shields::restore() {
                     problems.push(error.to_string());
                 }
             }
-            (table, stale, configured, problems)
+            (table, stale, configured, problems, still_there)
         };
         match tokio::task::spawn_blocking(work).await {
-            Ok((table, stale, configured, problems)) => {
+            Ok((table, stale, configured, problems, still_there)) => {
                 self.nftables = table;
                 self.stale = stale;
                 self.configured = configured;
                 self.host_problems = problems;
-                self.devices = Some(devices);
+                // Looked at again with the services' other troubles.
+                self.devices = still_there.is_none().then_some(devices);
+                self.stale_problem = still_there;
             }
             Err(error) => self.host_problems = vec![format!("bug in meridian-node: {error}")],
         }
     }
 
+    /// Tells the network where services' addresses are, once the rules for what will come are there.
+    fn announce_addresses(&self, links_changed: bool) {
+        if !self.told {
+            return;
+        }
+        let announcer = &self.outputs.announcer;
+        let facts = self.services.facts.iter().map(|facts| &**facts);
+        announcer.set(announce::wanted(facts, &self.config.node));
+        if links_changed {
+            announcer.links_changed();
+        }
+    }
+
     /// Answers health checks, and sums up how services fare.
     fn services_status(&mut self) -> ServicesStatus {
-        let checks = if self.told {
+        let mut unserved = if self.told {
             self.health_checks.ensure(&self.plan.health_checks)
         } else {
             Vec::new()
         };
+        unserved.extend(self.stale_problem.clone());
         let problems = self
             .services
             .problems
             .iter()
             .chain(&self.plan.problems)
             .cloned()
-            .chain(checks.clone());
+            .chain(unserved.clone());
         let status = ServicesStatus {
             known: self.services.facts.len(),
             problems: problems.collect(),
+            ..ServicesStatus::default()
         };
-        self.unserved = checks;
+        self.unserved = unserved;
         status
     }
 

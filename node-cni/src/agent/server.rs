@@ -16,6 +16,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
+use super::announce::Announcer;
 use super::services;
 use super::southbound::{Blocked, Southbound};
 use crate::name;
@@ -38,6 +39,8 @@ pub(super) struct Sources {
     /// What stands before the cluster's port names.
     pub(super) port_prefix: String,
     pub(super) status: watch::Receiver<NodeStatus>,
+    /// Addresses on the wire.
+    pub(super) announcer: Arc<Announcer>,
 }
 
 impl Sources {
@@ -139,11 +142,18 @@ async fn converse(stream: UnixStream, sources: &Sources) -> io::Result<()> {
         Request::ExplainService {
             explain_service: service,
         } => {
-            let reason = services::explain(&sources.southbound.services(), &sources.node, &service);
+            let connection = sources.southbound.connection();
+            let mut reason = services::explain(&sources.southbound.services(), &sources.node, &service);
+            if !connection.connected {
+                reason.push_str("\nas of the last connection to the Southbound database: ");
+                reason.push_str(&connection.detail);
+            }
             say(&mut writer, &Response::Explained { reason }).await
         }
         Request::Status { status: _ } => {
-            let status = sources.status.borrow().clone();
+            let mut status = sources.status.borrow().clone();
+            // As they are now: what is on the wire changes without anything else of the node.
+            status.services.announcements = sources.announcer.status();
             say(&mut writer, &Response::Status(Box::new(status))).await
         }
     }

@@ -55,6 +55,14 @@ pub struct Connection {
     id: Vec<u8>,
 }
 
+impl Connection {
+    #[cfg(all(test, feature = "agent"))]
+    pub(crate) fn new(original: Tuple, reply: Tuple) -> Self {
+        let id = Vec::new();
+        Self { original, reply, id }
+    }
+}
+
 /// The kernel's table of connections.
 #[derive(Debug)]
 pub struct Conntrack {

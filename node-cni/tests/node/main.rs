@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod agent;
 #[cfg(test)]
+mod announce;
+#[cfg(test)]
 mod bandwidth;
 #[cfg(test)]
 mod concurrent;
@@ -26,6 +28,10 @@ mod reboot;
 mod restarts;
 #[cfg(test)]
 mod restored;
+#[cfg(test)]
+mod service_health;
+#[cfg(test)]
+mod services;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -36,7 +36,7 @@ impl Size {
     }
 
     /// A running pod, with its address in its status.
-    fn pod(self, at: usize) -> Pod {
+    pub(crate) fn pod(self, at: usize) -> Pod {
         let (node, index) = (at % self.nodes, at / self.nodes);
         let [high, low] = octets(node);
         let mut pod = pending(at, node);
@@ -72,11 +72,11 @@ fn pending(at: usize, node: usize) -> Pod {
     pod
 }
 
-fn node(at: usize) -> Node {
+pub(crate) fn node(at: usize) -> Node {
     Node::test(&node_name(at)).with_cidrs([slice(at).as_str()])
 }
 
-fn node_name(at: usize) -> String {
+pub(crate) fn node_name(at: usize) -> String {
     format!("node-{at}")
 }
 

@@ -11,8 +11,10 @@ use meridian_northbound::writer::{self, Phase};
 use meridian_northbound::{Counts, Feed, Input, Observer, Ownership, Status, TransactionResult, Writer, monitors};
 use ovsdb::testing::OvsdbServer;
 use ovsdb::{Session, SessionConfig, Subscription};
-use ovsdb_schemas::northbound::{DATABASE, SCHEMA_JSON, logical_switch_port};
+use ovsdb_schemas::northbound::{DATABASE, SCHEMA_JSON};
 use tokio::sync::{oneshot, watch};
+
+use crate::report::median;
 
 /// Nothing measured here takes longer.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
@@ -33,6 +35,46 @@ pub(crate) fn config() -> Config {
         ..Settings::default()
     })
     .expect("valid settings")
+}
+
+/// Waits until a row of that table is new, different or gone.
+pub(crate) async fn seen(changes: &mut Subscription, table: &str) {
+    loop {
+        let next = tokio::time::timeout(PATIENCE, changes.changed())
+            .await
+            .expect("in time");
+        let next = next.expect("the session is open");
+        if next.rows.iter().any(|(of, _)| **of == *table) {
+            return;
+        }
+    }
+}
+
+/// What the same events take beside either of two clusters, from the event until a row of that table is committed and
+/// seen, medians; turn by turn, because the speed of the machine drifts.
+pub(crate) async fn turn_by_turn(
+    clusters: [Vec<Event>; 2],
+    events: impl IntoIterator<Item = Event>,
+    table: &str,
+) -> [Duration; 2] {
+    let servers = [northbound(), northbound()];
+    let mut sides = Vec::new();
+    for (cluster, server) in clusters.into_iter().zip(&servers) {
+        let mut running = Running::start(server).await;
+        running.sync(cluster).await;
+        sides.push((running, Vec::new()));
+    }
+    for event in events {
+        for (running, times) in &mut sides {
+            times.push(running.until_row(table, event.clone()).await);
+        }
+    }
+    let mut medians = [Duration::ZERO; 2];
+    for ((running, mut times), middle) in sides.into_iter().zip(&mut medians) {
+        *middle = median(&mut times);
+        running.stop().await;
+    }
+    medians
 }
 
 /// A running writer.
@@ -109,20 +151,12 @@ impl Running {
         elapsed
     }
 
-    /// The time from an event until a logical port is committed and seen.
-    pub(crate) async fn until_port(&mut self, event: Event) -> Duration {
+    /// The time from an event until a row of that table is committed and seen.
+    pub(crate) async fn until_row(&mut self, table: &str, event: Event) -> Duration {
         let start = Instant::now();
         self.send(Input::Event(event)).await;
-        loop {
-            let changes = self.changes.changed().await.expect("the session is open");
-            if changes
-                .rows
-                .iter()
-                .any(|(table, _)| **table == *logical_switch_port::TABLE)
-            {
-                return start.elapsed();
-            }
-        }
+        seen(&mut self.changes, table).await;
+        start.elapsed()
     }
 
     /// How many transactions were sent.

@@ -1,7 +1,7 @@
 //! How fast the translator is, each figure as a ratio to a floor measured in the same run on the same server:
 //! absolute times say more about the machine than about us.
 //!
-//! `cargo bench -p meridian-tests --bench translator [-- cold event restart memory]`; `make bench` builds what it needs
+//! `cargo bench -p meridian-tests --bench translator [-- cold event restart memory services]`; `make bench` builds what it needs
 //! first.
 
 mod cluster;
@@ -9,12 +9,14 @@ mod floor;
 mod harness;
 mod memory;
 mod report;
+mod services;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use meridian_compile::Compiler;
 use meridian_model::{Event, Object};
+use ovsdb_schemas::northbound::logical_switch_port;
 
 use cluster::{LARGE, SMALL};
 use harness::Running;
@@ -50,6 +52,9 @@ fn main() -> ExitCode {
     }
     if asked("memory") {
         memory::resident(&mut report);
+    }
+    if asked("services") {
+        runtime.block_on(services::services(&mut report));
     }
     if report.close() {
         ExitCode::SUCCESS
@@ -89,32 +94,12 @@ async fn cold_sync(report: &mut Report) {
     report.at_most("cold sync, to one that keeps a replica", ratio, "x", 1.5, &detail);
 }
 
-/// From one pod event to its committed port, in a large cluster against a small one; turn by turn, because the speed
-/// of the machine drifts.
+/// From one pod event to its committed port, in a large cluster against a small one.
 async fn one_event(report: &mut Report) {
-    let servers = [SMALL, LARGE].map(|size| (size, harness::northbound()));
-    let mut sides = Vec::new();
-    for (size, server) in &servers {
-        let mut running = Running::start(server).await;
-        running.sync(size.events()).await;
-        sides.push((running, Vec::new()));
-    }
-    for at in 0..EVENTS {
-        for (running, times) in &mut sides {
-            times.push(
-                running
-                    .until_port(Event::Apply(Object::Pod(cluster::newcomer(at))))
-                    .await,
-            );
-        }
-    }
-    let mut medians = Vec::new();
-    for (running, mut times) in sides {
-        medians.push(median(&mut times));
-        running.stop().await;
-    }
+    let clusters = [SMALL, LARGE].map(|size| size.events().to_vec());
+    let newcomers = (0..EVENTS).map(|at| Event::Apply(Object::Pod(cluster::newcomer(at))));
+    let [small, large] = harness::turn_by_turn(clusters, newcomers, logical_switch_port::TABLE).await;
     let floor = floor_of_one_event();
-    let [small, large] = [medians[0], medians[1]];
     let detail = format!(
         "{large:.0?} at {}, {small:.0?} at {}; a raw client {floor:.0?}",
         LARGE.pods, SMALL.pods

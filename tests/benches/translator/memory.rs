@@ -3,6 +3,7 @@
 use std::fs;
 
 use meridian_tests::{Manifests, Translator};
+use serde_json::Value;
 
 use crate::cluster::LARGE;
 use crate::harness;
@@ -10,17 +11,22 @@ use crate::report::Report;
 
 /// Resident memory of `meridian-translator run` once everything is written.
 pub(crate) fn resident(report: &mut Report) {
+    let [now, peak] = of(LARGE.manifests());
+    let what = format!("resident memory at {} pods", LARGE.pods);
+    report.at_most(&what, now, "MB", 150.0, &format!("{peak:.0} MB at its peak"));
+}
+
+/// The same for any objects, in megabytes: once everything is written, and at the peak.
+pub(crate) fn of(objects: impl Iterator<Item = Value>) -> [f64; 2] {
     let server = harness::northbound();
     let manifests = Manifests::default();
-    for object in LARGE.manifests() {
+    for object in objects {
         manifests.put(&object);
     }
     let arguments = ["--cluster-cidr", "10.128.0.0/9"];
     let translator = Translator::start(&server.unix().to_string(), manifests.path(), &arguments).ready();
     let status = fs::read_to_string(format!("/proc/{}/status", translator.pid())).expect("it runs");
-    let detail = format!("{:.0} MB at its peak", megabytes(&status, "VmHWM:"));
-    let what = format!("resident memory at {} pods", LARGE.pods);
-    report.at_most(&what, megabytes(&status, "VmRSS:"), "MB", 150.0, &detail);
+    ["VmRSS:", "VmHWM:"].map(|key| megabytes(&status, key))
 }
 
 /// A line of `/proc/PID/status`, which counts in kibibytes.

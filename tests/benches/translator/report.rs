@@ -21,6 +21,11 @@ impl Report {
         ));
     }
 
+    /// A figure that others have a part in, so that nothing is promised of it.
+    pub(crate) fn note(what: &str, detail: &str) {
+        show(&format!("{what:<44} {detail}"));
+    }
+
     /// Prints the closing line; false if a bound was missed.
     pub(crate) fn close(&self) -> bool {
         show(&format!("{} passed, {} failed", self.taken - self.missed, self.missed));

@@ -161,8 +161,9 @@ impl<'a> Context<'a> {
         self.world.pools
     }
 
-    /// Which service is reached under an address and port. Whoever claims it is compiled again when that changes.
-    pub(crate) fn holder(&self, vip: Vip) -> Option<&'a ServiceKey> {
+    /// Which service is reached under an address and port, and whether only as an address from beyond the cluster. Whoever
+    /// claims it is compiled again when that changes.
+    pub(crate) fn holder(&self, vip: Vip) -> Option<(&'a ServiceKey, bool)> {
         self.world.vips.holder(vip)
     }
 

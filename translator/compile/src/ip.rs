@@ -95,6 +95,14 @@ pub(crate) fn mac(ips: impl IntoIterator<Item = IpAddr>) -> String {
     format!("0a:58:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
 }
 
+/// Whether an address is of its link alone.
+pub(crate) fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
 /// The link-local address that OVN gives a router port with the MAC address of these: RFC 4291, appendix A.
 pub(crate) fn link_local(ips: impl IntoIterator<Item = IpAddr>) -> Ipv6Addr {
     let [a, b, c, d] = identifier(ips).map(u16::from);

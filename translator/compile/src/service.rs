@@ -65,12 +65,12 @@ pub(crate) fn compile(ctx: &mut Context<'_>, key: &ServiceKey) {
     let frontends = face.frontends(ctx, key, service);
     for transport in TRANSPORTS {
         let of_transport = |frontend: &&Frontend| face.ports[frontend.port].transport == transport;
-        let frontends: Vec<&Frontend> = frontends.iter().filter(of_transport).collect();
-        for (place, vips) in spread::spread(ctx, &frontends, &behind) {
+        let of_one: Vec<&Frontend> = frontends.iter().filter(of_transport).collect();
+        for (place, vips) in spread::spread(ctx, &of_one, &behind) {
             balancer(ctx, key, service, transport, &place, &vips);
         }
     }
-    facts::compile(ctx, key, service, &face, &behind);
+    facts::compile(ctx, key, service, &face, &frontends, &behind);
 }
 
 /// The endpoints behind each port, family by family.
@@ -107,13 +107,14 @@ fn balancer(
 ) {
     let names = ctx.names();
     let name = names.load_balancer(key, transport.name(), &place.suffix());
-    let timeout = service.affinity_seconds.filter(|&seconds| seconds <= LONGEST_AFFINITY);
-    let timeout = timeout.map(|seconds| seconds.to_string());
     // What is longer than OVN can remember is for good: where a client goes follows from its address, as long as the
-    // endpoints are the same.
+    // endpoints are the same. Not so with IPv6: before OVN 24.03 there is no word for such an address, and by a field that
+    // no packet has all clients would go to one endpoint.
     let for_good = service
         .affinity_seconds
-        .is_some_and(|seconds| seconds > LONGEST_AFFINITY);
+        .is_some_and(|seconds| seconds > LONGEST_AFFINITY && vips.keys().all(SocketAddr::is_ipv4));
+    let timeout = service.affinity_seconds.filter(|_| !for_good);
+    let timeout = timeout.map(|seconds| seconds.min(LONGEST_AFFINITY).to_string());
     // A client that goes on sending UDP from one port would stay with an endpoint that is no more. TCP would not, and ends
     // what it has begun.
     let flush = (transport == Transport::Udp).then_some((CT_FLUSH, "true"));

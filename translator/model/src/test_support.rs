@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use crate::{
-    AddressType, Endpoint, EndpointPort, EndpointSlice, EndpointState, Event, Hints, Labels, Name, Namespace, Node,
-    Object, Phase, Pod, Protocol, Service, ServicePort, ServiceType, Timestamp, TrafficPolicy,
+    AddressPool, AddressType, Endpoint, EndpointPort, EndpointSlice, EndpointState, Event, Hints, Labels, Name,
+    Namespace, Node, Object, Phase, Pod, Protocol, Service, ServiceCidr, ServicePort, ServiceType, Timestamp,
+    TrafficPolicy,
 };
 
 fn addresses<'a>(ips: impl IntoIterator<Item = &'a str>) -> Box<[IpAddr]> {
@@ -38,6 +39,27 @@ impl Node {
     #[must_use]
     pub fn created_at(mut self, seconds: i64) -> Self {
         self.created = Timestamp(seconds);
+        self
+    }
+
+    /// With a label more.
+    #[must_use]
+    pub fn labelled(mut self, key: &str, value: &str) -> Self {
+        let labels = self.labels.iter().map(|(key, value)| (key.clone(), value.clone()));
+        self.labels = labels.chain([(key.into(), value.into())]).collect();
+        self
+    }
+
+    /// In a zone.
+    #[must_use]
+    pub fn in_zone(self, zone: &str) -> Self {
+        self.labelled("topology.kubernetes.io/zone", zone)
+    }
+
+    /// Not ready.
+    #[must_use]
+    pub fn unready(mut self) -> Self {
+        self.ready = false;
         self
     }
 }
@@ -199,10 +221,76 @@ impl Service {
         self
     }
 
+    /// Created at that second.
+    #[must_use]
+    pub fn created_at(mut self, seconds: i64) -> Self {
+        self.created = Timestamp(seconds);
+        self
+    }
+
+    /// For clients in these networks alone, where it comes to addresses of a load balancer.
+    #[must_use]
+    pub fn only_for<'a>(mut self, ranges: impl IntoIterator<Item = &'a str>) -> Self {
+        self.source_ranges = ranges.into_iter().map(Name::from).collect();
+        self
+    }
+
+    /// With `spec.healthCheckNodePort`.
+    #[must_use]
+    pub fn with_health_check(mut self, port: i32) -> Self {
+        self.health_check_port = Some(port);
+        self
+    }
+
     /// With session affinity.
     #[must_use]
     pub fn with_affinity(mut self, seconds: u32) -> Self {
         self.affinity_seconds = Some(seconds);
+        self
+    }
+}
+
+impl ServiceCidr {
+    /// With these `spec.cidrs`.
+    pub fn test<'a>(name: &str, cidrs: impl IntoIterator<Item = &'a str>) -> Self {
+        Self {
+            name: name.into(),
+            cidrs: cidrs.into_iter().map(Name::from).collect(),
+        }
+    }
+}
+
+impl AddressPool {
+    /// With these `spec.addresses`, created at time 0, announced by nobody.
+    pub fn test<'a>(name: &str, addresses: impl IntoIterator<Item = &'a str>) -> Self {
+        Self {
+            name: name.into(),
+            created: Timestamp(0),
+            addresses: addresses.into_iter().map(Name::from).collect(),
+            announcement: None,
+        }
+    }
+
+    /// Announced by nodes.
+    #[must_use]
+    pub fn announced(mut self) -> Self {
+        self.announcement.get_or_insert_default();
+        self
+    }
+
+    /// Announced by nodes with that label.
+    #[must_use]
+    pub fn announced_by(mut self, key: &str, value: &str) -> Self {
+        let announcement = self.announcement.get_or_insert_default();
+        announcement.node_selector = [(key, value)].into_iter().collect();
+        self
+    }
+
+    /// Announced on these devices.
+    #[must_use]
+    pub fn announced_on<'a>(mut self, interfaces: impl IntoIterator<Item = &'a str>) -> Self {
+        let announcement = self.announcement.get_or_insert_default();
+        announcement.interfaces = interfaces.into_iter().map(Name::from).collect();
         self
     }
 }
@@ -277,6 +365,13 @@ impl EndpointSlice {
             zones: names(zones),
             nodes: names(nodes),
         }));
+        self
+    }
+
+    /// Written by somebody, not by the controller of slices.
+    #[must_use]
+    pub fn by_hand(mut self) -> Self {
+        self.by_hand = true;
         self
     }
 

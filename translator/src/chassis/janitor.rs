@@ -243,6 +243,7 @@ fn problem(object: String, message: String) -> Problem {
     Problem {
         object,
         field: None,
+        reason: None,
         message,
         place: None,
     }

@@ -55,6 +55,8 @@ pub enum CommandArgs {
     /// endpoint is left out.
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainArgs),
+    /// Print Meridian's custom resource definitions, for `kubectl apply --server-side -f -`.
+    Crds,
 }
 
 const EXPLAIN_EXAMPLES: &str = "\

@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+pub mod crds;
 pub mod explain;
 pub mod plan;
 pub mod render;
@@ -32,6 +33,7 @@ pub fn execute(line: CommandLine) -> anyhow::Result<Outcome> {
         CommandArgs::Plan(args) => runtime.block_on(plan::execute(args.try_into()?)),
         CommandArgs::Explain(args) => runtime.block_on(explain::execute(args.try_into()?)),
         CommandArgs::Render(args) => runtime.block_on(render::execute(args.try_into()?)),
+        CommandArgs::Crds => crds::execute(),
     }
 }
 
@@ -42,6 +44,7 @@ fn post_compile_problems<'a>(board: &Board, problems: impl Iterator<Item = &'a m
         problems.map(|problem| Problem {
             object: problem.object.to_string(),
             field: Some(problem.field.to_string()),
+            reason: None,
             message: problem.message.to_string(),
             place: None,
         }),

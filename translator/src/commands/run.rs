@@ -17,6 +17,7 @@ use crate::chassis::{self, Janitor, Surroundings};
 use crate::cli::config::RunConfig;
 use crate::events;
 use crate::metrics::Metrics;
+use crate::pools;
 use crate::problems::{Board, Origin, Problem};
 use crate::source::Running;
 use crate::source::kubernetes::Health;
@@ -44,6 +45,7 @@ pub async fn execute(config: RunConfig) -> anyhow::Result<Outcome> {
     let board = Board::default();
     let health = Health::default();
     let metrics = Arc::new(Metrics::default());
+    let networks = pools::Networks::new(compile.cluster_cidrs(), compile.service_cidrs());
     let settings = Settings {
         budget,
         observer: metrics.clone(),
@@ -72,13 +74,14 @@ pub async fn execute(config: RunConfig) -> anyhow::Result<Outcome> {
             status: status.clone(),
             health: health.clone(),
             board: board.clone(),
-            metrics,
+            metrics: metrics.clone(),
         };
         tellers.spawn(Janitor::new(Session::spawn(session), settings, around).run());
     }
     let running = source.start(feed, &board, &health).await?;
     if let Running::Kubernetes { cluster, .. } = &running {
-        tellers.spawn(events::tell(cluster.clone(), board, status));
+        tellers.spawn(events::tell(cluster.clone(), board.clone(), status.clone()));
+        tellers.spawn(pools::allocate(cluster.clone(), networks, board, metrics, status));
     }
     writer
         .run(async {
@@ -113,6 +116,7 @@ async fn post_problems(mut status: watch::Receiver<Status>, board: Board) {
                 write.iter().map(|problem| Problem {
                     object: problem.owner.clone(),
                     field: None,
+                    reason: None,
                     message: format!("{} {}: {}", problem.table, problem.name, problem.message),
                     place: None,
                 }),

@@ -1,31 +1,47 @@
-//! [`Complaint`]: a problem of a pod, as an event says it.
+//! [`Complaint`]: a problem of an object, as an event says it.
 
 use crate::problems::{Found, Origin, Problem};
 
 /// The pod gets no address, and with it no port.
 const NO_ADDRESS: &str = "FailedAddressAllocation";
-/// What the API says of the pod cannot be read.
-const UNREADABLE: &str = "UnreadablePod";
+/// Something about the service makes no sense, or not beside others.
+const NO_SERVICE: &str = "InvalidService";
+/// The same of what is behind it.
+const NO_ENDPOINTS: &str = "InvalidEndpoints";
 /// The Northbound database refuses the pod's port.
 const NO_PORT: &str = "FailedPortWrite";
+/// The Northbound database refuses what the service is made of.
+const NO_BALANCER: &str = "FailedLoadBalancerWrite";
 
 /// The API takes no more bytes than this.
 const NOTE: usize = 1024;
 
-/// What an event is about: the same complaint of the same pod is the same event.
+/// What an event is about: the same complaint of the same object is the same event.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Complaint {
-    pub(super) namespace: String,
-    pub(super) pod: String,
+pub(crate) struct Complaint {
+    pub(crate) subject: Subject,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
     /// What kind of trouble it is, in one word.
-    pub(super) reason: &'static str,
+    pub(crate) reason: &'static str,
     /// What was tried, in one word.
-    pub(super) action: &'static str,
+    pub(crate) action: &'static str,
     /// What is wrong, and what to do about it.
-    pub(super) note: String,
+    pub(crate) note: String,
 }
 
-/// The problems whose object is a pod.
+/// Kinds of objects whose users look for events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Subject {
+    /// `v1/Pod`.
+    Pod,
+    /// `v1/Service`.
+    Service,
+    /// `discovery.k8s.io/v1/EndpointSlice`.
+    EndpointSlice,
+}
+
+/// The problems whose object is of such a kind.
 pub(super) fn complaints(found: &Found) -> Vec<Complaint> {
     found
         .iter()
@@ -34,30 +50,46 @@ pub(super) fn complaints(found: &Found) -> Vec<Complaint> {
 }
 
 fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
-    let (namespace, pod) = problem.object.strip_prefix("pod/")?.split_once('/')?;
-    let (reason, action, note) = match origin {
-        Origin::Compile => (NO_ADDRESS, "AllocateAddress", problem.message.clone()),
-        Origin::Northbound => (NO_PORT, "WritePort", problem.message.clone()),
-        Origin::Pods => {
-            let field = problem.field.as_deref().unwrap_or("the pod");
-            (UNREADABLE, "ReadPod", format!("{field}: {}", problem.message))
-        }
-        Origin::Manifests
-        | Origin::Nodes
-        | Origin::Namespaces
-        | Origin::Services
-        | Origin::EndpointSlices
-        | Origin::Chassis => {
-            return None;
-        }
+    let (kind, name) = problem.object.split_once('/')?;
+    let subject = match kind {
+        "pod" => Subject::Pod,
+        "service" => Subject::Service,
+        "endpointslice" => Subject::EndpointSlice,
+        _ => return None,
+    };
+    let (namespace, name) = name.split_once('/')?;
+    let unreadable = |reason, action| (reason, action, field_and_message(problem));
+    let (reason, action, note) = match (origin, subject) {
+        (Origin::Compile, Subject::Pod) => (NO_ADDRESS, "AllocateAddress", problem.message.clone()),
+        (Origin::Compile, Subject::Service) => (NO_SERVICE, "BalanceLoad", field_and_message(problem)),
+        (Origin::Compile, Subject::EndpointSlice) => (NO_ENDPOINTS, "BalanceLoad", field_and_message(problem)),
+        (Origin::Northbound, Subject::Pod) => (NO_PORT, "WritePort", problem.message.clone()),
+        (Origin::Northbound, Subject::Service) => (NO_BALANCER, "WriteLoadBalancer", problem.message.clone()),
+        (Origin::Allocation, _) => (
+            problem.reason.unwrap_or(NO_ADDRESS),
+            "AllocateAddress",
+            problem.message.clone(),
+        ),
+        (Origin::Pods, _) => unreadable("UnreadablePod", "ReadPod"),
+        (Origin::Services, _) => unreadable("UnreadableService", "ReadService"),
+        (Origin::EndpointSlices, _) => unreadable("UnreadableEndpoints", "ReadEndpoints"),
+        _ => return None,
     };
     Some(Complaint {
+        subject,
         namespace: namespace.to_owned(),
-        pod: pod.to_owned(),
+        name: name.to_owned(),
         reason,
         action,
         note: shortened(note),
     })
+}
+
+fn field_and_message(problem: &Problem) -> String {
+    match &problem.field {
+        Some(field) => format!("{field}: {}", problem.message),
+        None => problem.message.clone(),
+    }
 }
 
 fn shortened(mut note: String) -> String {
@@ -78,6 +110,7 @@ mod tests {
         Problem {
             object: object.into(),
             field: Some("status.podIPs".into()),
+            reason: None,
             message: message.into(),
             place: None,
         }
@@ -85,12 +118,12 @@ mod tests {
 
     fn found(board: &Board) -> Vec<(String, &'static str, String)> {
         let complaints = complaints(&board.subscribe().borrow());
-        let told = |c: Complaint| (format!("{}/{}", c.namespace, c.pod), c.reason, c.note);
+        let told = |c: Complaint| (format!("{}/{}", c.namespace, c.name), c.reason, c.note);
         complaints.into_iter().map(told).collect()
     }
 
     #[test]
-    fn only_problems_of_pods_are_told_and_each_kind_has_its_reason() {
+    fn only_problems_of_what_users_look_at_are_told_and_each_kind_has_its_reason() {
         let board = Board::default();
         board.set(Origin::Nodes, [problem("watch/nodes", "nothing listens")]);
         board.set(
@@ -98,6 +131,8 @@ mod tests {
             [
                 problem("node/a", "no podCIDR"),
                 problem("pod/shop/web", "no free address"),
+                problem("service/shop/web", "is a network"),
+                problem("addresspool/public", "is no range"),
             ],
         );
         board.set(
@@ -107,13 +142,28 @@ mod tests {
                 problem("pod/shop/bad", "is no IP address"),
             ],
         );
-        board.set(Origin::Northbound, [problem("pod/shop/db", "refused")]);
+        board.set(
+            Origin::Northbound,
+            [problem("pod/shop/db", "refused"), problem("service/shop/db", "refused")],
+        );
+        let full = Problem {
+            reason: Some("AddressPoolExhausted"),
+            ..problem("service/shop/api", "all are given")
+        };
+        board.set(Origin::Allocation, [full]);
         assert_eq!(
             found(&board),
             [
-                ("shop/bad".into(), UNREADABLE, "status.podIPs: is no IP address".into()),
+                (
+                    "shop/bad".into(),
+                    "UnreadablePod",
+                    "status.podIPs: is no IP address".into()
+                ),
                 ("shop/web".into(), NO_ADDRESS, "no free address".into()),
+                ("shop/web".into(), NO_SERVICE, "status.podIPs: is a network".into()),
                 ("shop/db".into(), NO_PORT, "refused".into()),
+                ("shop/db".into(), NO_BALANCER, "refused".into()),
+                ("shop/api".into(), "AddressPoolExhausted", "all are given".into()),
             ]
         );
     }

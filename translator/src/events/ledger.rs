@@ -99,11 +99,13 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::complaint::Subject;
 
     fn complaint(pod: &str) -> Complaint {
         Complaint {
+            subject: Subject::Pod,
             namespace: "shop".into(),
-            pod: pod.into(),
+            name: pod.into(),
             reason: "FailedAddressAllocation",
             action: "AllocateAddress",
             note: "no free address".into(),
@@ -120,7 +122,7 @@ mod tests {
     /// The pod that is due at a time.
     fn due(ledger: &Ledger, now: Instant) -> Option<String> {
         let (due, complaint) = ledger.next()?;
-        (due <= now).then_some(complaint.pod)
+        (due <= now).then_some(complaint.name)
     }
 
     #[test]

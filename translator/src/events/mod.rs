@@ -1,10 +1,10 @@
-//! Kubernetes events on pods that something is wrong with, for those who look at a pod and not at this process.
+//! Kubernetes events on pods and services that something is wrong with, for those who look at one and not at this process.
 //!
 //! ```text
 //!   Board ── complaints ──▶ Ledger (what is due) ──▶ Recorder ──▶ events.k8s.io
 //! ```
 //!
-//! Only the leader writes, one event after the other, and nothing waits for it. A healthy pod costs nothing. Must not:
+//! Only the leader writes, one event after the other, and nothing waits for it. What is healthy costs nothing. Must not:
 //! be needed for anything; what it says is on the board and in the log as well.
 
 mod complaint;
@@ -20,7 +20,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::problems::Board;
 use crate::source::kubernetes::Cluster;
-use complaint::{Complaint, complaints};
+use complaint::complaints;
+pub(crate) use complaint::{Complaint, Subject};
 use ledger::{Ledger, Told};
 use recorder::{Recorder, Refusal};
 
@@ -49,6 +50,19 @@ pub async fn tell(cluster: Cluster, board: Board, mut status: watch::Receiver<St
                 }
             }
         }
+    }
+}
+
+/// Says once what has happened to an object, and is over already. Nothing waits for it: what cannot be said is said in the
+/// log.
+pub(crate) async fn say(client: &Client, complaint: &Complaint) {
+    let said = timeout(PATIENCE, Recorder::new().tell(client, complaint, None)).await;
+    let said = said.unwrap_or(Err(Refusal::Silence(PATIENCE)));
+    if let Err(refusal) = said {
+        let Complaint {
+            namespace, name, note, ..
+        } = complaint;
+        tracing::debug!(%refusal, about = format!("{namespace}/{name}"), note, "event not written");
     }
 }
 
@@ -118,8 +132,8 @@ impl<'a> Teller<'a> {
             }
             Err(Refusal::Moot) => self.ledger.moot(complaint, now),
             Err(refusal @ Refusal::Rejected(_)) => {
-                let Complaint { namespace, pod, .. } = complaint;
-                tracing::warn!(%refusal, pod = format!("{namespace}/{pod}"), "event not written");
+                let Complaint { namespace, name, .. } = complaint;
+                tracing::warn!(%refusal, about = format!("{namespace}/{name}"), "event not written");
                 self.ledger.moot(complaint, now);
             }
             Err(refusal) => {
@@ -133,7 +147,7 @@ impl<'a> Teller<'a> {
                 if std::mem::replace(&mut self.failing, true) {
                     tracing::debug!(%refusal, ?pause, "event not written");
                 } else {
-                    tracing::warn!(%refusal, ?pause, "events on pods cannot be written; everything else goes on");
+                    tracing::warn!(%refusal, ?pause, "events cannot be written; everything else goes on");
                 }
             }
         }

@@ -1,12 +1,13 @@
 //! [`Recorder`]: events as the API has them.
 //!
-//! Not kube's recorder, which takes two problems of one pod for one if their reason is the same, and tells everything
-//! anew in each process. Here the name of an event follows from what it says of which pod, so that a new leader goes on
+//! Not kube's recorder, which takes two problems of one object for one if their reason is the same, and tells everything
+//! anew in each process. Here the name of an event follows from what it says of which object, so that a new leader goes on
 //! with the events of the old one.
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use k8s_openapi::api::core::v1::{ObjectReference, Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
@@ -15,7 +16,7 @@ use kube::{Client, Error};
 use serde_json::json;
 use uuid::{Uuid, uuid};
 
-use super::complaint::Complaint;
+use super::complaint::{Complaint, Subject};
 use super::ledger::Told;
 use crate::source::convert;
 
@@ -31,12 +32,12 @@ const NAME: usize = 253;
 /// Why an event was not written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
-    /// There is no such pod any more, or no more events in its namespace.
-    #[error("the pod is gone")]
+    /// There is no such object any more, or no more events in its namespace.
+    #[error("what it is about is gone")]
     Moot,
     /// It is not allowed.
     #[error(
-        "{0}: grant get of pods, and create and patch of events in events.k8s.io, as the ClusterRole \
+        "{0}: grant get of pods, services and endpointslices, and create and patch of events in events.k8s.io, as the ClusterRole \
          meridian-translator of the chart does"
     )]
     Forbidden(String),
@@ -92,12 +93,11 @@ impl Recorder {
         complaint: &Complaint,
         before: Option<&Told>,
     ) -> Result<Told, Refusal> {
-        let pods: Api<Pod> = Api::namespaced(client.clone(), &complaint.namespace);
-        let uid = uid_of(&pods.get_metadata(&complaint.pod).await?.metadata);
+        let uid = uid_of(&metadata(client, complaint).await?);
         let events: Api<Event> = Api::namespaced(client.clone(), &complaint.namespace);
         let event = self.event(complaint, uid, Timestamp::now());
         let name = event.metadata.name.clone().unwrap_or_default();
-        // Another pod of the same name is told for itself.
+        // Another object of the same name is told for itself.
         if let Some(before) = before.filter(|before| before.event == name) {
             match again(&events, &name, before.count).await {
                 // Forgotten, or deleted.
@@ -120,12 +120,18 @@ impl Recorder {
 
     fn event(&self, complaint: &Complaint, uid: Option<String>, now: Timestamp) -> Event {
         let Complaint {
+            subject,
             namespace,
-            pod,
+            name: about,
             reason,
             action,
             note,
         } = complaint;
+        let (version, kind) = match subject {
+            Subject::Pod => ("v1", "Pod"),
+            Subject::Service => ("v1", "Service"),
+            Subject::EndpointSlice => ("discovery.k8s.io/v1", "EndpointSlice"),
+        };
         Event {
             metadata: ObjectMeta {
                 namespace: Some(namespace.clone()),
@@ -133,10 +139,10 @@ impl Recorder {
                 ..ObjectMeta::default()
             },
             regarding: Some(ObjectReference {
-                api_version: Some("v1".into()),
-                kind: Some("Pod".into()),
+                api_version: Some(version.into()),
+                kind: Some(kind.into()),
                 namespace: Some(namespace.clone()),
-                name: Some(pod.clone()),
+                name: Some(about.clone()),
                 uid,
                 ..ObjectReference::default()
             }),
@@ -150,6 +156,28 @@ impl Recorder {
             ..Event::default()
         }
     }
+}
+
+/// The metadata of what a complaint is about.
+async fn metadata(client: &Client, complaint: &Complaint) -> Result<ObjectMeta, Error> {
+    let Complaint { namespace, name, .. } = complaint;
+    let client = client.clone();
+    Ok(match complaint.subject {
+        Subject::Pod => {
+            Api::<Pod>::namespaced(client, namespace)
+                .get_metadata(name)
+                .await?
+                .metadata
+        }
+        Subject::Service => {
+            let services = Api::<Service>::namespaced(client, namespace);
+            services.get_metadata(name).await?.metadata
+        }
+        Subject::EndpointSlice => {
+            let slices = Api::<EndpointSlice>::namespaced(client, namespace);
+            slices.get_metadata(name).await?.metadata
+        }
+    })
 }
 
 /// Says that an event goes on. Who does not know how often it was told learns it from the answer.
@@ -173,7 +201,7 @@ async fn again(events: &Api<Event>, name: &str, count: Option<i32>) -> Result<To
     })
 }
 
-/// What the kubelet, and with it `kubectl describe`, knows the pod by.
+/// What `kubectl describe` knows an object by; a pod as the kubelet does.
 fn uid_of(metadata: &ObjectMeta) -> Option<String> {
     let annotations = metadata.annotations.as_ref();
     let mirrored = annotations.and_then(|all| all.get(convert::MIRRORED));
@@ -185,9 +213,9 @@ fn name(complaint: &Complaint, uid: Option<&str>) -> String {
     let said = format!("{}\0{}\0{}", uid.unwrap_or_default(), complaint.reason, complaint.note);
     let (hash, _) = Uuid::new_v5(&NAMES, said.as_bytes()).as_u64_pair();
     let hash = format!(".{hash:016x}");
-    // Names of pods are ASCII.
-    let pod: String = complaint.pod.chars().take(NAME - hash.len()).collect();
-    format!("{}{hash}", pod.trim_end_matches(['.', '-']))
+    // Names of objects are ASCII.
+    let about: String = complaint.name.chars().take(NAME - hash.len()).collect();
+    format!("{}{hash}", about.trim_end_matches(['.', '-']))
 }
 
 fn is(error: &Error, code: u16) -> bool {
@@ -200,8 +228,9 @@ mod tests {
 
     fn complaint(pod: &str, note: &str) -> Complaint {
         Complaint {
+            subject: Subject::Pod,
             namespace: "shop".into(),
-            pod: pod.into(),
+            name: pod.into(),
             reason: "FailedAddressAllocation",
             action: "AllocateAddress",
             note: note.into(),

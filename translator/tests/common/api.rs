@@ -3,7 +3,7 @@
 //! It stands in where a peer must misbehave: a real API server loses its history, sends malformed objects and refuses
 //! streaming lists only when it is made to with effort.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -32,6 +32,10 @@ struct World {
     compacted: u64,
     no_streaming_lists: bool,
     refuse_expired: bool,
+    /// Plurals of optional kinds it has.
+    installed: BTreeSet<String>,
+    /// Plurals nobody may read.
+    forbidden: BTreeSet<String>,
     /// Watches of earlier generations end.
     generation: u64,
     lists: usize,
@@ -72,7 +76,10 @@ impl FakeApi {
     fn serve(&mut self, listener: TcpListener) {
         let router = Router::new()
             .route("/api/v1/{plural}", get(answer))
+            .route("/apis", get(groups))
             .route("/apis/discovery.k8s.io/v1/{plural}", get(answer))
+            .route("/apis/networking.k8s.io/v1/{plural}", get(answer))
+            .route("/apis/meridian.dev/v1alpha1/{plural}", get(answer))
             .with_state(self.shared.clone());
         self.server = Some(tokio::spawn(async move {
             axum::serve(listener, router).await.unwrap();
@@ -115,6 +122,31 @@ impl FakeApi {
     /// Answers expired watches with the status 410 instead of an event.
     pub fn refuse_expired_watches(&self) {
         self.shared.world.lock().unwrap().refuse_expired = true;
+    }
+
+    /// Has an optional kind from now on.
+    pub fn install(&self, plural: &str) {
+        self.shared.world.lock().unwrap().installed.insert(plural.to_owned());
+    }
+
+    /// Has an optional kind, and all objects of it, no more.
+    pub fn uninstall(&self, plural: &str) {
+        let mut world = self.shared.world.lock().unwrap();
+        world.installed.remove(plural);
+        world.objects.remove(plural);
+        world.generation += 1;
+        drop(world);
+        self.shared.changed.send_replace(0);
+    }
+
+    /// Lets nobody read a kind.
+    pub fn forbid(&self, plural: &str) {
+        self.shared.world.lock().unwrap().forbidden.insert(plural.to_owned());
+    }
+
+    /// Undoes [`Self::forbid`].
+    pub fn permit(&self, plural: &str) {
+        self.shared.world.lock().unwrap().forbidden.remove(plural);
     }
 
     pub fn lists(&self) -> usize {
@@ -191,11 +223,37 @@ impl Drop for FakeApi {
     }
 }
 
+async fn groups() -> String {
+    let version = json!({"groupVersion": "discovery.k8s.io/v1", "version": "v1"});
+    let group = json!({"name": "discovery.k8s.io", "versions": [version], "preferredVersion": version});
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [group]}).to_string()
+}
+
+/// Kinds that a server may do without.
+const OPTIONAL: [&str; 2] = ["servicecidrs", "addresspools"];
+
+/// What keeps a kind from whoever asks.
+fn obstacle(plural: &str, world: &World) -> Option<Response> {
+    if world.forbidden.contains(plural) {
+        let body = refusal(
+            403,
+            "Forbidden",
+            &format!("{plural} is forbidden: User \"x\" cannot list {plural}"),
+        );
+        return Some((StatusCode::FORBIDDEN, body.to_string()).into_response());
+    }
+    let absent = OPTIONAL.contains(&plural) && !world.installed.contains(plural);
+    absent.then(|| (StatusCode::NOT_FOUND, "404 page not found").into_response())
+}
+
 async fn answer(
     Path(plural): Path<String>,
     Query(query): Query<HashMap<String, String>>,
     State(shared): State<Shared>,
 ) -> Response {
+    if let Some(refusal) = obstacle(&plural, &shared.world.lock().unwrap()) {
+        return refusal;
+    }
     let is_watch = query.get("watch").is_some_and(|value| value == "true" || value == "1");
     if is_watch {
         watch_objects(&plural, &query, shared)
@@ -211,6 +269,8 @@ fn kind_of(plural: &str) -> &'static str {
         "pods" => "Pod",
         "services" => "Service",
         "endpointslices" => "EndpointSlice",
+        "servicecidrs" => "ServiceCIDR",
+        "addresspools" => "AddressPool",
         other => panic!("nobody should ask for {other}"),
     }
 }

@@ -173,11 +173,15 @@ impl Told {
         let pods = cluster.pods().map(|pod| Object::from((**pod).clone()));
         let services = cluster.services().map(|service| Object::from((**service).clone()));
         let slices = cluster.endpoint_slices().map(|slice| Object::from((**slice).clone()));
+        let cidrs = cluster.service_cidrs().map(|cidr| Object::from((**cidr).clone()));
+        let pools = cluster.address_pools().map(|pool| Object::from((**pool).clone()));
         let mut objects: Vec<Object> = nodes
             .chain(namespaces)
             .chain(pods)
             .chain(services)
             .chain(slices)
+            .chain(cidrs)
+            .chain(pools)
             .collect();
         objects.sort_by_key(Object::key);
         objects

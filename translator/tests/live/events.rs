@@ -1,115 +1,10 @@
 //! Events on pods that cannot get an address, by the real program with a real `ovsdb-server`.
 
-use std::collections::BTreeMap;
+use serde_json::json;
 
-use ovsdb::testing::{OvsdbServer, northbound_schema};
-use serde_json::Value;
-use tokio::sync::MappedMutexGuard;
-
-use crate::common::Daemon;
 use crate::setting::own_name;
-use crate::support::{Account, ControlPlane, Credentials, Objects, control_plane, eventually};
-
-struct Cluster {
-    objects: Objects,
-    database: OvsdbServer,
-    namespace: String,
-    plane: MappedMutexGuard<'static, ControlPlane>,
-}
-
-impl Cluster {
-    /// A node with room for three pods: of eight addresses five are network, router, host twice, and broadcast.
-    async fn new() -> Option<Self> {
-        let plane = control_plane().await?;
-        let objects = Objects(plane.admin().await);
-        // Events stay for an hour.
-        let namespace = own_name();
-        objects.namespace(&namespace).await;
-        objects.node("small", &["10.244.0.0/29"]).await;
-        Some(Self {
-            objects,
-            database: OvsdbServer::start(&[&northbound_schema()]),
-            namespace,
-            plane,
-        })
-    }
-
-    fn start(&self, account: &Account) -> Daemon {
-        let name = account.user.rsplit(':').next().unwrap();
-        let kubeconfig = self.plane.kubeconfig(name, &Credentials::Token(&account.token));
-        let northbound = self.database.unix().to_string();
-        Daemon::start(&[
-            "--kubeconfig",
-            kubeconfig.to_str().unwrap(),
-            "--northbound",
-            &northbound,
-        ])
-    }
-
-    async fn pod(&self, name: &str, node: &str) -> Value {
-        self.objects.pod(&self.namespace, name, node).await
-    }
-
-    /// Names of the pods that have a port.
-    fn ports(&self) -> Vec<String> {
-        let query = r#"["OVN_Northbound",{"op":"select","table":"Logical_Switch_Port","where":[],"columns":["name"]}]"#;
-        let answer: Value = serde_json::from_str(&self.database.client("transact", &[query])).unwrap();
-        let rows = answer[0]["rows"].as_array().unwrap();
-        let names = rows.iter().map(|row| row["name"].as_str().unwrap());
-        let prefix = format!("{}_", self.namespace);
-        let mut pods: Vec<_> = names
-            .filter_map(|name| name.strip_prefix(&prefix))
-            .map(str::to_owned)
-            .collect();
-        pods.sort();
-        pods
-    }
-
-    async fn until_ports(&self, wanted: impl Fn(&[String]) -> bool) -> Vec<String> {
-        eventually("ports", || async {
-            let ports = self.ports();
-            if wanted(&ports) {
-                Ok(ports)
-            } else {
-                Err(format!("{ports:?}"))
-            }
-        })
-        .await
-    }
-
-    /// The events by the pod they are about.
-    async fn events(&self) -> BTreeMap<String, Vec<Value>> {
-        let collection = format!("/apis/events.k8s.io/v1/namespaces/{}/events", self.namespace);
-        let mut events: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-        for event in self.objects.items(&collection).await {
-            let pod = event["regarding"]["name"].as_str().unwrap().to_owned();
-            events.entry(pod).or_default().push(event);
-        }
-        events
-    }
-
-    async fn until_events(&self, what: &str, wanted: impl Fn(&BTreeMap<String, Vec<Value>>) -> bool) {
-        eventually(what, || async {
-            let events = self.events().await;
-            wanted(&events).then_some(()).ok_or(format!("{events:#?}"))
-        })
-        .await;
-    }
-
-    /// What somebody has written: verb and path, without the query.
-    fn written_by(&self, account: &Account) -> Vec<String> {
-        let asked = self.plane.asked_by(&account.user);
-        let changes = asked
-            .iter()
-            .filter(|entry| !matches!(entry["verb"].as_str(), Some("get" | "list" | "watch")));
-        changes
-            .map(|entry| {
-                let uri = entry["requestURI"].as_str().unwrap();
-                format!("{} {}", entry["verb"].as_str().unwrap(), uri.split('?').next().unwrap())
-            })
-            .collect()
-    }
-}
+use crate::support::{Account, eventually};
+use crate::translated::Cluster;
 
 #[tokio::test]
 async fn a_pod_without_an_address_has_an_event_that_says_why_and_a_healthy_pod_has_none() {
@@ -210,7 +105,38 @@ async fn events_that_may_not_be_written_stop_nothing() {
     let (code, log) = daemon.terminate();
     assert_eq!(code, Some(0), "{log}");
     assert!(
-        log.contains("grant get of pods, and create and patch of events"),
+        log.contains("grant get of pods, services and endpointslices, and create and patch of events"),
         "{log}"
+    );
+}
+
+#[tokio::test]
+async fn endpoints_that_make_no_sense_are_told_where_their_user_looks() {
+    let Some(c) = Cluster::new().await else { return };
+    let account = Account::translator(&c.objects, &own_name()).await;
+    let _daemon = c.start(&account);
+    c.objects.service(&c.namespace, "web", &json!({})).await;
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"name": "web-x7", "labels": {"kubernetes.io/service-name": "web"}},
+        "ports": [{"port": 80}], "endpoints": [{"addresses": ["10.96.7.7"]}],
+    });
+    let slices = format!("/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices", c.namespace);
+    let slice = c.objects.create(&slices, &slice).await;
+    c.until_events("the event", |events| events.contains_key("web-x7"))
+        .await;
+    let event = &c.events().await["web-x7"][0];
+    assert_eq!(
+        (
+            &event["reason"],
+            &event["regarding"]["kind"],
+            &event["regarding"]["uid"]
+        ),
+        (
+            &json!("InvalidEndpoints"),
+            &json!("EndpointSlice"),
+            &slice["metadata"]["uid"]
+        ),
+        "{event:#}"
     );
 }

@@ -28,12 +28,13 @@ pub struct Followed {
 }
 
 /// Where objects are, by kind.
-const COLLECTIONS: [(Kind, &str); 5] = [
+const COLLECTIONS: [(Kind, &str); 6] = [
     (Kind::Node, "/api/v1/nodes"),
     (Kind::Namespace, "/api/v1/namespaces"),
     (Kind::Pod, "/api/v1/pods"),
     (Kind::Service, "/api/v1/services"),
     (Kind::EndpointSlice, "/apis/discovery.k8s.io/v1/endpointslices"),
+    (Kind::ServiceCidr, "/apis/networking.k8s.io/v1/servicecidrs"),
 ];
 
 impl Followed {

@@ -1,11 +1,20 @@
 //! Servers whose history is not, or no longer, the one that was followed.
 
+use meridian_translator::source::kubernetes::Patience;
+
 use crate::setting::Setting;
-use crate::support::Etcd;
+use crate::support::{Etcd, PATIENCE};
 
 #[tokio::test]
 async fn history_that_was_compacted_is_made_up_for_by_a_list() {
-    let Some(mut s) = Setting::new().await else { return };
+    // A server that takes long to start is no server that is away.
+    let patience = Patience {
+        word: PATIENCE,
+        ..Patience::default()
+    };
+    let Some(mut s) = Setting::with(patience).await else {
+        return;
+    };
     // The translator is kept waiting, so that it knows of no absence and asks for what it has not seen.
     s.proxy.hold();
     s.objects.delete_pod("shop", "old").await;

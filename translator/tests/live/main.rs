@@ -13,6 +13,8 @@ mod credentials;
 mod events;
 mod followed;
 mod history;
+mod pools;
 mod setting;
 mod support;
+mod translated;
 mod watches;

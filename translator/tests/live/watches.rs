@@ -5,9 +5,10 @@ use std::time::Duration;
 use meridian_translator::source::kubernetes::Patience;
 use serde_json::json;
 
+use crate::common::Told;
 use crate::followed::Followed;
 use crate::setting::{Setting, own_name};
-use crate::support::{Account, Credentials, Etcd, Objects, control_plane, eventually};
+use crate::support::{Account, Credentials, Etcd, Objects, SERVICE_CIDRS, control_plane, eventually};
 
 const POD: &str = "/api/v1/namespaces/shop/pods";
 
@@ -160,5 +161,30 @@ async fn objects_that_cannot_be_read_stop_nothing_and_are_named() {
         .await;
     s.objects.pod_status("shop", "old", &json!({"phase": "Running"})).await;
     s.until_equal().await;
+    s.followed.until_problems(&[]).await;
+}
+
+#[tokio::test]
+async fn kinds_that_come_and_go_are_followed_as_they_do() {
+    let patience = Patience {
+        search: Duration::from_millis(100),
+        ..Patience::default()
+    };
+    let Some(mut s) = Setting::with(patience).await else {
+        return;
+    };
+    let cidr = json!({"metadata": {"name": "more"}, "spec": {"cidrs": ["10.97.0.0/16"]}});
+    s.objects.create(SERVICE_CIDRS, &cidr).await;
+    s.until_equal().await;
+    assert_eq!(s.followed.told.cluster.service_cidrs().count(), 2);
+    s.objects.remove_crds().await;
+    s.followed.until_problems(&[]).await;
+    s.objects.install_crds().await;
+    let spec = json!({"addresses": ["198.51.100.0/28"], "announcement": {}});
+    s.objects.address_pool("public", &spec).await;
+    let pools = |told: &Told| told.cluster.address_pools().count();
+    s.followed.told.until("the pool", |told| pools(told) == 1).await;
+    s.objects.remove_crds().await;
+    s.followed.told.until("no pool", |told| pools(told) == 0).await;
     s.followed.until_problems(&[]).await;
 }

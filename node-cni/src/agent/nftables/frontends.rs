@@ -4,27 +4,20 @@
 //! policy, what comes from beyond goes straight to an endpoint of this node and keeps its source. What comes from pods or
 //! from the host itself does not come from beyond.
 
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
-
 use ipnetwork::IpNetwork;
 use meridian_api::port::NodePorts;
-use meridian_api::service::Protocol;
 
 use super::super::host::Device;
 use super::super::services::{At, Frontend, Handling, Plan};
 use super::table::{Set, Table};
-use super::{family, names, set};
-
-/// Clients that one endpoint remembers, at most; whoever comes beyond that is served and not remembered.
-const CLIENTS: u32 = 65_536;
+use super::{endpoints, family, names, set};
 
 pub(super) fn add(table: &mut Table, devices: &[Device], plan: &Plan) {
     // Without a port in the VPC there is nowhere to go.
     let served = !devices.is_empty();
     if served {
         add_sets(table, plan);
-        add_endpoints(table, plan);
+        endpoints::add(table, plan);
         add_source_ranges(table, plan);
         let restricted = "type filter hook prerouting priority dstnat - 10; policy accept;";
         table.add_chain("restricted", restricted, restricted_rules());
@@ -69,33 +62,11 @@ fn add_sets(table: &mut Table, plan: &Plan) {
         table.add_set(format!("node-ports{digit}"), node_ports);
         table.add_set(format!("restricted{digit}"), restricted);
     }
-    let mut health_checks = Set::set("type inet_service");
+    let mut health_checks = Set::plain("type inet_service");
     for port in plan.health_checks.keys() {
         health_checks.insert(port.to_string(), String::new());
     }
     table.add_set("health-checks", health_checks);
-}
-
-/// Chains that choose one of the endpoints of this node.
-fn add_endpoints(table: &mut Table, plan: &Plan) {
-    for (frontend, handling) in &plan.frontends {
-        let endpoints = handling.local.as_deref().unwrap_or_default();
-        if endpoints.is_empty() {
-            continue;
-        }
-        let own = Own::new(frontend, handling);
-        let rules = match handling.service.affinity_seconds {
-            None => vec![own.choose(endpoints)],
-            Some(seconds) => {
-                for &endpoint in endpoints {
-                    own.add_sticky(table, endpoint, seconds);
-                }
-                own.choose_sticky(endpoints, seconds)
-            }
-        };
-        // A service's frontends of one port and family share it, and with it what clients are bound to.
-        table.add_chain(own.chain(), "", rules);
-    }
 }
 
 fn add_source_ranges(table: &mut Table, plan: &Plan) {
@@ -178,7 +149,7 @@ fn key(frontend: &Frontend) -> String {
 
 fn verdict(frontend: &Frontend, handling: &Handling) -> String {
     match &handling.local {
-        Some(endpoints) if !endpoints.is_empty() => format!("goto {}", Own::new(frontend, handling).chain()),
+        Some(endpoints) if !endpoints.is_empty() => format!("goto {}", endpoints::chain(frontend, handling)),
         _ => "drop".to_owned(),
     }
 }
@@ -202,84 +173,6 @@ fn disjoint<'a>(networks: impl Iterator<Item = &'a IpNetwork>) -> Vec<IpNetwork>
         }
     }
     kept
-}
-
-/// What is a service port's own in the table, for one family.
-struct Own<'a> {
-    handling: &'a Handling,
-    protocol: Protocol,
-    v4: bool,
-}
-
-impl<'a> Own<'a> {
-    fn new(frontend: &Frontend, handling: &'a Handling) -> Self {
-        Self {
-            handling,
-            protocol: frontend.protocol,
-            v4: frontend.is_ipv4(),
-        }
-    }
-
-    fn chain(&self) -> String {
-        format!("local-{self}/{}", family(self.v4))
-    }
-
-    fn endpoint(&self, endpoint: SocketAddr) -> String {
-        format!("endpoint-{self}/{}", word(endpoint))
-    }
-
-    fn clients(&self, endpoint: SocketAddr, seconds: u32) -> String {
-        format!("clients-{self}/{}/{seconds}", word(endpoint))
-    }
-
-    fn choose(&self, endpoints: &[SocketAddr]) -> String {
-        let (protocol, family) = (self.protocol, family(self.v4));
-        let to = match endpoints {
-            [one] => one.to_string(),
-            _ => {
-                let numbered = endpoints.iter().enumerate();
-                let map = set(numbered.map(|(number, at)| format!("{number} : {} . {}", at.ip(), at.port())));
-                format!("numgen random mod {} map {map}", endpoints.len())
-            }
-        };
-        format!("meta l4proto {protocol} dnat {family} to {to}")
-    }
-
-    /// A client goes where it went before, or anywhere.
-    fn choose_sticky(&self, endpoints: &[SocketAddr], seconds: u32) -> Vec<String> {
-        let family = family(self.v4);
-        let known = endpoints.iter().map(|&at| {
-            let (clients, endpoint) = (self.clients(at, seconds), self.endpoint(at));
-            format!("{family} saddr @{clients} goto {endpoint}")
-        });
-        let numbered = endpoints.iter().enumerate();
-        let map = set(numbered.map(|(number, &at)| format!("{number} : goto {}", self.endpoint(at))));
-        let any = format!("numgen random mod {} vmap {map}", endpoints.len());
-        known.chain([any]).collect()
-    }
-
-    /// An endpoint that remembers its clients, each from its last connection on.
-    fn add_sticky(&self, table: &mut Table, endpoint: SocketAddr, seconds: u32) {
-        let address = if self.v4 { "ipv4_addr" } else { "ipv6_addr" };
-        let clients = self.clients(endpoint, seconds);
-        let declaration = format!("type {address}; size {CLIENTS}; flags dynamic,timeout; timeout {seconds}s;");
-        table.add_set(&*clients, Set::learned(declaration));
-        let remember = format!("update @{clients} {{ {} saddr }}", family(self.v4));
-        table.add_chain(self.endpoint(endpoint), "", vec![remember, self.choose(&[endpoint])]);
-    }
-}
-
-impl fmt::Display for Own<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Handling { service, port, .. } = self.handling;
-        write!(f, "{}/{}/{}/{port}", service.namespace, service.name, self.protocol)
-    }
-}
-
-/// An endpoint as part of a name, in which nft takes no colons.
-fn word(endpoint: SocketAddr) -> String {
-    let ip: IpAddr = endpoint.ip();
-    format!("{}/{}", ip.to_string().replace(':', "."), endpoint.port())
 }
 
 #[cfg(test)]
@@ -347,23 +240,6 @@ mod tests {
             &[
                 "elements = { 198.51.100.7 . tcp . 80 : drop }",
                 "elements = { tcp . 30080 : drop }",
-            ],
-        );
-    }
-
-    #[test]
-    fn a_client_is_remembered_by_the_endpoint_it_went_to() {
-        let mut service = local("web", &["10.244.1.4:8080", "10.244.1.5:8080"]);
-        service.affinity_seconds = Some(10_800);
-        assert_has(
-            &rules([service]),
-            &[
-                "  set clients-shop/web/tcp/80/10.244.1.4/8080/10800 {\n    type ipv4_addr; size 65536; flags \
-                 dynamic,timeout; timeout 10800s;\n",
-                "    ip saddr @clients-shop/web/tcp/80/10.244.1.4/8080/10800 goto endpoint-shop/web/tcp/80/10.244.1.4/8080\n",
-                "    numgen random mod 2 vmap { 0 : goto endpoint-shop/web/tcp/80/10.244.1.4/8080, 1 : goto ",
-                "    update @clients-shop/web/tcp/80/10.244.1.5/8080/10800 { ip saddr }\n    meta l4proto tcp dnat ip to \
-                 10.244.1.5:8080\n",
             ],
         );
     }

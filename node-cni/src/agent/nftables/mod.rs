@@ -4,15 +4,18 @@
 //! By the `nft` program, from standard input: the rules are text that a person can read and try. Tables of others are
 //! never touched.
 
+mod endpoints;
 mod frontends;
 mod masquerade;
 mod table;
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use super::host::Device;
 use super::services::Plan;
+use crate::netlink;
 use table::{Present, TABLE, Table};
 
 /// Why the rules are not in place.
@@ -24,41 +27,87 @@ pub(super) enum NftablesError {
     Refused(String),
 }
 
-/// The table, and what it looked like when it was last written.
+/// The table, and by what to see whether somebody else changed it.
 #[derive(Debug, Default)]
 pub(super) struct Nftables {
     written: Option<Table>,
-    listing: String,
+    /// That of the ruleset when the table was written or last found as it was written.
+    generation: Option<u32>,
+    /// What the table looks like. To list it takes longer than to change it, so that is done once the changes are over.
+    listing: Option<String>,
+}
+
+/// How the table is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    AsWritten,
+    Changed,
+    /// Somebody wrote nftables' rules before the table was listed; their own, most likely.
+    Uncertain,
 }
 
 impl Nftables {
     /// Writes the rules if they changed, or, where somebody may have touched them, if they are no longer what was written.
     pub(super) fn ensure(&mut self, devices: &[Device], plan: &Plan, touched: bool) -> Result<(), NftablesError> {
         let wanted = rules(devices, plan);
+        let found = if touched { self.look() } else { Found::AsWritten };
         let before = self.written.take();
-        let intact = before.is_some() && (!touched || list().is_ok_and(|listing| listing == self.listing));
+        if before.as_ref() == Some(&wanted) && found == Found::AsWritten {
+            self.written = before;
+            return Ok(());
+        }
+        let (start, generation) = (Instant::now(), netlink::ruleset_generation().ok());
         match &before {
-            Some(before) if intact && *before == wanted => {
-                self.written = Some(wanted);
-                return Ok(());
-            }
-            Some(before) if intact => {
-                if let Some(difference) = wanted.difference(before)
-                    && let Err(error) = write(&difference)
-                {
-                    tracing::debug!(%error, "the table is written as a whole");
-                    replace(&wanted)?;
-                }
-            }
+            Some(before) if found == Found::AsWritten => change(before, &wanted)?,
             _ => replace(&wanted)?,
         }
-        self.listing = list()?;
-        if !intact && before.as_ref() == Some(&wanted) {
+        let now = netlink::ruleset_generation().ok();
+        // One transaction, and so nobody else's.
+        let alone = now.filter(|now| generation.map(|before| before.wrapping_add(1)) == Some(*now));
+        self.generation = alone;
+        self.listing = None;
+        if alone.is_none() || (found == Found::Uncertain && before.is_some()) {
+            self.listing = Some(list()?);
+        }
+        tracing::debug!(took = ?start.elapsed(), "table {TABLE} is written");
+        if found == Found::Changed && before.as_ref() == Some(&wanted) {
             tracing::warn!("somebody changed the nftables table {TABLE}; it has been put back");
         }
         self.written = Some(wanted);
         Ok(())
     }
+
+    fn look(&mut self) -> Found {
+        let generation = netlink::ruleset_generation().ok();
+        let untouched = generation.is_some() && generation == self.generation;
+        let listing = match &self.listing {
+            Some(_) if untouched => return Found::AsWritten,
+            Some(listing) => listing,
+            None if untouched => {
+                let listing = list().ok();
+                // Else it may not be as it was written.
+                let same = netlink::ruleset_generation().ok() == generation;
+                self.listing = listing.filter(|_| same);
+                return Found::AsWritten;
+            }
+            None => return Found::Uncertain,
+        };
+        if !list().is_ok_and(|now| now == *listing) {
+            return Found::Changed;
+        }
+        self.generation = generation;
+        Found::AsWritten
+    }
+}
+
+/// Writes what differs where that is enough, else the whole table.
+fn change(before: &Table, wanted: &Table) -> Result<(), NftablesError> {
+    match wanted.difference(before).map(|difference| write(&difference)) {
+        Some(Ok(())) => return Ok(()),
+        Some(Err(error)) => tracing::debug!(%error, "the table is written as a whole"),
+        None => {}
+    }
+    replace(wanted)
 }
 
 /// Writes the whole table, whatever is there.

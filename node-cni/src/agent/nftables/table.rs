@@ -42,7 +42,7 @@ pub(super) struct Present {
 }
 
 impl Set {
-    pub(super) fn set(declaration: impl Into<String>) -> Self {
+    pub(super) fn plain(declaration: impl Into<String>) -> Self {
         Self {
             keyword: "set",
             declaration: declaration.into(),
@@ -54,7 +54,7 @@ impl Set {
     pub(super) fn map(declaration: impl Into<String>) -> Self {
         Self {
             keyword: "map",
-            ..Self::set(declaration)
+            ..Self::plain(declaration)
         }
     }
 
@@ -62,7 +62,7 @@ impl Set {
     pub(super) fn learned(declaration: impl Into<String>) -> Self {
         Self {
             learned: true,
-            ..Self::set(declaration)
+            ..Self::plain(declaration)
         }
     }
 
@@ -98,8 +98,8 @@ impl Table {
         text + &self.to_string()
     }
 
-    /// Commands that turn a table that is as `before` into this one; `None` if that takes more than elements, chains and
-    /// sets that come, go or change their rules.
+    /// Commands that turn a table that is as `before` into this one; `None` if base chains differ. They follow the host's
+    /// ports in the VPC and not services, and so seldom change that the whole table may be written, in order.
     pub(super) fn difference(&self, before: &Self) -> Option<String> {
         let mut first = String::new();
         let mut last = String::new();
@@ -128,8 +128,8 @@ impl Table {
         for (name, old) in &before.chains {
             match self.chains.get(name) {
                 Some(chain) if chain == old => continue,
-                Some(chain) if chain.hook != old.hook => return None,
-                Some(_) => {}
+                Some(chain) if chain.hook.is_empty() && old.hook.is_empty() => {}
+                Some(_) => return None,
                 None => {
                     writeln!(last, "delete chain {TABLE} {name}").ok();
                 }

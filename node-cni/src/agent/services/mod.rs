@@ -43,8 +43,14 @@ pub(super) struct Told<'a> {
 /// Reads services, each only when its row has changed: the plan is looked at whenever anything about the node changes.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
-    read: BTreeMap<Uuid, (Option<String>, Result<Arc<ServiceFacts>, String>)>,
+    read: BTreeMap<Uuid, Known>,
     services: Arc<Services>,
+}
+
+#[derive(Debug)]
+struct Known {
+    text: Option<String>,
+    facts: Result<Arc<ServiceFacts>, String>,
 }
 
 impl Reader {
@@ -55,9 +61,12 @@ impl Reader {
         for told in rows {
             let known = before
                 .remove(&told.row)
-                .filter(|(text, _)| text.as_deref() == told.facts);
+                .filter(|known| known.text.as_deref() == told.facts);
             changed |= known.is_none();
-            let read = known.unwrap_or_else(|| (told.facts.map(str::to_owned), parse(&told)));
+            let read = known.unwrap_or_else(|| Known {
+                text: told.facts.map(str::to_owned),
+                facts: parse(&told),
+            });
             self.read.insert(told.row, read);
         }
         if changed || !before.is_empty() {
@@ -68,8 +77,8 @@ impl Reader {
 
     fn collect(&self) -> Services {
         let mut services = Services::default();
-        for (_, read) in self.read.values() {
-            match read {
+        for known in self.read.values() {
+            match &known.facts {
                 Ok(facts) => services.facts.push(Arc::clone(facts)),
                 Err(problem) => services.problems.push(problem.clone()),
             }

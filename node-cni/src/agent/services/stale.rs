@@ -127,3 +127,103 @@ fn frontend(at: At, port: u16) -> Frontend {
         port,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use meridian_api::port::{PortFacts, PortKind};
+
+    use super::super::tests::{local, plan, service};
+    use super::*;
+    use crate::netlink::Tuple;
+
+    /// A host with a pod network and a port towards services.
+    fn devices() -> Vec<Device> {
+        let facts = PortFacts {
+            kind: PortKind::Management,
+            mac: String::new(),
+            ips: vec!["10.244.1.2/24".parse().unwrap()],
+            gateways: vec![],
+            routes: vec![],
+            sources: vec![],
+            node_ports: vec!["30000-32767=169.254.77.1".parse().unwrap()],
+            mtu: None,
+            uid: None,
+        };
+        vec![Device {
+            name: "meridian0".into(),
+            vpc: "default".into(),
+            facts,
+            userspace: true,
+            local_host_ports: false,
+        }]
+    }
+
+    fn udp(mut service: meridian_api::service::ServiceFacts) -> meridian_api::service::ServiceFacts {
+        service.ports[0].protocol = Protocol::Udp;
+        service
+    }
+
+    /// Whether a connection belongs that came from one address, to another, and went to a third.
+    fn belongs(plan: &Plan, gone: &[&str], from: &str, to: &str, goes: &str) -> bool {
+        let devices = devices();
+        let [from, to, goes]: [SocketAddr; 3] = [from, to, goes].map(|at| at.parse().unwrap());
+        let judge = Judge {
+            plan,
+            devices: &devices,
+            gone: gone
+                .iter()
+                .map(|at| at.parse::<SocketAddr>().unwrap())
+                .map(|at| frontend(At::Address(at.ip()), at.port()))
+                .collect(),
+            own: vec!["192.0.2.1".parse().unwrap()],
+        };
+        let turned = |source, destination| Tuple { source, destination };
+        judge.belongs(&Connection::new(turned(from, to), turned(goes, from)))
+    }
+
+    const WORLD: &str = "192.0.2.9:4000";
+    const POD: &str = "10.244.1.9:4000";
+    const HOST: &str = "192.0.2.1:4000";
+    const VIP: &str = "198.51.100.7:80";
+    const NODE: &str = "192.0.2.1:30080";
+    const TARGET: &str = "10.96.0.7:80";
+    const ENDPOINT: &str = "10.244.1.4:8080";
+
+    #[test]
+    fn a_connection_that_was_there_before_its_service_does_not_belong() {
+        let plan = plan([udp(service("web"))]);
+        assert!(!belongs(&plan, &[], WORLD, VIP, VIP));
+        assert!(belongs(&plan, &[], WORLD, VIP, TARGET));
+    }
+
+    #[test]
+    fn what_comes_from_beyond_belongs_to_endpoints_of_the_node_and_what_comes_from_here_to_any() {
+        let plan = plan([udp(local("web", &[ENDPOINT]))]);
+        for (from, to, goes, expected) in [
+            (WORLD, VIP, ENDPOINT, true),
+            (WORLD, VIP, "10.244.1.5:8080", false),
+            (WORLD, VIP, TARGET, false),
+            (POD, VIP, TARGET, true),
+            (HOST, VIP, TARGET, true),
+            (POD, VIP, ENDPOINT, false),
+            (WORLD, NODE, ENDPOINT, true),
+            (WORLD, NODE, "169.254.77.1:30080", false),
+            (POD, NODE, "169.254.77.1:30080", true),
+        ] {
+            assert_eq!(
+                belongs(&plan, &[], from, to, goes),
+                expected,
+                "{from} to {to}, goes to {goes}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_went_to_a_service_that_is_gone_does_not_belong_and_what_is_nobodys_is_left() {
+        let plan = plan([]);
+        assert!(!belongs(&plan, &[VIP], WORLD, VIP, TARGET));
+        assert!(belongs(&plan, &[VIP], WORLD, "198.51.100.7:53", "198.51.100.7:53"));
+        // Through the host, to another host's port of the same number.
+        assert!(belongs(&plan, &[], POD, "203.0.113.1:30080", "203.0.113.1:30080"));
+    }
+}

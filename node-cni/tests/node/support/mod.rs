@@ -9,6 +9,7 @@ mod host;
 mod ovn;
 mod plugin;
 mod pod;
+pub(crate) mod service;
 mod world;
 
 pub(crate) use agent::Agent;

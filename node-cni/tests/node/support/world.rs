@@ -17,7 +17,7 @@ impl World {
     pub(crate) const NODE_V6: &str = "2001:db8::1";
     /// The other host's.
     pub(crate) const V4: &str = "192.0.2.2";
-    const V6: &str = "2001:db8::2";
+    pub(crate) const V6: &str = "2001:db8::2";
 
     pub(crate) fn beyond(host: &Host) -> Self {
         let name = format!("{}-world", host.name());
@@ -38,6 +38,11 @@ impl World {
             run("ip", &["-n", namespace, "link", "set", device, "up"]);
         }
         world
+    }
+
+    /// Name of its network namespace.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(crate) fn netns(&self) -> Netns {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use meridian_model::{Service, ServiceKey, ServiceType};
 
+use crate::Config;
 use crate::context::Context;
 use crate::ip;
 use crate::slices::list;
@@ -47,16 +48,19 @@ pub(super) fn addresses(ctx: &mut Context<'_>, key: &ServiceKey, service: &Servi
     let source_ranges = source_ranges(ctx, key, service);
     let restricted = !service.source_ranges.is_empty();
     let mut external: Vec<External> = Vec::new();
-    let mut add =
-        |ctx: &mut Context<'_>, field: String, text: &str, is_ingress: bool| match external_ip(ctx, text, &cluster) {
-            Ok(address) if external.iter().any(|known| known.address == address) => {}
-            Ok(address) => external.push(External {
+    let mut add = |ctx: &mut Context<'_>, field: String, text: &str, is_ingress: bool| {
+        let address = match external_ip(ctx, text, &cluster) {
+            Ok(address) => address,
+            Err(fault) => return ctx.problem(key.clone().into(), field, fault),
+        };
+        if external.iter().all(|known| known.address != address) {
+            external.push(External {
                 address,
                 is_ingress,
                 restricted: is_ingress && restricted,
-            }),
-            Err(fault) => ctx.problem(key.clone().into(), field, fault),
-        };
+            });
+        }
+    };
     for (index, text) in service.external_ips.iter().enumerate() {
         add(ctx, format!("spec.externalIPs[{index}]"), text, false);
     }
@@ -95,7 +99,7 @@ fn cluster_ips(ctx: &mut Context<'_>, key: &ServiceKey, service: &Service) -> Ve
     }
     let mut ips = Vec::new();
     for (index, text) in service.cluster_ips.iter().enumerate() {
-        match cluster_ip(text, services, ctx.config().cluster_cidrs()) {
+        match cluster_ip(text, services, ctx.config()) {
             Ok(ip) if ips.contains(&ip) => {}
             Ok(ip) => ips.push(ip),
             Err(fault) => ctx.problem(key.clone().into(), format!("spec.clusterIPs[{index}]"), fault),
@@ -104,8 +108,8 @@ fn cluster_ips(ctx: &mut Context<'_>, key: &ServiceKey, service: &Service) -> Ve
     ips
 }
 
-fn cluster_ip(text: &str, services: &[IpNetwork], pods: &[IpNetwork]) -> Result<IpAddr, String> {
-    let ip: IpAddr = text.parse().map_err(|_| format!("{text:?} is no IP address"))?;
+fn cluster_ip(text: &str, services: &[IpNetwork], config: &Config) -> Result<IpAddr, String> {
+    let ip = client_side(text, config)?;
     if !services.is_empty() && !services.iter().any(|cidr| cidr.contains(ip)) {
         return Err(format!(
             "{ip} is not in the service CIDRs ({}), so that hosts cannot reach it: add its network to --service-cidr, or \
@@ -113,7 +117,7 @@ fn cluster_ip(text: &str, services: &[IpNetwork], pods: &[IpNetwork]) -> Result<
             list(services)
         ));
     }
-    if let Some(cidr) = pods.iter().find(|cidr| cidr.contains(ip)) {
+    if let Some(cidr) = config.cluster_cidrs().iter().find(|cidr| cidr.contains(ip)) {
         return Err(format!(
             "{ip} is in the cluster CIDR {cidr}, whose addresses are those of pods: give the service another address"
         ));
@@ -121,10 +125,22 @@ fn cluster_ip(text: &str, services: &[IpNetwork], pods: &[IpNetwork]) -> Result<
     Ok(ip)
 }
 
-fn external_ip(ctx: &Context<'_>, text: &str, cluster: &[IpAddr]) -> Result<IpAddr, String> {
+/// An address that clients can connect to, and that is not what stands for nodes.
+fn client_side(text: &str, config: &Config) -> Result<IpAddr, String> {
     let ip: IpAddr = text.parse().map_err(|_| format!("{text:?} is no IP address"))?;
-    if ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() {
+    if ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() || ip::is_link_local(ip) {
         return Err(format!("{ip} is no address that a client could connect to"));
+    }
+    if ip == config.node_address(ip.is_ipv4()) {
+        return Err(format!("{ip} stands for nodes that services have ports of"));
+    }
+    Ok(ip)
+}
+
+fn external_ip(ctx: &Context<'_>, text: &str, cluster: &[IpAddr]) -> Result<IpAddr, String> {
+    let ip = client_side(text, ctx.config())?;
+    if cluster.contains(&ip) {
+        return Err(format!("{ip} is a ClusterIP of the service already"));
     }
     let inside = |cidrs: &[IpNetwork]| cidrs.iter().find(|cidr| cidr.contains(ip)).copied();
     if let Some(cidr) = inside(ctx.config().cluster_cidrs()) {
@@ -154,11 +170,8 @@ fn source_ranges(ctx: &mut Context<'_>, key: &ServiceKey, service: &Service) -> 
             ranges.push(ip::canonical(range));
         } else {
             let message = format!("{text:?} is no network: nobody is let in for it");
-            ctx.problem(
-                key.clone().into(),
-                format!("spec.loadBalancerSourceRanges[{index}]"),
-                message,
-            );
+            let field = format!("spec.loadBalancerSourceRanges[{index}]");
+            ctx.problem(key.clone().into(), field, message);
         }
     }
     ranges

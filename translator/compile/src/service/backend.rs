@@ -9,6 +9,7 @@ use meridian_model::{AddressType, Endpoint, EndpointSlice, EndpointState, Name};
 
 use super::frontend::{Port, port_number, transport};
 use crate::context::Context;
+use crate::ip;
 
 /// The endpoints of one family behind one port, sorted, each once.
 #[derive(Clone, Debug, Default)]
@@ -206,11 +207,7 @@ pub(super) fn fault(service_cidrs: &[IpNetwork], of: AddressType, address: IpAdd
     if address.is_multicast() {
         return Some("is a multicast address");
     }
-    let link_local = match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
-    };
-    if link_local {
+    if ip::is_link_local(address) {
         return Some("is a link-local address, which nothing routes");
     }
     if service_cidrs.iter().any(|cidr| cidr.contains(address)) {

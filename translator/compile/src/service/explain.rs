@@ -115,7 +115,7 @@ pub(crate) fn explain(ctx: &mut Context<'_>, key: &ServiceKey) -> Option<Service
     explanation.frontends = balanced(ctx, key, &face, &frontends, &behind);
     let slices = slices.iter();
     explanation.endpoints = slices.flat_map(|slice| endpoints(ctx, &face, &behind, slice)).collect();
-    explanation.hosts = facts::facts(ctx, key, service, &face, &behind);
+    explanation.hosts = facts::facts(ctx, key, service, &face, &frontends, &behind);
     Some(explanation)
 }
 

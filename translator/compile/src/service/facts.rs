@@ -11,14 +11,21 @@ use ovsdb_schemas::northbound::{logical_switch, logical_switch_port};
 
 use super::Behind;
 use super::address::External;
-use super::frontend::Face;
+use super::frontend::{Face, Frontend};
 use crate::address_pools::candidates;
 use crate::context::Context;
 use crate::names::DEFAULT_VPC;
 
 /// Adds the port that stands for a service, if hosts have to do with it.
-pub(super) fn compile(ctx: &mut Context<'_>, key: &ServiceKey, service: &Service, face: &Face, behind: &Behind<'_>) {
-    let Some(facts) = facts(ctx, key, service, face, behind) else {
+pub(super) fn compile(
+    ctx: &mut Context<'_>,
+    key: &ServiceKey,
+    service: &Service,
+    face: &Face,
+    frontends: &[Frontend],
+    behind: &Behind<'_>,
+) {
+    let Some(facts) = facts(ctx, key, service, face, frontends, behind) else {
         return;
     };
     let name = ctx.names().service_port(key);
@@ -44,6 +51,7 @@ pub(super) fn facts(
     key: &ServiceKey,
     service: &Service,
     face: &Face,
+    frontends: &[Frontend],
     behind: &Behind<'_>,
 ) -> Option<ServiceFacts> {
     let on_nodes = face.ports.iter().any(|port| port.node_number.is_some());
@@ -52,13 +60,15 @@ pub(super) fn facts(
         return None;
     }
     let local = is_local.then(|| local(ctx, key, service, face, behind));
+    let ports = ports(ctx, service, face, frontends, behind);
+    let candidates = local.as_ref().map(|local| answering(local, &ports));
     let external = face.addresses.external.iter();
     Some(ServiceFacts {
         namespace: key.namespace.to_string(),
         name: key.name.to_string(),
-        ports: ports(ctx, service, face, behind, is_local),
+        ports,
         addresses: external
-            .map(|external| address(ctx, external, local.as_ref()))
+            .map(|external| address(ctx, external, candidates.as_ref()))
             .collect(),
         source_ranges: face.addresses.source_ranges.clone(),
         local,
@@ -66,14 +76,20 @@ pub(super) fn facts(
     })
 }
 
-fn ports(ctx: &Context<'_>, service: &Service, face: &Face, behind: &Behind<'_>, is_local: bool) -> Vec<Port> {
+fn ports(ctx: &Context<'_>, service: &Service, face: &Face, frontends: &[Frontend], behind: &Behind<'_>) -> Vec<Port> {
     let config = ctx.config();
+    let is_local = service.external_policy == TrafficPolicy::Local;
     let families: Vec<bool> = face.addresses.cluster.iter().map(IpAddr::is_ipv4).collect();
     let of = |(index, port): (usize, &super::frontend::Port)| {
         let target = |ip: &IpAddr| match (service.internal_policy, port.node_number) {
             // The ClusterIP is answered by endpoints of the node alone, which what comes from outside need not be.
             (TrafficPolicy::Local, Some(number)) => SocketAddr::new(config.node_address(ip.is_ipv4()), number),
             _ => SocketAddr::new(*ip, port.number),
+        };
+        // What is another service's is not among them.
+        let is_known = |target: &SocketAddr| {
+            let mut known = frontends.iter();
+            known.any(|frontend| frontend.port == index && frontend.address == *target)
         };
         let mut endpoints: BTreeMap<String, Vec<SocketAddr>> = BTreeMap::new();
         for &v4 in families.iter().filter(|_| is_local) {
@@ -90,7 +106,7 @@ fn ports(ctx: &Context<'_>, service: &Service, face: &Face, behind: &Behind<'_>,
             protocol: port.transport,
             port: port.number,
             node_port: port.node_number.filter(|_| is_local),
-            targets: face.addresses.cluster.iter().map(target).collect(),
+            targets: face.addresses.cluster.iter().map(target).filter(is_known).collect(),
             endpoints,
         }
     };
@@ -123,14 +139,30 @@ fn local(ctx: &mut Context<'_>, key: &ServiceKey, service: &Service, face: &Face
     }
 }
 
-fn address(ctx: &Context<'_>, external: &External, local: Option<&Local>) -> Address {
+/// The nodes that can do something with what comes to them: those with endpoints that are ready, or where there are none,
+/// with endpoints that still answer.
+fn answering(local: &Local, ports: &[Port]) -> BTreeSet<String> {
+    if local.ready.is_empty() {
+        ports.iter().flat_map(|port| port.endpoints.keys().cloned()).collect()
+    } else {
+        local.ready.keys().cloned().collect()
+    }
+}
+
+/// Only some nodes are candidates with a policy of `Local`.
+fn address(ctx: &Context<'_>, external: &External, among: Option<&BTreeSet<String>>) -> Address {
     let announcement = external
         .is_ingress
         .then(|| ctx.pools().announcement(external.address))
         .flatten();
-    let has_endpoints = |node: &Name| local.is_none_or(|local| local.ready.contains_key(&**node));
+    let v4 = external.address.is_ipv4();
+    // Without a slice a host has no way into the VPC.
+    let is_connected = |node: &Name| ctx.slice_of(node).iter().any(|slice| slice.is_ipv4() == v4);
+    let is_among = |node: &Name| among.is_none_or(|among| among.contains(&**node));
     let announcers = announcement.map_or_else(Vec::new, |announcement| {
-        let nodes = ctx.nodes().filter(|node| has_endpoints(&node.name));
+        let nodes = ctx
+            .nodes()
+            .filter(|node| is_among(&node.name) && is_connected(&node.name));
         candidates(external.address, announcement, nodes.map(|node| &**node))
     });
     Address {

@@ -9,6 +9,7 @@ use meridian_model::{Name, Protocol, Service, ServiceKey, ServiceType, TrafficPo
 use super::address::{self, Addresses};
 use crate::Config;
 use crate::context::Context;
+use crate::vips::Claimed;
 
 /// What `spec.clusterIPs` of a headless service holds.
 const HEADLESS: &str = "None";
@@ -108,13 +109,8 @@ impl Face {
                 });
             };
             for &ip in &self.addresses.cluster {
-                if is_ours(
-                    ctx,
-                    key,
-                    "spec.clusterIPs",
-                    SocketAddr::new(ip, of.number),
-                    of.transport,
-                ) {
+                let own = (SocketAddr::new(ip, of.number), of.transport, false);
+                if is_ours(ctx, key, "spec.clusterIPs", own) {
                     add(ip, of.number, service.internal_policy);
                 }
                 if let Some(number) = of.node_number {
@@ -137,14 +133,14 @@ impl Face {
             let vip = |port: &Port| (SocketAddr::new(external.address, port.number), port.transport);
             ports.iter().all(|port| {
                 let (address, transport) = vip(port);
-                is_ours(ctx, key, external.field(), address, transport)
+                is_ours(ctx, key, external.field(), (address, transport, true))
             })
         });
         for port in ports {
             port.node_number = port.node_number.filter(|&number| {
                 addresses.cluster.iter().all(|ip| {
                     let address = SocketAddr::new(config.node_address(ip.is_ipv4()), number);
-                    is_ours(ctx, key, "spec.ports", address, port.transport)
+                    is_ours(ctx, key, "spec.ports", (address, port.transport, false))
                 })
             });
         }
@@ -152,8 +148,10 @@ impl Face {
 }
 
 /// Whether a service is the one that is reached under an address and port; if another is, that is reported.
-fn is_ours(ctx: &mut Context<'_>, key: &ServiceKey, field: &str, address: SocketAddr, transport: Transport) -> bool {
-    let Some(holder) = ctx.holder((address, transport)).filter(|holder| *holder != key) else {
+fn is_ours(ctx: &mut Context<'_>, key: &ServiceKey, field: &str, claimed: Claimed) -> bool {
+    let (address, transport, from_beyond) = claimed;
+    let holder = ctx.holder((address, transport));
+    let Some((holder, theirs_too)) = holder.filter(|(holder, _)| *holder != key) else {
         return true;
     };
     let what = if address.ip() == ctx.config().node_address(address.is_ipv4()) {
@@ -161,14 +159,19 @@ fn is_ours(ctx: &mut Context<'_>, key: &ServiceKey, field: &str, address: Socket
     } else {
         address.to_string()
     };
-    let message =
-        format!("{what} ({transport}) is that of service {holder}, which is older and keeps it: take another");
+    let which = if from_beyond && !theirs_too {
+        "which has it for a ClusterIP"
+    } else {
+        "which is older and keeps it"
+    };
+    let message = format!("{what} ({transport}) is that of service {holder}, {which}: take another");
     ctx.problem(key.clone().into(), field, message);
     false
 }
 
-/// Every address and port that a service claims, whether or not it makes sense.
-pub(crate) fn vips_of(service: &Service, config: &Config) -> Box<[(SocketAddr, Transport)]> {
+/// Every address and port that a service claims, whether or not it makes sense, and whether only as an address from beyond
+/// the cluster.
+pub(crate) fn vips_of(service: &Service, config: &Config) -> Box<[Claimed]> {
     if !is_balanced(service) {
         return Box::default();
     }
@@ -176,20 +179,26 @@ pub(crate) fn vips_of(service: &Service, config: &Config) -> Box<[(SocketAddr, T
     let cluster = parse(&service.cluster_ips);
     let external = parse(&service.external_ips)
         .into_iter()
-        .chain(address::ingress_of(service));
-    let all: Vec<IpAddr> = cluster.iter().copied().chain(external).collect();
+        .chain(address::ingress_of(service))
+        // Without a ClusterIP of its family it leads nowhere.
+        .filter(|ip| cluster.iter().any(|own| own.is_ipv4() == ip.is_ipv4()) && !cluster.contains(ip));
+    let own = cluster.iter().map(|&ip| (ip, false));
+    let all: Vec<(IpAddr, bool)> = own.chain(external.map(|ip| (ip, true))).collect();
     let mut vips = Vec::new();
     for port in &service.ports {
         let Some(transport) = transport(&port.protocol) else {
             continue;
         };
         if let Some(number) = port_number(port.port) {
-            vips.extend(all.iter().map(|&ip| (SocketAddr::new(ip, number), transport)));
+            vips.extend(
+                all.iter()
+                    .map(|&(ip, external)| (SocketAddr::new(ip, number), transport, external)),
+            );
         }
         let on_nodes = port.node_port.filter(|_| is_on_nodes(service)).and_then(port_number);
         if let Some(number) = on_nodes {
             let nodes = cluster.iter().map(|ip| config.node_address(ip.is_ipv4()));
-            vips.extend(nodes.map(|ip| (SocketAddr::new(ip, number), transport)));
+            vips.extend(nodes.map(|ip| (SocketAddr::new(ip, number), transport, false)));
         }
     }
     vips.sort_unstable();
@@ -200,6 +209,7 @@ pub(crate) fn vips_of(service: &Service, config: &Config) -> Box<[(SocketAddr, T
 /// The ports that make sense; the others are reported.
 fn ports(ctx: &mut Context<'_>, key: &ServiceKey, service: &Service) -> Vec<Port> {
     let mut first = HashMap::new();
+    let mut first_on_nodes = HashMap::new();
     let mut ports = Vec::with_capacity(service.ports.len());
     for (index, port) in service.ports.iter().enumerate() {
         let Some(transport) = transport(&port.protocol) else {
@@ -222,10 +232,20 @@ fn ports(ctx: &mut Context<'_>, key: &ServiceKey, service: &Service) -> Vec<Port
             continue;
         }
         first.insert((transport, number), index);
+        let mut node_number = node_number(ctx, key, service, index);
+        let earlier = node_number.map(|number| *first_on_nodes.entry((transport, number)).or_insert(index));
+        if let (Some(taken), Some(earlier)) = (node_number, earlier.filter(|&earlier| earlier != index)) {
+            node_number = None;
+            let message = format!(
+                "{taken}/{} is also that of spec.ports[{earlier}], which keeps it: give one of them another nodePort",
+                port.protocol
+            );
+            ctx.problem(key.clone().into(), format!("spec.ports[{index}].nodePort"), message);
+        }
         ports.push(Port {
             transport,
             number,
-            node_number: node_number(ctx, key, service, index),
+            node_number,
             name: port.name.clone(),
         });
     }

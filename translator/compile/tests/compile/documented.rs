@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meridian_compile::{Config, Settings};
-use meridian_model::{Node, Pod, Service};
+use meridian_model::{EndpointSlice, Node, Pod, Protocol, Service, TrafficPolicy};
 
 use crate::support::Lab;
 
@@ -35,22 +35,29 @@ fn written() -> BTreeMap<&'static str, BTreeSet<String>> {
         mtu: Some(1400),
         ..Settings::default()
     });
+    let service = |name: &str, ip: &str| Service::test("shop", name).under([ip]).with_port("", 80);
+    let local = service("local", "10.96.0.9").with_policies(TrafficPolicy::Local, TrafficPolicy::Cluster);
+    let slice = EndpointSlice::test("shop", "local", "x").with_port("", 80);
     let lab = Lab::new(config.unwrap())
-        .with(Node::test("a"))
+        .with(Node::test("a").in_zone("east"))
         .with(Pod::test("shop", "web").on("a"))
         .with(
-            Service::test("shop", "web")
-                .under(["10.96.0.7"])
-                .with_port("", 80)
-                .with_affinity(60),
-        );
+            service("web", "10.96.0.7")
+                .with_affinity(60)
+                .with_port_of(Protocol::Udp, "dns", 53),
+        )
+        .with(service("sticky", "10.96.0.8").with_affinity(86_400))
+        .with(local.with_external_ips(["192.0.2.7"]))
+        .with(slice.ready(["10.244.0.9"]).on("a"));
     let desired = lab.0.desired();
     let mut written: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for row in desired.tables().flat_map(|table| desired.rows(table)) {
         let columns = written.entry(row.table).or_default();
         for (column, datum) in &row.columns {
             columns.insert((*column).to_owned());
-            columns.extend(datum.pairs().iter().map(|(key, _)| key.as_str().unwrap().to_owned()));
+            // The keys of this one are addresses.
+            let keys = if *column == "vips" { &[] } else { datum.pairs() };
+            columns.extend(keys.iter().map(|(key, _)| key.as_str().unwrap().to_owned()));
         }
     }
     for (table, _, column) in desired.link_columns() {

@@ -1,7 +1,7 @@
 //! The cost of an event does not grow with the cluster: what counts is how many units compile.
 
 use meridian_compile::Compiler;
-use meridian_model::{EndpointSlice, Event, Key, Kind, Node, Object, Phase, Pod, Service};
+use meridian_model::{AddressPool, EndpointSlice, Event, Key, Kind, Node, Object, Phase, Pod, Service};
 
 use crate::support::config;
 
@@ -98,6 +98,21 @@ fn a_node_whose_labels_change_compiles_alone() {
 }
 
 #[test]
+fn a_node_that_changes_compiles_itself_and_the_services_that_nodes_matter_to() {
+    let mut compiler = large();
+    let announced = service(3).behind(["198.51.100.7"]);
+    compiler.apply(Event::apply(
+        AddressPool::test("public", ["198.51.100.0/24"]).announced(),
+    ));
+    compiler.apply(Event::apply(announced));
+    compiler.apply(Event::apply(slice(4, "10.0.1.9").meant_for(&[], &["node-1"])));
+    compiler.apply(Event::apply(slice(5, "10.0.1.9").on("node-1")));
+    compiler.compile();
+    compiler.apply(Event::apply(Node::test("node-7").unready()));
+    assert_eq!(compiler.compile().units, 1 + 2);
+}
+
+#[test]
 fn a_full_list_compiles_only_what_differs_from_before() {
     let mut compiler = large();
     let mut list: Vec<Object> = (1..PODS).map(|n| web(n).into()).collect();
@@ -133,7 +148,12 @@ fn of_a_compile_in_pieces_the_first_has_what_the_rest_hangs_on_and_pods_come_nod
     }
     let structure = compiler.compile_piece(1);
     assert_eq!(structure.units, 1 + NODES);
-    assert!(compiler.desired().rows("Logical_Switch").count() == NODES);
+    let switches = compiler.desired().rows("Logical_Switch").count();
+    assert_eq!(
+        switches,
+        NODES + 1,
+        "one of each node and one for what stands for services"
+    );
     while compiler.is_pending() {
         let delta = compiler.compile_piece(PODS / NODES);
         assert_eq!(delta.units, PODS / NODES);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use meridian_compile::{Config, Settings};
-use meridian_model::{EndpointSlice, Node, Phase, Pod, Protocol, Service};
+use meridian_model::{AddressPool, EndpointSlice, Node, Phase, Pod, Protocol, Service, TrafficPolicy};
 
 use crate::support::Lab;
 
@@ -76,4 +76,38 @@ fn one_node_ipv6() {
         .with(Node::test("a"))
         .with(Pod::test("shop", "web-0").on("a"));
     check("one_node_ipv6.txt", &lab);
+}
+
+#[test]
+fn services_of_zones_nodes_and_beyond() {
+    use TrafficPolicy::{Cluster, Local};
+    let service = |name: &str, ip: &str| Service::test("shop", name).under([ip]).with_port("http", 80);
+    let slice = |service: &str| EndpointSlice::test("shop", service, "x").with_port("http", 8080);
+    let config = Config::new(Settings {
+        cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap()],
+        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
+        ..Settings::default()
+    });
+    let zonal = slice("zonal").ready(["10.244.0.4"]).meant_for(&["east"], &[]);
+    let near = slice("near").ready(["10.244.0.5"]).meant_for(&[], &["a"]);
+    let web = slice("web").ready(["10.244.0.7"]).on("a");
+    let lab = Lab::new(config.unwrap())
+        .with(Node::test("a").in_zone("east"))
+        .with(Node::test("b").in_zone("west"))
+        .with(AddressPool::test("public", ["198.51.100.0/24"]).announced_on(["eth1"]))
+        .with(service("zonal", "10.96.0.4"))
+        .with(zonal.ready(["10.244.1.4"]).meant_for(&["west"], &[]))
+        .with(service("near", "10.96.0.5"))
+        .with(near.ready(["10.244.1.5"]).meant_for(&[], &["a"]))
+        .with(service("inside", "10.96.0.6").with_policies(Local, Cluster))
+        .with(slice("inside").ready(["10.244.0.6"]).on("a"))
+        .with(
+            service("web", "10.96.0.7")
+                .on_nodes(30080)
+                .behind(["198.51.100.7"])
+                .with_policies(Cluster, Local)
+                .with_health_check(31_000),
+        )
+        .with(web.ready(["10.244.1.7"]).on("b"));
+    check("services_of_zones_nodes_and_beyond.txt", &lab);
 }

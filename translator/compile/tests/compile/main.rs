@@ -3,13 +3,20 @@
 #![allow(clippy::unwrap_used)] // in tests' own helpers, which clippy does not know for tests
 
 mod addresses;
+mod announcers;
 mod claims;
 mod documented;
+mod duplicates;
 mod effort;
+mod external;
 mod golden;
+mod locality;
 mod node_ports;
 mod pods;
 mod properties;
+mod service_cidrs;
+mod service_facts;
+mod service_faults;
 mod services;
 mod slices;
 mod support;

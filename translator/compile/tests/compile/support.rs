@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use meridian_api::port::PortFacts;
-use meridian_compile::{Claim, Compiler, Config, Delta, DesiredRow, Settings};
+use meridian_api::service::ServiceFacts;
+use meridian_compile::{Claim, Compiler, Config, Delta, Desired, DesiredRow, Settings, row_uuid};
 use meridian_model::{Event, Key, Object};
+use ovsdb::Uuid;
 
 pub(crate) const LSP: &str = "Logical_Switch_Port";
 pub(crate) const BALANCER: &str = "Load_Balancer";
@@ -33,16 +35,28 @@ pub(crate) fn dual_stack() -> Lab {
 
 /// Backends by frontend of a load balancer.
 pub(crate) fn vips(lab: &Lab, balancer: &str) -> BTreeMap<String, String> {
+    lab.row(BALANCER, balancer).map(vips_of).unwrap_or_default()
+}
+
+pub(crate) fn vips_of(balancer: &DesiredRow) -> BTreeMap<String, String> {
     let text = |atom: &ovsdb::Atom| atom.as_str().unwrap().to_owned();
-    lab.row(BALANCER, balancer)
-        .and_then(|row| row.get("vips"))
-        .map(|vips| {
-            vips.pairs()
-                .iter()
-                .map(|(key, value)| (text(key), text(value)))
-                .collect()
-        })
-        .unwrap_or_default()
+    let vips = balancer.get("vips").unwrap().pairs().iter();
+    vips.map(|(key, value)| (text(key), text(value))).collect()
+}
+
+/// The load balancers that a switch has, by itself and by its groups.
+pub(crate) fn balancers(desired: &Desired, switch: Uuid) -> Vec<&DesiredRow> {
+    let links = |table, parent, column| -> Vec<Uuid> {
+        let links = desired.links(table, parent, column);
+        links.map(|(atom, _)| atom.as_uuid().unwrap()).collect()
+    };
+    let groups = links("Logical_Switch", switch, "load_balancer_group");
+    let of_groups = groups
+        .iter()
+        .flat_map(|&group| links("Load_Balancer_Group", group, "load_balancer"));
+    let own = links("Logical_Switch", switch, "load_balancer");
+    let all = of_groups.chain(own);
+    all.map(|balancer| desired.row(BALANCER, balancer).unwrap()).collect()
 }
 
 /// A compiler that compiles after every step.
@@ -106,6 +120,32 @@ impl Lab {
     pub(crate) fn facts(&self, port: &str) -> Option<PortFacts> {
         let ids = self.row(LSP, port)?.get("external_ids")?;
         Some(PortFacts::from_external_ids(|key| ids.get_str(key)).unwrap())
+    }
+
+    /// What hosts are told of a service.
+    pub(crate) fn service_facts(&self, service: &str) -> Option<ServiceFacts> {
+        let ids = self.row(LSP, &format!("{}_service", service.replace('/', "_")))?;
+        let ids = ids.get("external_ids")?;
+        Some(ServiceFacts::from_external_ids(|key| ids.get_str(key)).unwrap())
+    }
+
+    /// The backends that a node's switch has for a frontend by TCP; none if it does not know it.
+    pub(crate) fn on(&self, node: &str, frontend: &str) -> Option<String> {
+        let switch = row_uuid(None, "Logical_Switch", &format!("vpc-default-{node}"));
+        let balancers = balancers(self.0.desired(), switch);
+        let of_tcp = balancers
+            .iter()
+            .filter(|row| row.get("protocol").unwrap().as_str() == Some("tcp"));
+        let mut found = of_tcp.filter_map(|row| vips_of(row).remove(frontend));
+        let backends = found.next();
+        assert_eq!(found.next(), None, "{frontend} is there twice");
+        backends
+    }
+
+    /// The names of a service's load balancers.
+    pub(crate) fn balancers(&self) -> Vec<String> {
+        let rows = self.0.desired().sorted_rows(BALANCER);
+        rows.iter().map(|row| row.key.to_string()).collect()
     }
 
     /// The networks of a node's router port.

@@ -12,19 +12,19 @@ const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Default)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
     /// It works again.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
 
     /// How long to wait after a failure: longer each time, and differently long for everybody, so that those who lost
     /// one server do not all come back to the next at once.
-    pub(super) fn pause(&mut self, cause: Cause) -> Duration {
+    pub(crate) fn pause(&mut self, cause: Cause) -> Duration {
         let failures = self.failures;
         self.failures = failures.saturating_add(1);
         if failures == 0 && cause.is_ordinary() {

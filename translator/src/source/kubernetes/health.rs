@@ -11,6 +11,8 @@ use super::failure::{Cause, Failure};
 /// How one watch fares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WatchHealth {
+    /// Whether everything else goes on without it.
+    pub optional: bool,
     /// Whether it has told everything there is once.
     pub synced: bool,
     /// Objects it knows, and those among them that cannot be read.
@@ -68,11 +70,12 @@ impl Health {
         self.0.borrow().get(name)?.failure.clone()
     }
 
-    /// Waits until a watch fails for a reason that waiting does not cure.
+    /// Waits until a watch that is needed fails for a reason that waiting does not cure.
     pub async fn lasting_failure(&self) -> Failure {
         let mut changes = self.0.subscribe();
         let lasting = |all: &BTreeMap<&'static str, WatchHealth>| {
-            let mut failing = all.values().filter_map(|watch| watch.failure.as_ref());
+            let needed = all.values().filter(|watch| !watch.optional);
+            let mut failing = needed.filter_map(|watch| watch.failure.as_ref());
             failing
                 .find(|failing| failing.last.cause.is_lasting())
                 .map(|failing| failing.last.clone())

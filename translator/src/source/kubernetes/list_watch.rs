@@ -6,24 +6,27 @@
 //!   watch from a version ── ends or breaks ──▶ watch from the last one ─┘ no progress, now and then
 //! ```
 //!
+//! A kind may be optional: then a server that has no such kind has nothing of it, and is asked for it again now and then.
+//!
 //! Not kube's watcher, because a resumed watch is right only where the server's history is the one we have seen. A
 //! server whose database was restored or wiped accepts a version of its future and then says nothing, for ever; so it is
 //! asked for its own version first, and after an absence of the server nothing is resumed at all.
 
+use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
+use kube::Resource;
 use kube::api::{ListParams, WatchParams};
 use kube::core::{ObjectList, Request, WatchEvent};
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::cluster::{Cluster, Link};
 use super::failure::{Asked, Cause, Failure};
 use super::health::{Health, WatchHealth};
 use super::patience::Patience;
-use super::slim::{Modelled, Slim};
 
 /// How long a watch lasts, in seconds. The server ends it, and the next one goes on where it was.
 const WATCH_SECONDS: u32 = 290;
@@ -40,24 +43,51 @@ const FUTILE: u32 = 3;
 /// Ends the objects of a streamed list.
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
+/// What is kept of an object. It is made while the object is read, and must never fail for what the object says.
+pub(crate) trait Seen: DeserializeOwned + Clone + fmt::Debug + Send + 'static {
+    /// The kind.
+    type Kind: Resource<DynamicType = ()>;
+
+    /// `metadata.resourceVersion`: how far whoever has seen this has got.
+    fn version(&self) -> Option<&str>;
+
+    /// Whether both are the same object, be it at different times.
+    fn is(&self, other: &Self) -> bool;
+}
+
 /// What is new.
-pub(super) enum News<K> {
+#[derive(Debug)]
+pub(crate) enum News<T> {
     /// Everything there is.
-    Listed(Vec<Slim<K>>),
+    Listed(Vec<T>),
+    /// The server has no such kind, and so there is nothing.
+    Absent,
     /// An object is now like this.
-    Applied(Slim<K>),
+    Applied(T),
     /// An object is gone.
-    Deleted(Slim<K>),
+    Deleted(T),
     /// Nothing has changed.
     Alive,
 }
 
-type Events<K> = Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<Slim<K>>>> + Send>>;
+type Events<T> = Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<T>>> + Send>>;
 
-pub(super) struct ListWatch<K> {
+/// Whether the server has the kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    /// It must.
+    Needed,
+    /// It may.
+    Optional,
+    /// It may, and does not. It is to be asked again then.
+    Absent(Instant),
+}
+
+pub(crate) struct ListWatch<T> {
     cluster: Cluster,
     resource: &'static str,
     health: Health,
+    presence: Presence,
     /// The connection in use.
     link: Link,
     /// Whether the server streams lists.
@@ -65,7 +95,7 @@ pub(super) struct ListWatch<K> {
     /// What we have seen everything up to; none if a list is due.
     version: Option<String>,
     listed: Instant,
-    events: Option<Events<K>>,
+    events: Option<Events<T>>,
     /// Whether the version is that of a list just read, rather than of a watch that is over.
     just_listed: bool,
     /// When the watch began, and whether it has said anything.
@@ -78,18 +108,15 @@ pub(super) struct ListWatch<K> {
     futile: u32,
 }
 
-impl<K> ListWatch<K>
-where
-    K: Modelled + 'static,
-    Slim<K>: DeserializeOwned,
-{
-    pub(super) fn new(cluster: Cluster, resource: &'static str, health: Health) -> Self {
+impl<T: Seen> ListWatch<T> {
+    pub(crate) fn new(cluster: Cluster, resource: &'static str, health: Health) -> Self {
         Self {
             link: cluster.link(),
             patience: cluster.patience(),
             cluster,
             resource,
             health,
+            presence: Presence::Needed,
             streams: true,
             version: None,
             listed: Instant::now(),
@@ -102,9 +129,26 @@ where
         }
     }
 
+    /// The same of a kind that the server may do without.
+    pub(crate) fn optional(self) -> Self {
+        Self {
+            presence: Presence::Optional,
+            ..self
+        }
+    }
+
     /// Waits for news. After a failure, whose pause is the caller's business, it goes on as well as it can.
-    pub(super) async fn next(&mut self) -> Result<News<K>, Failure> {
-        let result = self.advance().await;
+    pub(crate) async fn next(&mut self) -> Result<News<T>, Failure> {
+        if let Presence::Absent(until) = self.presence {
+            sleep_until(until).await;
+            self.presence = Presence::Optional;
+        }
+        let result = match self.advance().await {
+            Err(failure) if self.presence == Presence::Optional && failure.cause == Cause::NotFound => {
+                self.absent(failure).await
+            }
+            result => result,
+        };
         match &result {
             Ok(_) => {
                 self.futile = 0;
@@ -115,7 +159,7 @@ where
         result
     }
 
-    async fn advance(&mut self) -> Result<News<K>, Failure> {
+    async fn advance(&mut self) -> Result<News<T>, Failure> {
         loop {
             let Some(events) = &mut self.events else {
                 if let Some(news) = self.start().await? {
@@ -140,8 +184,20 @@ where
         }
     }
 
+    /// The server has no such kind, if it is an API server: what stands before a cluster without one says 404 to everything.
+    async fn absent(&mut self, failure: Failure) -> Result<News<T>, Failure> {
+        match timeout(self.patience.word, self.link.client.list_api_groups()).await {
+            Ok(Ok(groups)) if !groups.groups.is_empty() => {}
+            _ => return Err(failure),
+        }
+        self.events = None;
+        self.version = None;
+        self.presence = Presence::Absent(Instant::now() + self.patience.search);
+        Ok(News::Absent)
+    }
+
     /// A watch that is quiet for a while is an idle cluster, or a server that is stalled or gone.
-    async fn ask_who_is_there(&mut self) -> Result<News<K>, Failure> {
+    async fn ask_who_is_there(&mut self) -> Result<News<T>, Failure> {
         let silent = self.last.elapsed();
         if silent >= self.patience.silence {
             return Err(Failure::silence(&self.asked(), silent.as_secs()));
@@ -152,15 +208,15 @@ where
         Ok(News::Alive)
     }
 
-    fn take(&mut self, event: kube::Result<WatchEvent<Slim<K>>>) -> Result<News<K>, Failure> {
+    fn take(&mut self, event: kube::Result<WatchEvent<T>>) -> Result<News<T>, Failure> {
         let asked = self.asked();
         Ok(match event.map_err(|error| Failure::of(&error, &asked))? {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                self.reached(object.version.as_deref());
+                self.reached(object.version());
                 News::Applied(object)
             }
             WatchEvent::Deleted(object) => {
-                self.reached(object.version.as_deref());
+                self.reached(object.version());
                 News::Deleted(object)
             }
             WatchEvent::Bookmark(bookmark) => {
@@ -179,7 +235,7 @@ where
     }
 
     /// Begins a watch; with a list, if one is due.
-    async fn start(&mut self) -> Result<Option<News<K>>, Failure> {
+    async fn start(&mut self) -> Result<Option<News<T>>, Failure> {
         self.link = self.cluster.link();
         let Some(version) = self.version.clone().filter(|_| self.listed.elapsed() < RELIST) else {
             let objects = if self.streams && self.futile < FUTILE {
@@ -218,11 +274,11 @@ where
         }
     }
 
-    async fn stream_list(&mut self) -> Result<Vec<Slim<K>>, Failure> {
+    async fn stream_list(&mut self) -> Result<Vec<T>, Failure> {
         // Without a version the list is of now; with "0" it could be of a time before what we have seen.
         let params = WatchParams::default().initial_events();
         let mut events = self.watch(&params, "").await?;
-        let mut objects: Vec<Slim<K>> = Vec::new();
+        let mut objects: Vec<T> = Vec::new();
         loop {
             let event = timeout(self.patience.silence, events.next()).await;
             let event = event.map_err(|_| Failure::silence(&self.asked(), self.patience.silence.as_secs()))?;
@@ -230,7 +286,7 @@ where
             match event.map_err(|error| Failure::of(&error, &self.asked()))? {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => objects.push(object),
                 // Said to be impossible; if it is not, this is what it means.
-                WatchEvent::Deleted(gone) => objects.retain(|object| object.key != gone.key),
+                WatchEvent::Deleted(gone) => objects.retain(|object| !object.is(&gone)),
                 WatchEvent::Bookmark(bookmark) => {
                     if bookmark.metadata.annotations.contains_key(INITIAL_EVENTS_END) {
                         self.version = Some(bookmark.metadata.resource_version);
@@ -245,7 +301,7 @@ where
         }
     }
 
-    async fn page_list(&mut self) -> Result<Vec<Slim<K>>, Failure> {
+    async fn page_list(&mut self) -> Result<Vec<T>, Failure> {
         let mut objects = Vec::new();
         let mut params = ListParams::default().limit(PAGE);
         loop {
@@ -260,7 +316,7 @@ where
         }
     }
 
-    async fn list(&mut self, params: &ListParams, patience: Duration) -> Result<ObjectList<Slim<K>>, Failure> {
+    async fn list(&mut self, params: &ListParams, patience: Duration) -> Result<ObjectList<T>, Failure> {
         let request = Self::request().list(params);
         let list = async {
             self.link
@@ -274,7 +330,7 @@ where
         }
     }
 
-    async fn watch(&mut self, params: &WatchParams, version: &str) -> Result<Events<K>, Failure> {
+    async fn watch(&mut self, params: &WatchParams, version: &str) -> Result<Events<T>, Failure> {
         self.began = Instant::now();
         self.heard = false;
         let params = params.clone().timeout(WATCH_SECONDS);
@@ -309,7 +365,7 @@ where
 
     /// In every namespace.
     fn request() -> Request {
-        Request::new(K::url_path(&(), None))
+        Request::new(T::Kind::url_path(&(), None))
     }
 
     fn broken(&self, how: &str) -> Failure {

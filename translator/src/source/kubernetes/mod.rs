@@ -25,20 +25,32 @@ use tokio::task::JoinSet;
 use crate::problems::{Board, Origin};
 use watch::{Follower, Shared};
 
+pub(crate) use backoff::Backoff;
 pub use cluster::{Access, Cluster, ConnectError};
 pub use failure::{Cause, Failure};
 pub use health::{Failing, Health, WatchHealth};
+pub(crate) use list_watch::{ListWatch, News, Seen};
 pub use patience::Patience;
 
 /// The name of the source of nodes.
 pub const NODES: &str = "nodes";
 /// The names of these sources.
-pub const NAMES: [&str; 5] = [NODES, "namespaces", "pods", "services", "endpointslices"];
+pub const NAMES: [&str; 7] = [
+    NODES,
+    "namespaces",
+    "pods",
+    "services",
+    "endpointslices",
+    "servicecidrs",
+    "addresspools",
+];
 
 /// Starts to follow a cluster. The watches end with the set.
 pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> JoinSet<()> {
     use k8s_openapi::api::core::v1;
-    use k8s_openapi::api::discovery::v1 as discovery;
+    use k8s_openapi::api::discovery::v1::EndpointSlice;
+    use k8s_openapi::api::networking::v1::ServiceCIDR;
+    use meridian_api::address_pool::AddressPool;
     let shared = Shared {
         feed: feed.clone(),
         board: board.clone(),
@@ -49,13 +61,18 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
         health.note(name, |_| {});
     }
     let follow = |name, kind, origin| Follower::new(name, kind, origin, shared.clone());
-    let [nodes, namespaces, pods, services, slices] = NAMES;
+    let [nodes, namespaces, pods, services, slices, cidrs, pools] = NAMES;
     let mut tasks = JoinSet::new();
     tasks.spawn(follow(nodes, Kind::Node, Origin::Nodes).run::<v1::Node>(cluster.clone()));
     tasks.spawn(follow(namespaces, Kind::Namespace, Origin::Namespaces).run::<v1::Namespace>(cluster.clone()));
     tasks.spawn(follow(pods, Kind::Pod, Origin::Pods).run::<v1::Pod>(cluster.clone()));
     tasks.spawn(follow(services, Kind::Service, Origin::Services).run::<v1::Service>(cluster.clone()));
     let slices = follow(slices, Kind::EndpointSlice, Origin::EndpointSlices);
-    tasks.spawn(slices.run::<discovery::EndpointSlice>(cluster.clone()));
+    tasks.spawn(slices.run::<EndpointSlice>(cluster.clone()));
+    // Kubernetes has the one since 1.33; the other is there once our CRD is.
+    let cidrs = follow(cidrs, Kind::ServiceCidr, Origin::ServiceCidrs).optional();
+    tasks.spawn(cidrs.run::<ServiceCIDR>(cluster.clone()));
+    let pools = follow(pools, Kind::AddressPool, Origin::AddressPools).optional();
+    tasks.spawn(pools.run::<AddressPool>(cluster.clone()));
     tasks
 }

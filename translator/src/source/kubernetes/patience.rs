@@ -14,6 +14,8 @@ pub struct Patience {
     pub silence: Duration,
     /// How long the beginning of any other answer may take. API servers give up on a request after a minute.
     pub answer: Duration,
+    /// How often a kind is looked for that the server does not have: a CRD may be installed at any time.
+    pub search: Duration,
 }
 
 impl Default for Patience {
@@ -24,6 +26,7 @@ impl Default for Patience {
             word: Duration::from_secs(15),
             silence: Duration::from_secs(150),
             answer: Duration::from_mins(1),
+            search: Duration::from_secs(30),
         }
     }
 }

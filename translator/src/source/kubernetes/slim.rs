@@ -11,10 +11,11 @@ use meridian_model::{Key, Kind, Object};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::list_watch::Seen;
 use crate::source::convert::{self, InvalidObject};
 
 /// Which kind of the model a Kubernetes type becomes.
-pub(super) trait Modelled: Resource<DynamicType = ()> {
+pub(super) trait Modelled: Resource<DynamicType = ()> + 'static {
     const KIND: Kind;
 }
 
@@ -38,10 +39,17 @@ impl Modelled for k8s_openapi::api::discovery::v1::EndpointSlice {
     const KIND: Kind = Kind::EndpointSlice;
 }
 
+impl Modelled for k8s_openapi::api::networking::v1::ServiceCIDR {
+    const KIND: Kind = Kind::ServiceCidr;
+}
+
+impl Modelled for meridian_api::address_pool::AddressPool {
+    const KIND: Kind = Kind::AddressPool;
+}
+
 /// An object of type `K`, reduced to the model.
 pub(super) struct Slim<K> {
-    /// `metadata.resourceVersion`: how far whoever has seen this has got.
-    pub(super) version: Option<String>,
+    version: Option<String>,
     /// What names the object, if anything does.
     pub(super) key: Option<Key>,
     pub(super) object: Result<Object, InvalidObject>,
@@ -60,6 +68,18 @@ impl<'de, K: Modelled> Deserialize<'de> for Slim<K> {
             object: convert::from_value_of(K::KIND, value),
             kind: PhantomData,
         })
+    }
+}
+
+impl<K: Modelled> Seen for Slim<K> {
+    type Kind = K;
+
+    fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.key == other.key
     }
 }
 
@@ -94,7 +114,7 @@ mod tests {
         let text = r#"{"metadata":{"namespace":"a","name":"b","resourceVersion":"7"},"spec":{"containers":"no list"}}"#;
         let slim: Slim<Pod> = serde_json::from_str(text).unwrap();
         assert_eq!(slim.key, Some(Key::pod("a", "b")));
-        assert_eq!(slim.version.as_deref(), Some("7"));
+        assert_eq!(slim.version(), Some("7"));
         assert_eq!(slim.object.unwrap_err().field, "spec.containers");
     }
 }

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashSet};
 use meridian_model::{Event, Key, Kind};
 use meridian_northbound::writer::Stopped;
 use meridian_northbound::{Feed, Input};
-use serde::de::DeserializeOwned;
 
 use super::backoff::Backoff;
 use super::cluster::Cluster;
+use super::failure::Cause;
 use super::health::Health;
 use super::list_watch::{ListWatch, News};
 use super::slim::{Modelled, Slim};
@@ -19,6 +19,8 @@ pub(super) struct Follower {
     name: &'static str,
     kind: Kind,
     origin: Origin,
+    /// Whether the server may do without the kind, or may keep it from us.
+    optional: bool,
     feed: Feed,
     board: Board,
     health: Health,
@@ -51,6 +53,7 @@ impl Follower {
             name,
             kind,
             origin,
+            optional: false,
             feed,
             board,
             health,
@@ -65,13 +68,18 @@ impl Follower {
         }
     }
 
+    /// The same for a kind that clusters may do without.
+    pub(super) fn optional(self) -> Self {
+        self.health.note(self.name, |watch| watch.optional = true);
+        Self { optional: true, ..self }
+    }
+
     /// Follows until the writer stops.
-    pub(super) async fn run<K>(mut self, cluster: Cluster)
-    where
-        K: Modelled + 'static,
-        Slim<K>: DeserializeOwned,
-    {
-        let mut objects = ListWatch::<K>::new(cluster, self.name, self.health.clone());
+    pub(super) async fn run<K: Modelled>(mut self, cluster: Cluster) {
+        let mut objects = ListWatch::<Slim<K>>::new(cluster, self.name, self.health.clone());
+        if self.optional {
+            objects = objects.optional();
+        }
         let mut backoff = Backoff::default();
         loop {
             match objects.next().await {
@@ -85,15 +93,22 @@ impl Follower {
                 Err(failure) => {
                     tracing::debug!(source = self.name, cause = failure.cause.label(), %failure, "watch");
                     self.set_failure();
+                    // Whoever was granted what Meridian needed before it knew this kind has lost nothing by it; the problem
+                    // stays until it is granted. What is known already stays known.
+                    let kept_from_us = self.optional && !self.synced && failure.cause == Cause::Forbidden;
+                    if kept_from_us && let Err(Stopped) = self.listed::<K>(Vec::new()).await {
+                        return;
+                    }
                     tokio::time::sleep(backoff.pause(failure.cause)).await;
                 }
             }
         }
     }
 
-    async fn take<K>(&mut self, news: News<K>) -> Result<(), Stopped> {
+    async fn take<K: Modelled>(&mut self, news: News<Slim<K>>) -> Result<(), Stopped> {
         match news {
             News::Listed(objects) => return self.listed(objects).await,
+            News::Absent => return self.listed::<K>(Vec::new()).await,
             News::Applied(object) => self.apply(object),
             News::Deleted(object) => match object.key {
                 Some(key) => self.delete(key),
@@ -207,6 +222,7 @@ fn problem_of(object: String, field: Option<String>, message: String) -> Problem
     Problem {
         object,
         field,
+        reason: None,
         message,
         place: None,
     }

@@ -46,6 +46,7 @@ impl Contents {
             contents.problems.push(Problem {
                 object: format!("file/{}", shown.display()),
                 field: None,
+                reason: None,
                 message: format!("{error}; the last objects read from it stay as they were"),
                 place: None,
             });
@@ -69,6 +70,7 @@ impl Contents {
                     self.problems.push(Problem {
                         object: key.to_string(),
                         field: None,
+                        reason: None,
                         message: format!(
                             "defined twice, in {0}: {first} and in {0}: {place}; the first counts",
                             shown.display()
@@ -85,6 +87,7 @@ impl Contents {
                 self.problems.push(Problem {
                     object: error.object,
                     field: Some(error.field),
+                    reason: None,
                     message: error.message,
                     place: Some(format!("{}: {place}", shown.display())),
                 });

@@ -93,6 +93,7 @@ impl Folder {
                 self.unlisted = Some(Problem {
                     object: format!("folder/{}", path.display()),
                     field: None,
+                    reason: None,
                     message: format!("{e}; nothing read from it is taken for gone"),
                     place: None,
                 });
@@ -226,6 +227,7 @@ impl Folder {
             Problem {
                 object: key.to_string(),
                 field: None,
+                reason: None,
                 message: format!(
                     "defined in {} and in {}; the first counts, remove it from the others",
                     self.shown(first).display(),

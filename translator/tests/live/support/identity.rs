@@ -21,8 +21,12 @@ impl Account {
     /// One that may do what a translator may.
     pub async fn translator(objects: &Objects, name: &str) -> Self {
         let account = Self::reader(objects, name).await;
-        let rules = json!([{"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]}]);
-        objects.grant(&account.user, "translator-events", &rules).await;
+        let rules = json!([
+            {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
+            {"apiGroups": [""], "resources": ["services/status"], "verbs": ["patch"]},
+            {"apiGroups": ["meridian.dev"], "resources": ["addresspools/status"], "verbs": ["patch"]},
+        ]);
+        objects.grant(&account.user, "translator-writes", &rules).await;
         account
     }
 
@@ -61,6 +65,8 @@ impl Objects {
         let rules = json!([
             {"apiGroups": [""], "resources": ["nodes", "namespaces", "pods", "services"], "verbs": verbs},
             {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": verbs},
+            {"apiGroups": ["networking.k8s.io"], "resources": ["servicecidrs"], "verbs": verbs},
+            {"apiGroups": ["meridian.dev"], "resources": ["addresspools"], "verbs": verbs},
         ]);
         self.grant(user, "translator-reads", &rules).await;
     }

@@ -4,6 +4,12 @@ use axum::http::{Method, Request};
 use kube::Client;
 use serde_json::{Value, json};
 
+use super::eventually;
+
+pub const ADDRESS_POOLS: &str = "/apis/meridian.dev/v1alpha1/addresspools";
+pub const SERVICE_CIDRS: &str = "/apis/networking.k8s.io/v1/servicecidrs";
+const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
 /// What somebody may do with objects.
 #[derive(Clone)]
 pub struct Objects(pub Client);
@@ -31,9 +37,26 @@ impl Objects {
         }
     }
 
-    /// Removes what tests make: nodes and pods. Nobody finishes the removal of namespaces here.
+    /// Removes what tests make: nodes, pods, services, networks of ClusterIPs and address pools. Nobody finishes the removal
+    /// of namespaces here.
     pub async fn clear(&self) {
         self.delete("/api/v1/nodes").await;
+        for service in self.items("/api/v1/services").await {
+            let text = |field| service["metadata"][field].as_str().unwrap();
+            if text("name") != "kubernetes" {
+                self.delete_service(text("namespace"), text("name")).await;
+            }
+        }
+        for cidr in self.items(SERVICE_CIDRS).await {
+            let name = cidr["metadata"]["name"].as_str().unwrap();
+            if name != "kubernetes" {
+                let path = format!("{SERVICE_CIDRS}/{name}");
+                // Somebody waits for their addresses to be free.
+                self.merge(&path, &json!({"metadata": {"finalizers": null}})).await;
+                self.delete_if_there(&path).await;
+            }
+        }
+        self.delete_if_there(ADDRESS_POOLS).await;
         for namespace in self.items("/api/v1/namespaces").await {
             let name = namespace["metadata"]["name"].as_str().unwrap();
             self.delete(&format!("/api/v1/namespaces/{name}/pods")).await;
@@ -54,6 +77,57 @@ impl Objects {
             .send(Method::DELETE, path, "application/json", Some(&options))
             .await;
         answer.unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+
+    pub async fn delete_service(&self, namespace: &str, name: &str) {
+        self.delete(&format!("/api/v1/namespaces/{namespace}/services/{name}"))
+            .await;
+    }
+
+    async fn delete_if_there(&self, path: &str) {
+        match self.send(Method::DELETE, path, "application/json", None).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            answer => drop(answer.unwrap_or_else(|error| panic!("{path}: {error}"))),
+        }
+    }
+
+    /// Removes our CRDs with all there is of them, and waits until the API server knows them no more.
+    pub async fn remove_crds(&self) {
+        self.delete_if_there(&format!("{CRDS}/addresspools.meridian.dev")).await;
+        eventually("no CRD", || async {
+            match self.get(ADDRESS_POOLS).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+                answer => Err(format!("{answer:?}")),
+            }
+        })
+        .await;
+    }
+
+    /// Installs our CRDs unless they are there, and waits until the API server knows them.
+    pub async fn install_crds(&self) {
+        let output = crate::common::run(&["crds"]);
+        let crd: Value = serde_json::from_value(serde_saphyr::from_slice(&output.stdout).unwrap()).unwrap();
+        self.ensure(CRDS, &crd).await;
+        eventually("the CRD", || async {
+            self.get(ADDRESS_POOLS).await.map_err(|error| error.to_string())
+        })
+        .await;
+    }
+
+    pub async fn address_pool(&self, name: &str, spec: &Value) {
+        let pool = json!({
+            "apiVersion": "meridian.dev/v1alpha1", "kind": "AddressPool", "metadata": {"name": name}, "spec": spec,
+        });
+        self.create(ADDRESS_POOLS, &pool).await;
+    }
+
+    pub async fn service(&self, namespace: &str, name: &str, spec: &Value) -> Value {
+        let mut service = json!({"metadata": {"name": name}, "spec": {"ports": [{"port": 80}]}});
+        for (field, value) in spec.as_object().unwrap() {
+            service["spec"][field] = value.clone();
+        }
+        self.create(&format!("/api/v1/namespaces/{namespace}/services"), &service)
+            .await
     }
 
     pub async fn items(&self, collection: &str) -> Vec<Value> {

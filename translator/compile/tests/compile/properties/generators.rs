@@ -1,0 +1,185 @@
+//! Objects, events and claims. Few names, few addresses, tiny slices: conflicts and exhaustion are the rule, not the
+//! exception.
+
+use std::net::IpAddr;
+
+use meridian_compile::{Claim, Config};
+use meridian_model::{Event, Kind, Namespace, Node, Object, Phase, Pod};
+use proptest::prelude::*;
+
+use super::services::{address_pools, service_cidrs, services, slices};
+use crate::support::config;
+
+/// One thing a test does to the compiler.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Event(Event),
+    Claim(Vec<Claim>),
+    Compile,
+    /// About so many units.
+    Piece(usize),
+}
+
+pub(super) fn configs() -> impl Strategy<Value = Config> {
+    prop_oneof![
+        Just(config(&["10.0.0.0/27"], 29, 64)),
+        Just(config(&["10.0.0.0/28", "10.0.0.32/29"], 29, 64)),
+        Just(config(&["fd00::/123"], 24, 125)),
+        Just(config(&["fd00::/124"], 24, 126)),
+        Just(config(&["10.0.0.0/27", "fd00::/123"], 29, 125)),
+        Just(config(&["fd00::/124", "10.0.0.0/27"], 29, 125)),
+    ]
+}
+
+fn node_cidrs() -> impl Strategy<Value = Vec<&'static str>> {
+    let one = prop::sample::select(vec![
+        "10.0.0.0/29",
+        "10.0.0.8/29",
+        "10.0.0.0/28",
+        "10.0.0.8/30",
+        "10.0.0.32/29",
+        "10.0.0.0/31",
+        "192.168.0.0/24",
+        "fd00::/125",
+        "fd00::8/125",
+        "fd00::/124",
+        "nonsense",
+    ]);
+    prop_oneof![
+        8 => Just(Vec::new()),
+        2 => Just(vec!["10.0.0.0/29"]),
+        2 => Just(vec!["10.0.0.0/29", "fd00::/125"]),
+        6 => prop::collection::vec(one.clone(), 1),
+        3 => prop::collection::vec(one, 2),
+    ]
+}
+
+pub(super) fn nodes() -> impl Strategy<Value = Node> {
+    let labels = (
+        prop::option::weighted(0.6, prop::sample::select(vec!["east", "west", ""])),
+        prop::bool::weighted(0.3),
+        prop::bool::weighted(0.1),
+    );
+    (
+        prop::sample::select(vec!["a", "b", "c", "d"]),
+        0i64..3,
+        node_cidrs(),
+        labels,
+        prop::bool::weighted(0.9),
+    )
+        .prop_map(|(name, created, cidrs, (zone, edge, excluded), ready)| {
+            let mut node = Node::test(name).created_at(created).with_cidrs(cidrs);
+            node.ready = ready;
+            node.labels = [
+                zone.map(|zone| ("topology.kubernetes.io/zone", zone)),
+                edge.then_some(("edge", "true")),
+                excluded.then_some(("node.kubernetes.io/exclude-from-external-load-balancers", "")),
+            ]
+            .into_iter()
+            .flatten()
+            .collect();
+            node
+        })
+}
+
+fn pod_ips() -> impl Strategy<Value = Vec<IpAddr>> {
+    // Mostly what pods of the first slice may have.
+    let offset = || prop_oneof![8 => 4u8..7, 1 => 0u8..4, 1 => 0u8..20];
+    let four = offset().prop_map(|n| IpAddr::from([10, 0, 0, n]));
+    let six = offset().prop_map(|n| IpAddr::from(((0xfd00 << 112) + u128::from(n)).to_be_bytes()));
+    prop_oneof![
+        6 => Just(Vec::new()),
+        5 => four.clone().prop_map(|ip| vec![ip]),
+        3 => six.clone().prop_map(|ip| vec![ip]),
+        3 => (four.clone(), six).prop_map(|(four, six)| vec![four, six]),
+        1 => (four.clone(), four).prop_map(|(one, other)| vec![one, other]),
+    ]
+}
+
+prop_compose! {
+    pub(super) fn pods()(
+        namespace in prop::sample::select(vec!["x", "y"]),
+        name in prop::sample::select(vec!["p", "q", "r", "s", "t"]),
+        uid in prop::sample::select(vec!["1", "1", "1", "2"]),
+        created in 0i64..3,
+        node in prop::option::weighted(0.9, prop::sample::select(vec!["a", "a", "a", "b", "c", "unknown"])),
+        host_network in prop::bool::weighted(0.1),
+        phase in prop::sample::select(vec![Phase::Pending, Phase::Running, Phase::Running, Phase::Succeeded, Phase::Failed]),
+        ips in pod_ips(),
+        deleting in any::<bool>(),
+    ) -> Pod {
+        let mut pod = Pod::test(namespace, name).with_uid(&format!("{name}-{uid}")).created_at(created).in_phase(phase);
+        pod.node = node.map(Into::into);
+        pod.host_network = host_network;
+        pod.ips = ips.into();
+        pod.deleting = deleting;
+        pod
+    }
+}
+
+/// Any object. Boxed, as its parts are: what proptest keeps of all of them side by side is more than a stack holds.
+pub(super) fn objects() -> BoxedStrategy<Object> {
+    let one = prop_oneof![
+        4 => nodes().prop_map(Object::from).boxed(),
+        18 => pods().prop_map(Object::from).boxed(),
+        6 => services().prop_map(Object::from).boxed(),
+        8 => slices().prop_map(Object::from).boxed(),
+        1 => service_cidrs().prop_map(Object::from).boxed(),
+        1 => address_pools().prop_map(Object::from).boxed(),
+        1 => Just(Namespace::test("x").into()).boxed(),
+    ];
+    one.boxed()
+}
+
+/// Everything of a kind.
+fn replace<T: Into<Object> + std::fmt::Debug + 'static>(
+    kind: Kind,
+    one: impl Strategy<Value = T> + 'static,
+    most: usize,
+) -> BoxedStrategy<Event> {
+    let all = prop::collection::vec(one.prop_map(Into::into).boxed(), 0..=most);
+    all.prop_map(move |all| Event::Replace(kind, all)).boxed()
+}
+
+pub(super) fn events() -> BoxedStrategy<Event> {
+    let one = prop_oneof![
+        36 => objects().prop_map(Event::Apply).boxed(),
+        5 => objects().prop_map(|object| Event::Delete(object.key())).boxed(),
+        1 => replace(Kind::Node, nodes(), 3),
+        1 => replace(Kind::Pod, pods(), 8),
+        1 => replace(Kind::Service, services(), 3),
+        1 => replace(Kind::EndpointSlice, slices(), 5),
+        1 => replace(Kind::ServiceCidr, service_cidrs(), 2),
+        1 => replace(Kind::AddressPool, address_pools(), 2),
+    ];
+    one.boxed()
+}
+
+/// Claims of a database that remembers what may or may not be so any more.
+pub(super) fn claims() -> BoxedStrategy<Claim> {
+    let slices = (nodes(), node_cidrs()).prop_map(|(node, cidrs)| Claim::Slice {
+        node: node.name,
+        networks: cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect(),
+    });
+    let pods = (pods(), pod_ips()).prop_map(|(pod, ips)| Claim::Pod {
+        pod: pod.key(),
+        uid: pod.uid,
+        ips: ips.into(),
+    });
+    prop_oneof![1 => slices, 3 => pods].boxed()
+}
+
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        24 => events().prop_map(Step::Event),
+        16 => Just(Step::Compile),
+        4 => (0usize..4).prop_map(Step::Piece),
+        1 => prop::collection::vec(claims(), 0..6).prop_map(Step::Claim),
+    ];
+    let first = prop::collection::vec(claims(), 0..6).prop_map(Step::Claim);
+    (first, prop::collection::vec(step, 0..80)).prop_map(|(first, steps)| {
+        let mut all = vec![first];
+        all.extend(steps);
+        all
+    })
+}

@@ -1,0 +1,114 @@
+//! The watches of the allocator, as one stream of news.
+//!
+//! Beside those of the sources, which keep what compiling needs; they fail for the same reasons, and the sources' say so.
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::seen::{SeenCidrs, SeenNamespace, SeenNode, SeenPool};
+use super::service::Entry;
+use crate::source::kubernetes::{Backoff, Cause, Cluster, Health, ListWatch, News, Seen};
+
+/// News that wait to be heard.
+const ROOM: usize = 256;
+
+/// What a watch has to say.
+#[derive(Debug)]
+pub(super) enum Message {
+    Pools(Box<News<SeenPool>>),
+    Services(Box<News<Entry>>),
+    Nodes(News<SeenNode>),
+    Namespaces(News<SeenNamespace>),
+    Cidrs(News<SeenCidrs>),
+}
+
+/// The watches, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Watches {
+    cluster: Cluster,
+    tasks: JoinSet<()>,
+    sender: mpsc::Sender<Message>,
+    receiver: mpsc::Receiver<Message>,
+    complete: bool,
+}
+
+impl Watches {
+    /// Watches pools, and nothing else until [`Self::complete`].
+    pub(super) fn start(cluster: &Cluster) -> Self {
+        let (sender, receiver) = mpsc::channel(ROOM);
+        let mut watches = Self {
+            cluster: cluster.clone(),
+            tasks: JoinSet::new(),
+            sender,
+            receiver,
+            complete: false,
+        };
+        watches.follow("addresspools", true, |news| Message::Pools(Box::new(news)));
+        watches
+    }
+
+    /// Also what pools are for.
+    pub(super) fn complete(&mut self) {
+        if !std::mem::replace(&mut self.complete, true) {
+            self.follow("services", false, |news| Message::Services(Box::new(news)));
+            self.follow("nodes", false, Message::Nodes);
+            self.follow("namespaces", false, Message::Namespaces);
+            self.follow("servicecidrs", true, Message::Cidrs);
+        }
+    }
+
+    fn follow<T: Seen>(&mut self, resource: &'static str, optional: bool, say: fn(News<T>) -> Message) {
+        let objects = ListWatch::new(self.cluster.clone(), resource, Health::default());
+        let objects = if optional { objects.optional() } else { objects };
+        self.tasks.spawn(run(objects, optional, say, self.sender.clone()));
+    }
+
+    /// Waits for the next news.
+    pub(super) async fn next(&mut self) -> Message {
+        // We hold a sender ourselves, so that there always may be more.
+        self.receiver.recv().await.expect("a sender is held")
+    }
+
+    /// News that are there already.
+    pub(super) fn ready(&mut self) -> Option<Message> {
+        self.receiver.try_recv().ok()
+    }
+}
+
+async fn run<T: Seen>(
+    mut objects: ListWatch<T>,
+    optional: bool,
+    say: fn(News<T>) -> Message,
+    sender: mpsc::Sender<Message>,
+) {
+    let mut backoff = Backoff::default();
+    let mut listed = false;
+    loop {
+        let news = match objects.next().await {
+            Ok(news) => {
+                backoff.reset();
+                listed |= !matches!(news, News::Alive);
+                Some(news)
+            }
+            Err(failure) => {
+                tracing::debug!(%failure, "watch for address pools");
+                let pause = backoff.pause(failure.cause);
+                // As the sources have it: what may not be read and was not needed before holds up nothing.
+                let kept_from_us = optional && !listed && failure.cause == Cause::Forbidden;
+                if kept_from_us {
+                    listed = true;
+                    if sender.send(say(News::Absent)).await.is_err() {
+                        return;
+                    }
+                }
+                tokio::time::sleep(pause).await;
+                None
+            }
+        };
+        if let Some(news) = news.filter(|news| !matches!(news, News::Alive))
+            && sender.send(say(news)).await.is_err()
+        {
+            return;
+        }
+    }
+}
