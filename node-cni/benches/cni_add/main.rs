@@ -18,6 +18,7 @@ mod by_plugin;
 mod by_tools;
 mod in_process;
 #[path = "../../../tests/benches/translator/report.rs"]
+#[allow(dead_code)] // not all of it is for this benchmark
 mod report;
 mod steps;
 #[allow(

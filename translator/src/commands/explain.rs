@@ -270,7 +270,7 @@ fn hosts(text: &mut String, service: &ServiceExplanation) {
                 let _ = write!(text, "  announced by {first}");
             }
             Some((first, others)) => {
-                let _ = write!(text, "  announced by {first}; {} stand by", others.join(", "));
+                let _ = write!(text, "  announced by {first}, or in its absence {}", others.join(", "));
             }
             None => {}
         }
