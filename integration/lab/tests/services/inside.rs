@@ -66,7 +66,11 @@ fn pods_and_hosts_reach_services_whose_endpoint_is_a_host() {
     for (number, pod) in [(14, "host-1"), (15, "host-3")] {
         let service = Service::new(pod, number).answered_by(&[cluster.endpoint(pod)]);
         cluster.put(&service);
-        cluster.from(&INSIDE, service.cluster()).is_answered_by(&[pod]);
+        let probe = cluster.from(&INSIDE, service.cluster());
+        probe.over_tcp().is_answered_by(&[pod]);
+        // Not of a pod on the same node: a socket on all addresses answers it from the one that leads there.
+        let others = cluster.from(&["web-2", "node-1", "node-3"], service.cluster());
+        others.is_answered_by(&[pod]);
     }
     cluster.serve_on("central", ("::", 6443));
     let central = Endpoint::new(cluster.host_ips("central"), None);

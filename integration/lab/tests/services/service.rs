@@ -19,7 +19,8 @@ pub(crate) struct Service {
     spec: Value,
     ports: [u16; 2],
     on_nodes: bool,
-    ingress: Value,
+    /// In which mode its load balancer works, if it has one.
+    ingress: Option<&'static str>,
     slices: Vec<Slice>,
 }
 
@@ -54,7 +55,7 @@ impl Service {
             spec: json!({}),
             ports: [80, 53],
             on_nodes: false,
-            ingress: json!([]),
+            ingress: None,
             slices: vec![],
         }
     }
@@ -71,9 +72,8 @@ impl Service {
     }
 
     /// The same in a mode.
-    pub(crate) fn balanced_by(mut self, mode: &str) -> Self {
-        let ips = self.balancer().map(|at| json!({"ip": at.ip, "ipMode": mode}));
-        self.ingress = json!(ips);
+    pub(crate) fn balanced_by(mut self, mode: &'static str) -> Self {
+        self.ingress = Some(mode);
         self.on_nodes = true;
         self.with("type", "LoadBalancer")
     }
@@ -133,7 +133,7 @@ impl Service {
         self
     }
 
-    /// The same under other ClusterIPs.
+    /// The same under other addresses and ports of nodes.
     pub(crate) fn with_number(mut self, number: u8) -> Self {
         self.number = number;
         self
@@ -206,12 +206,14 @@ impl Service {
                 port["nodePort"] = json!(self.node_port());
             }
         }
+        let ingress = |mode: &'static str| self.balancer().map(|at| json!({"ip": at.ip, "ipMode": mode}));
+        let ingress: Vec<Value> = self.ingress.into_iter().flat_map(ingress).collect();
         let service = json!({
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": {"name": self.name},
             "spec": spec,
-            "status": {"loadBalancer": {"ingress": self.ingress}},
+            "status": {"loadBalancer": {"ingress": ingress}},
         });
         let slices = self.slices.iter().enumerate();
         let slices = slices.flat_map(|(index, slice)| [true, false].map(|v4| self.slice(index, slice, v4)));
