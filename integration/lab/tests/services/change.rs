@@ -83,6 +83,33 @@ fn who_goes_on_sending_datagrams_is_answered_by_who_is_there_now() {
 }
 
 #[test]
+fn who_sends_datagrams_before_there_is_a_service_is_answered_when_there_is() {
+    let Some(cluster) = shared() else { return };
+    let other = Service::new("present", 70).answered_by(&[cluster.endpoint("web-2")]);
+    cluster.put(&other);
+    cluster
+        .from(&["client", "node-3"], other.cluster())
+        .is_answered_by(&["web-2"]);
+    let service = Service::new("late", 71)
+        .on_nodes()
+        .answered_by(&[cluster.endpoint("web-1")]);
+    let nodes = service.at_nodes(cluster.host_ips("node-3"));
+    let inside = service.cluster().to_vec();
+    let talks = talks(
+        &cluster,
+        &[
+            ("client", inside.clone()),
+            ("node-3", inside),
+            ("client", nodes.clone()),
+            (OUTSIDE, nodes),
+        ],
+    );
+    all_hear(&talks, "refused");
+    cluster.put(&service);
+    all_hear(&talks, "web-1");
+}
+
+#[test]
 fn who_goes_on_sending_datagrams_follows_the_policy() {
     let Some(cluster) = shared() else { return };
     let endpoints = [cluster.endpoint("web-2"), cluster.endpoint("host-3")];

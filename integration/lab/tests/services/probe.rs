@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use meridian_lab::plan::Host;
 use meridian_lab::{netns, wait};
 
 use crate::client::{self, Outcome};
@@ -51,35 +52,50 @@ impl Cluster {
     /// Does something while others go on asking: whoever is asked answers each time.
     pub(crate) fn undisturbed(&self, from: &[&str], to: &[Frontend], work: impl FnOnce()) {
         let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
+        let crashes = self.crashes();
+        let failures = std::thread::scope(|scope| {
             let mut askers = Vec::new();
             for (who, at) in from.iter().flat_map(|who| to.iter().map(move |at| (*who, *at))) {
                 let done = &done;
-                let ask = move || {
-                    let mut asked = 0;
-                    while !done.load(Ordering::Relaxed) {
-                        asked += 1;
-                        for protocol in [Protocol::Tcp, Protocol::Udp] {
-                            let outcome = protocol.ask(at);
-                            let answered = matches!(outcome, Outcome::Answer { .. });
-                            assert!(
-                                answered,
-                                "{who} to {}, {protocol:?}, the {asked}. time: {outcome}",
-                                at.ip
-                            );
-                        }
-                    }
-                };
-                askers.push(scope.spawn(move || self.within(who, ask)));
+                askers.push(scope.spawn(move || self.within(who, || ask_until(who, at, done))));
             }
             // They end even if this fails.
             let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
             done.store(true, Ordering::Relaxed);
+            let failures: Vec<String> = askers.into_iter().filter_map(|asker| asker.join().ok()?).collect();
             if let Err(panic) = worked {
                 std::panic::resume_unwind(panic);
             }
+            failures
         });
+        // OVS 3.1.0 does so at an ICMP error to a translated connection: some client that is no more.
+        let crashed = self.crashes() > crashes;
+        assert!(failures.is_empty() || crashed, "{failures:#?}");
     }
+
+    /// How often the switch of a host was started.
+    fn crashes(&self) -> usize {
+        let plan = self.lab.lab.plan();
+        let starts = |host: &Host| {
+            let log = std::fs::read_to_string(plan.log(&format!("{}/vswitchd", host.name)));
+            log.map_or(0, |log| log.matches("ovs-vswitchd (Open vSwitch)").count())
+        };
+        plan.hosts().iter().map(starts).sum()
+    }
+}
+
+/// Asks until it is done, or until something else than an answer comes, which it tells. Now and then: it is no benchmark.
+fn ask_until(who: &str, at: Frontend, done: &AtomicBool) -> Option<String> {
+    wait::until(wait::PATIENCE, || {
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            let outcome = protocol.ask(at);
+            if !matches!(outcome, Outcome::Answer { .. }) {
+                return Some(Some(format!("{who} to {}, {protocol:?}: {outcome}", at.ip)));
+            }
+        }
+        done.load(Ordering::Relaxed).then_some(None)
+    })
+    .flatten()
 }
 
 impl Probe<'_> {

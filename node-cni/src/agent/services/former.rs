@@ -1,8 +1,11 @@
-//! Datagrams to endpoints that are no more.
+//! Datagrams that go where they went before a service changed.
 //!
 //! OVN forgets connections to an endpoint that goes (`ct_flush`), right after it has changed the flows of the switch. Until
 //! Open vSwitch has gone through what it has cached of these, a datagram begins the same connection anew, and a client that
 //! goes on sending keeps it: a busy one does more often than not. So the switch is asked to forget again, until that is over.
+//!
+//! What was sent to a service before there was one is a connection that nothing has translated, and nothing will, while it
+//! lasts. OVN does not forget these.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -34,7 +37,10 @@ struct Former {
 impl Former {
     fn see(&mut self, all: BTreeSet<Connections>, now: Instant) {
         if let Some(before) = &self.known {
-            let gone: BTreeSet<_> = before.difference(&all).copied().collect();
+            let mut gone: BTreeSet<_> = before.difference(&all).copied().collect();
+            let served: BTreeSet<_> = before.iter().map(|connections| connections.to).collect();
+            let new = all.iter().filter(|connections| !served.contains(&connections.to));
+            gone.extend(new.map(|&Connections { to, .. }| Connections { to, by: to }));
             if !gone.is_empty() {
                 for after in AFTER {
                     self.due.entry(now + after).or_default().extend(&gone);
@@ -99,6 +105,7 @@ mod tests {
 
     const ONE: (&str, &str) = ("10.96.0.7:53", "10.244.1.4:53");
     const TWO: (&str, &str) = ("10.96.0.7:53", "10.244.2.4:53");
+    const THREE: (&str, &str) = ("10.96.0.7:53", "10.244.3.4:53");
 
     #[test]
     fn what_goes_is_forgotten_several_times() {
@@ -115,12 +122,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_sent_before_there_was_anybody_to_answer_is_forgotten() {
+        let start = Instant::now();
+        let mut former = Former::default();
+        former.see(set(&[]), start);
+        former.see(set(&[ONE, TWO]), start);
+        assert_eq!(former.take(start + AFTER[3]), Vec::from_iter(set(&[(ONE.0, ONE.0)])));
+    }
+
+    #[test]
     fn what_comes_back_is_left_alone() {
         let start = Instant::now();
         let mut former = Former::default();
-        former.see(set(&[ONE, TWO]), start);
-        former.see(set(&[]), start);
-        former.see(set(&[TWO]), start);
+        former.see(set(&[ONE, TWO, THREE]), start);
+        former.see(set(&[THREE]), start);
+        former.see(set(&[TWO, THREE]), start);
         assert_eq!(former.take(start + AFTER[3]), Vec::from_iter(set(&[ONE])));
     }
 }
