@@ -196,6 +196,14 @@ impl Config {
         vpc_of(port, &self.port_prefix, &self.node)
     }
 
+    /// Where the integration bridge is managed: beside Open vSwitch's database, if that is on this host.
+    pub(super) fn switch(&self) -> Option<PathBuf> {
+        match &self.ovs {
+            Remote::Unix(socket) => Some(socket.with_file_name(format!("{}.mgmt", self.bridge))),
+            Remote::Tcp(..) | Remote::Ssl(..) => None,
+        }
+    }
+
     /// What encapsulation takes of a packet on the wire.
     pub(super) fn encap_overhead(&self) -> u16 {
         let over_ipv4 = match self.encap_type {

@@ -14,6 +14,7 @@ mod install;
 mod kernel;
 mod kubernetes;
 mod nftables;
+mod openflow;
 mod ovs;
 mod reconcile;
 mod remains;
@@ -141,6 +142,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
     report_condition(&config, sources.status.clone());
     if let Some(address) = config.proxy_health {
         tokio::spawn(services::serve_proxy_health(address, sources.status.clone()));
+    }
+    if let Some(switch) = config.switch() {
+        tokio::spawn(services::forget(Arc::clone(&southbound), switch));
     }
     let (controller, controller_seen) = watch::channel(Controller::Unknown);
     tokio::spawn(controller::follow(config.ovn_rundir.clone(), controller));

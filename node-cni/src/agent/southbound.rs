@@ -3,6 +3,7 @@
 //!
 //! Reads only. What a Kubernetes node needs to know of a pod's port or a service, ovn-northd has copied here.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,14 +12,16 @@ use meridian_api::service;
 use ovsdb::{
     Condition, Datum, IndexSpec, Row, Session, SessionConfig, State, Subscription, TableMonitor, Transaction, Uuid,
 };
-use ovsdb_schemas::southbound::{DATABASE, chassis, port_binding};
+use ovsdb_schemas::southbound::{DATABASE, chassis, load_balancer, port_binding};
 
 use super::config::Config;
+use super::openflow::Connections;
 use super::services::{Reader, Services, Told};
 use crate::protocol::{ConnectionStatus, PortAnswer, PortRequest};
 
 const REQUESTED_CHASSIS: &str = "requested-chassis";
 const IFACE_ID_VER: &str = "iface-id-ver";
+const UDP: &str = "udp";
 
 /// Why a port cannot be plugged, or is not up. For people: these texts end up in a pod's events.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -100,6 +103,9 @@ impl Southbound {
             TableMonitor::new(chassis::TABLE)
                 .columns([chassis::NAME])
                 .condition(Condition::eq(chassis::NAME, config.node.as_str())),
+            TableMonitor::new(load_balancer::TABLE)
+                .columns([load_balancer::VIPS])
+                .condition(Condition::eq(load_balancer::PROTOCOL, UDP)),
         ]);
         if let Some(tls) = &config.tls {
             session = session.with_tls(tls.clone());
@@ -176,6 +182,28 @@ impl Southbound {
         });
         let mut reader = self.services.lock().expect("nothing panics while it holds this");
         reader.read(told)
+    }
+
+    /// Where datagrams to services may go: to each backend of each frontend, in whichever load balancer.
+    pub(super) fn datagrams(&self) -> BTreeSet<Connections> {
+        let replica = self.session.replica();
+        let rows = replica
+            .table(load_balancer::TABLE)
+            .into_iter()
+            .flat_map(ovsdb::TableReplica::iter);
+        let mut found = BTreeSet::new();
+        for (_, row) in rows {
+            for (to, backends) in row.get(load_balancer::VIPS).pairs() {
+                let to = to.as_str().and_then(|to| to.parse().ok());
+                let backends = backends.as_str().unwrap_or_default().split(',');
+                let backends = backends.filter_map(|by| by.parse().ok());
+                found.extend(
+                    to.into_iter()
+                        .flat_map(|to| backends.clone().map(move |by| Connections { to, by })),
+                );
+            }
+        }
+        found
     }
 
     /// This node's management ports, ordered by name.

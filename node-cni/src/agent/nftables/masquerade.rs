@@ -16,6 +16,8 @@ pub(super) fn add(table: &mut Table, devices: &[Device]) {
     table.add_chain("prerouting", raw, inbound(devices));
     let srcnat = "type nat hook postrouting priority srcnat; policy accept;";
     table.add_chain("postrouting", srcnat, outbound(devices));
+    let input = "type nat hook input priority 100; policy accept;";
+    table.add_chain("input", input, own(devices));
     let filter = "type filter hook forward priority filter; policy accept;";
     table.add_chain("forward", filter, forward(devices));
 }
@@ -53,6 +55,21 @@ fn outbound(devices: &[Device]) -> Vec<String> {
             format!("oifname {name:?} {family} daddr {destination} snat {family} to {address}")
         });
     masquerade.chain(sources).collect()
+}
+
+/// What the host itself is to answer for a service. A socket of UDP that listens on all addresses answers from the one that
+/// leads to the client, which is that of the management port, and nobody waits for that. So the client is the host.
+fn own(devices: &[Device]) -> Vec<String> {
+    let sources: BTreeSet<IpAddr> = devices
+        .iter()
+        .flat_map(|device| &device.facts.sources)
+        .map(|source| source.address)
+        .collect();
+    let rule = |address: IpAddr| {
+        let (family, names) = (family(address.is_ipv4()), names(devices));
+        format!("iifname {names} {family} saddr {address} meta l4proto udp snat {family} to {family} daddr")
+    };
+    sources.into_iter().map(rule).collect()
 }
 
 fn forward(devices: &[Device]) -> Vec<String> {
@@ -119,6 +136,25 @@ mod tests {
             r#"oifname "meridian0" ip6 daddr fd00:10:96::/112 snat ip6 to fd00:10:244:1::3"#,
         ] {
             assert!(rules.contains(rule), "{rules}");
+        }
+    }
+
+    #[test]
+    fn the_host_answers_datagrams_of_services_to_itself() {
+        let mut device = device("meridian1", &[]);
+        device.facts.sources = [
+            "10.96.0.0/16=10.244.1.3",
+            "169.254.77.1/32=10.244.1.3",
+            "fd00:10:96::/112=fd00:10:244:1::3",
+        ]
+        .map(|source| source.parse().unwrap())
+        .into();
+        let rules = rules(&[device]);
+        for rule in [
+            r#"iifname { "meridian1" } ip saddr 10.244.1.3 meta l4proto udp snat ip to ip daddr"#,
+            r#"iifname { "meridian1" } ip6 saddr fd00:10:244:1::3 meta l4proto udp snat ip6 to ip6 daddr"#,
+        ] {
+            assert_eq!(rules.matches(rule).count(), 1, "{rules}");
         }
     }
 

@@ -5,6 +5,7 @@
 //! health checks, connection tracking and explanations are made of the plan.
 
 mod explain;
+mod former;
 mod health;
 mod http;
 mod plan;
@@ -12,6 +13,7 @@ mod proxy_health;
 mod stale;
 
 pub(super) use explain::explain;
+pub(super) use former::forget;
 pub(super) use health::HealthChecks;
 pub(super) use plan::{At, Frontend, Handling, Plan};
 pub(super) use proxy_health::serve as serve_proxy_health;
