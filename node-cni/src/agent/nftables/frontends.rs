@@ -164,15 +164,10 @@ fn source_ranges(handling: &Handling, v4: bool) -> String {
 fn disjoint<'a>(networks: impl Iterator<Item = &'a IpNetwork>) -> Vec<IpNetwork> {
     let network = |range: &IpNetwork| IpNetwork::new(range.network(), range.prefix()).ok();
     let mut networks: Vec<IpNetwork> = networks.filter_map(network).collect();
-    // Before its address, so that the larger one comes first.
-    networks.sort_by_key(|network| (network.prefix(), network.ip()));
-    let mut kept: Vec<IpNetwork> = Vec::new();
-    for network in networks {
-        if !kept.iter().any(|larger| larger.contains(network.ip())) {
-            kept.push(network);
-        }
-    }
-    kept
+    // Two networks are one in the other or have nothing in common, so what is in a larger one follows it.
+    networks.sort_by_key(|network| (network.ip(), network.prefix()));
+    networks.dedup_by(|network, larger| larger.contains(network.ip()));
+    networks
 }
 
 #[cfg(test)]
@@ -250,9 +245,15 @@ mod tests {
         for address in &mut service.addresses {
             address.restricted = true;
         }
-        service.source_ranges = ["10.1.0.0/16", "10.0.0.7/8", "192.0.2.0/24"]
-            .map(|range| range.parse().unwrap())
-            .into();
+        service.source_ranges = [
+            "10.1.0.0/16",
+            "10.0.0.7/8",
+            "192.0.2.0/24",
+            "10.1.0.0/16",
+            "10.255.0.0/16",
+        ]
+        .map(|range| range.parse().unwrap())
+        .into();
         assert_has(
             &rules([service]),
             &[
