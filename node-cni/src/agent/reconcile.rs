@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ovsdb::Session;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::announce::Announcer;
 use super::config::Config;
@@ -101,10 +102,13 @@ impl Reconciler {
         let mut southbound_rows = self.southbound.subscribe();
         let mut ovs_state = self.ovs.state();
         let mut southbound_state = self.southbound.state();
+        // Since the last full look, and not since the last event: where there is always news, it would never come.
+        let mut looked = Instant::now();
         loop {
             let failed = self.reconcile().await;
             let unserved = self.serving.retry();
             let kernel = Arc::clone(&self.kernel);
+            let look = looked + if failed { RETRY } else { RECHECK };
             let open = tokio::select! {
                 changes = ovs_rows.changed() => changes.is_some(),
                 changes = southbound_rows.changed() => changes.is_some(),
@@ -113,7 +117,8 @@ impl Reconciler {
                 changed = self.controller.changed() => changed.is_ok(),
                 () = kernel.changed() => true,
                 () = tokio::time::sleep(RETRY), if unserved && !failed => true,
-                () = tokio::time::sleep(if failed { RETRY } else { RECHECK }) => {
+                () = tokio::time::sleep_until(look) => {
+                    looked = Instant::now();
                     self.devices = None;
                     self.configuration.doubt();
                     self.look_around = true;
@@ -258,7 +263,10 @@ impl Reconciler {
             if check_nftables {
                 rules = match table.ensure(&wanted, &plan, touched) {
                     // Connections that begin anew must meet the rules.
-                    Ok(()) => Some((there, stale.remove(&plan, &wanted).err().map(|error| error.to_string()))),
+                    Ok(anew) => {
+                        let stale = stale.remove(&plan, &wanted, anew).err();
+                        Some((there, stale.map(|error| error.to_string())))
+                    }
                     Err(error) => {
                         problems.push(error.to_string());
                         Some((Rules::Late, None))

@@ -47,14 +47,15 @@ enum Found {
 }
 
 impl Nftables {
-    /// Writes the rules if they changed, or, where somebody may have touched them, if they are no longer what was written.
-    pub(super) fn ensure(&mut self, devices: &[Device], plan: &Plan, touched: bool) -> Result<(), NftablesError> {
+    /// Writes the rules if they changed, or, where somebody may have touched them, if they are no longer what was written. True
+    /// if others' rules stood in their place, under which connections may have begun.
+    pub(super) fn ensure(&mut self, devices: &[Device], plan: &Plan, touched: bool) -> Result<bool, NftablesError> {
         let wanted = rules(devices, plan);
         let found = if touched { self.look() } else { Found::AsWritten };
         let before = self.written.take();
         if before.as_ref() == Some(&wanted) && found == Found::AsWritten {
             self.written = before;
-            return Ok(());
+            return Ok(false);
         }
         let (start, generation) = (Instant::now(), netlink::ruleset_generation().ok());
         match &before {
@@ -74,7 +75,7 @@ impl Nftables {
             tracing::warn!("somebody changed the nftables table {TABLE}; it has been put back");
         }
         self.written = Some(wanted);
-        Ok(())
+        Ok(found == Found::Changed)
     }
 
     fn look(&mut self) -> Found {
