@@ -246,7 +246,7 @@ impl Reconciler {
         let plan = Arc::clone(self.serving.plan());
         let touched = nftables || self.devices.is_none() || !self.host_problems.is_empty();
         let check_nftables = touched || planned || self.devices.as_ref() != Some(&devices);
-        let wanted = devices.clone();
+        let (wanted, tunnel) = (devices.clone(), self.config.tunnel());
         let there = if devices.is_empty() {
             Rules::Absent
         } else {
@@ -261,7 +261,7 @@ impl Reconciler {
             let (configured, device_problems) = host::configure(&wanted);
             problems.extend(device_problems);
             if check_nftables {
-                rules = match table.ensure(&wanted, &plan, touched) {
+                rules = match table.ensure(&wanted, &plan, tunnel, touched) {
                     // Connections that begin anew must meet the rules.
                     Ok(anew) => {
                         let stale = stale.remove(&plan, &wanted, anew).err();
