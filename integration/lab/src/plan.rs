@@ -178,7 +178,9 @@ impl Plan {
     pub fn pool(&self) -> Vec<String> {
         let [first, last] = POOL.map(|last| self.node_network(last));
         let ranges = first.iter().zip(&last);
-        ranges.map(|(first, last)| format!("{}-{}", first.ip(), last.ip())).collect()
+        ranges
+            .map(|(first, last)| format!("{}-{}", first.ip(), last.ip()))
+            .collect()
     }
 
     /// Tunnel addresses: a network of their own, because with the userspace datapath they sit on
@@ -334,7 +336,10 @@ mod tests {
     #[test]
     fn addresses_of_load_balancers_are_no_hosts_and_not_the_gateways() {
         let plan = plan(Families::Dual);
-        assert_eq!(plan.pool(), ["172.30.0.220-172.30.0.249", "fd00:172:30::dc-fd00:172:30::f9"]);
+        assert_eq!(
+            plan.pool(),
+            ["172.30.0.220-172.30.0.249", "fd00:172:30::dc-fd00:172:30::f9"]
+        );
         assert!(CENTRAL + MAX_HOSTS < POOL[0] && POOL[1] < GATEWAY);
     }
 
