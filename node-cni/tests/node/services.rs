@@ -6,7 +6,7 @@ use meridian_api::service::{Local, Protocol};
 use ovsdb::testing::eventually;
 
 use crate::support::service::{
-    NODE_PORT, Rig, VIP_V4, VIP_V6, ask, ask_briefly, ask_by, at, datagrams, is_dropped, local_web, web,
+    NODE_PORT, Rig, SERVER, VIP_V4, VIP_V6, ask, ask_briefly, ask_by, at, datagrams, is_dropped, local_web, web,
 };
 use crate::support::{Agent, Host, NODE, Pod, World, netns, ruleset, run};
 
@@ -92,7 +92,12 @@ fn a_local_service_is_answered_here_and_sees_the_client() {
         }
     }
     // Without an endpoint here, what comes from beyond is not answered by others.
-    rig.publish(&local_web(Protocol::Tcp, &[]));
+    let mut service = local_web(Protocol::Tcp, &[]);
+    let others = [true, false].map(|v4| std::net::SocketAddr::new(elsewhere.ip(v4), SERVER));
+    service.ports[0]
+        .endpoints
+        .insert("another-node".to_owned(), others.into());
+    rig.publish(&service);
     for to in [
         at(VIP_V4, 80),
         at(VIP_V6, 80),

@@ -12,7 +12,7 @@ use ovsdb::testing::eventually;
 use super::{Agent, Host, NODE, Pod, World, add, run};
 
 /// Where servers in pods listen.
-const SERVER: u16 = 8080;
+pub(crate) const SERVER: u16 = 8080;
 /// For what is answered.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// For what must not be answered: what is, is within milliseconds.
