@@ -132,6 +132,10 @@ pub struct NodeStatus {
 /// Services that the host has to do with.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ServicesStatus {
+    /// Whether what comes for services is handed on: the rules for it and the host's ports in the VPC are in place. That a
+    /// database is away changes nothing about it.
+    #[serde(default)]
+    pub served: bool,
     /// How many are known.
     pub known: usize,
     /// What is wrong with single services, by name. The node is no worse for it.

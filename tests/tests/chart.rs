@@ -59,9 +59,9 @@ fn render(values: &Value) -> Vec<Value> {
     documents(&String::from_utf8(output.stdout).unwrap()).unwrap()
 }
 
-/// What helm says of values it must not take.
+/// What helm says of values it must not take for a cluster from before ServiceCIDRs.
 fn refusal(values: &Value) -> String {
-    let output = helm(&["template", "meridian"], values);
+    let output = helm(&["template", "meridian", "--kube-version=1.32.9"], values);
     assert!(!output.status.success(), "{values} was taken");
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -216,14 +216,7 @@ fn the_programs_are_told_what_the_values_say() {
     let containers = containers(&render(&lab()));
     assert_eq!(
         texts(&containers["meridian-translator"]["args"]),
-        [
-            "run",
-            "--northbound=unix:/run/meridian-lab/mlab/central/ovnnb_db.sock",
-            "--southbound=tcp:172.18.0.2:6642",
-            "--cluster-cidr=10.244.0.0/16,fd00:10:244::/56",
-            "--service-cidr=10.96.0.0/16,fd00:10:96::/112",
-            "--listen=127.0.0.1:9470",
-        ]
+        ["run", "--southbound=tcp:172.18.0.2:6642", "--listen=127.0.0.1:9470",]
     );
     assert_eq!(
         texts(&containers["meridian-node"]["args"]),
@@ -240,9 +233,21 @@ fn the_programs_are_told_what_the_values_say() {
         json!({ "name": "KUBERNETES_SERVICE_PORT", "value": "6443" }),
     ];
     let [host, port] = &api;
+    let variable = |name: &str, value: &str| json!({ "name": name, "value": value });
+    // What commands by `kubectl exec` need as well.
     assert_eq!(
         containers["meridian-translator"]["env"],
-        json!([field("POD_NAME", "metadata.name"), host, port])
+        json!([
+            field("POD_NAME", "metadata.name"),
+            host,
+            port,
+            variable(
+                "MERIDIAN_NORTHBOUND",
+                "unix:/run/meridian-lab/mlab/central/ovnnb_db.sock"
+            ),
+            variable("MERIDIAN_CLUSTER_CIDR", "10.244.0.0/16,fd00:10:244::/56"),
+            variable("MERIDIAN_SERVICE_CIDR", "10.96.0.0/16,fd00:10:96::/112"),
+        ])
     );
     assert_eq!(
         containers["meridian-node"]["env"],
@@ -262,7 +267,9 @@ fn the_databases_are_those_of_the_chart_unless_others_are_named() {
         let args = texts(&containers[container]["args"]);
         assert!(args.iter().any(|a| a == arg), "{container}: {args:?}");
     };
-    has("meridian-translator", "--northbound=ssl:[fd00::10]:6641");
+    let northbound = json!({ "name": "MERIDIAN_NORTHBOUND", "value": "ssl:[fd00::10]:6641" });
+    let variables = containers["meridian-translator"]["env"].as_array().unwrap();
+    assert!(variables.contains(&northbound), "{variables:?}");
     has("meridian-translator", "--southbound=ssl:[fd00::10]:6642");
     has("meridian-node", "--southbound=ssl:[fd00::10]:6642");
     has("northbound", "--remote=pssl:6641:[fd00::10]");
@@ -272,16 +279,18 @@ fn the_databases_are_those_of_the_chart_unless_others_are_named() {
 #[test]
 fn the_api_allows_what_is_needed_and_nothing_else() {
     let objects = render(&least());
-    let read = json!(["get", "list", "watch"]);
+    let (follow, get) = (json!(["list", "watch"]), json!(["get"]));
     let rule = |group: &str, resources: &[&str], verbs: &Value| json!({ "apiGroups": [group], "resources": resources, "verbs": verbs });
     let expected = [
         (
             "meridian-translator",
             json!([
-                rule("", &["nodes", "namespaces", "pods", "services"], &read),
-                rule("discovery.k8s.io", &["endpointslices"], &read),
-                rule("networking.k8s.io", &["servicecidrs"], &read),
-                rule("meridian.dev", &["addresspools"], &read),
+                rule("", &["nodes", "namespaces", "pods", "services"], &follow),
+                rule("discovery.k8s.io", &["endpointslices"], &follow),
+                rule("networking.k8s.io", &["servicecidrs"], &follow),
+                rule("meridian.dev", &["addresspools"], &follow),
+                rule("", &["pods", "services"], &get),
+                rule("discovery.k8s.io", &["endpointslices"], &get),
                 rule("", &["services/status"], &json!(["patch"])),
                 rule("meridian.dev", &["addresspools/status"], &json!(["patch"])),
                 rule("events.k8s.io", &["events"], &json!(["create", "patch"])),
@@ -403,7 +412,7 @@ fn hosts_with_an_open_vswitch_of_their_own_get_no_other() {
 fn what_is_missing_is_named_with_the_way_to_find_it() {
     for (path, said) in [
         ("/clusterCIDR", ["clusterCIDR is not set", "kubectl get nodes"]),
-        ("/serviceCIDR", ["serviceCIDR is not set", "kubectl get servicecidrs"]),
+        ("/serviceCIDR", ["serviceCIDR is not set", "kubectl cluster-info dump"]),
         ("/apiServer/host", ["apiServer.host is not set", "kubectl cluster-info"]),
         (
             "/ovnCentral/address",
@@ -423,8 +432,21 @@ fn what_is_missing_is_named_with_the_way_to_find_it() {
         "{one}"
     );
     let everything = refusal(&json!({}));
-    let missing = everything.lines().filter(|line| line.contains(" is not set: "));
+    let missing = everything.lines().filter(|line| line.contains(" is not set"));
     assert_eq!(missing.count(), 4, "{everything}");
+}
+
+#[test]
+fn where_services_live_the_cluster_says_itself_since_it_has_objects_for_that() {
+    let mut values = least();
+    values["serviceCIDR"] = json!("");
+    let output = helm(&["template", "meridian", "--kube-version=1.33.0"], &values);
+    let objects = documents(&String::from_utf8(output.stdout).unwrap()).unwrap();
+    let variables = containers(&objects)["meridian-translator"]["env"].to_string();
+    assert!(
+        variables.contains("MERIDIAN_CLUSTER_CIDR") && !variables.contains("MERIDIAN_SERVICE_CIDR"),
+        "{variables}"
+    );
 }
 
 #[test]

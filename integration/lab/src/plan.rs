@@ -90,8 +90,12 @@ const DISKS: &str = "/var/lib/meridian-lab";
 const CENTRAL: u8 = 10;
 /// Last part of the fabric's own address, everybody's default gateway.
 const GATEWAY: u8 = 254;
-/// Room between the central host and the gateway.
+/// Room between the central host and [`POOL`].
 pub const MAX_HOSTS: u8 = 200;
+/// Last parts of the node network's addresses that are nobody's: for services of type LoadBalancer.
+const POOL: [u8; 2] = [220, 249];
+/// Upstream's tests of traffic within zones want three, and two hosts in each.
+const ZONES: u8 = 3;
 
 impl Host {
     /// The host of this index, from 1.
@@ -100,6 +104,11 @@ impl Host {
             name: format!("node-{index}"),
             index,
         }
+    }
+
+    /// The zone it stands in; hosts are dealt out to the zones in turn.
+    pub fn zone(&self) -> String {
+        format!("zone-{}", (self.index - 1) % ZONES + 1)
     }
 }
 
@@ -163,6 +172,15 @@ impl Plan {
     /// Addresses of the fabric on the node network: the default gateway.
     pub fn gateway_ips(&self) -> Vec<IpNetwork> {
         self.node_network(GATEWAY)
+    }
+
+    /// Ranges of the node network for services of type LoadBalancer.
+    pub fn pool(&self) -> Vec<String> {
+        let [first, last] = POOL.map(|last| self.node_network(last));
+        let ranges = first.iter().zip(&last);
+        ranges
+            .map(|(first, last)| format!("{}-{}", first.ip(), last.ip()))
+            .collect()
     }
 
     /// Tunnel addresses: a network of their own, because with the userspace datapath they sit on
@@ -313,6 +331,22 @@ mod tests {
         let host = plan.host("node-1").unwrap();
         let ips: Vec<_> = plan.management_ips(&host).iter().map(ToString::to_string).collect();
         assert_eq!(ips, ["10.244.1.2", "fd00:10:244:1::2"]);
+    }
+
+    #[test]
+    fn addresses_of_load_balancers_are_no_hosts_and_not_the_gateways() {
+        let plan = plan(Families::Dual);
+        assert_eq!(
+            plan.pool(),
+            ["172.30.0.220-172.30.0.249", "fd00:172:30::dc-fd00:172:30::f9"]
+        );
+        assert!(CENTRAL + MAX_HOSTS < POOL[0] && POOL[1] < GATEWAY);
+    }
+
+    #[test]
+    fn six_hosts_are_two_in_each_of_three_zones() {
+        let zones: Vec<_> = (1..=6).map(|index| Host::of(index).zone()).collect();
+        assert_eq!(zones, ["zone-1", "zone-2", "zone-3", "zone-1", "zone-2", "zone-3"]);
     }
 
     #[test]

@@ -18,6 +18,10 @@ const GENEVE_OVER_IPV4: u16 = 20 + 8 + 8 + 8 + 14;
 const IPV6_EXTRA: u16 = 20;
 /// VXLAN has no options: outer IPv4 20, UDP 8, VXLAN 8, inner Ethernet 14.
 const VXLAN_OVER_IPV4: u16 = 20 + 8 + 8 + 14;
+/// RFC 8926.
+const GENEVE_PORT: u16 = 6081;
+/// RFC 7348.
+const VXLAN_PORT: u16 = 4789;
 
 /// Where forwarding happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,6 +206,15 @@ impl Config {
             Remote::Unix(socket) => Some(socket.with_file_name(format!("{}.mgmt", self.bridge))),
             Remote::Tcp(..) | Remote::Ssl(..) => None,
         }
+    }
+
+    /// Where other nodes' tunnels end on this one.
+    pub(super) fn tunnel(&self) -> SocketAddr {
+        let port = match self.encap_type {
+            "vxlan" => VXLAN_PORT,
+            _ => GENEVE_PORT,
+        };
+        SocketAddr::new(self.encap_ip, port)
     }
 
     /// What encapsulation takes of a packet on the wire.

@@ -8,20 +8,23 @@ use std::time::Duration;
 
 use ovsdb::Session;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use super::announce::{self, Announcer};
+use super::announce::Announcer;
 use super::config::Config;
+use super::configuration::Configuration;
 use super::controller::Controller;
 use super::host::{self, Device};
-use super::install::{self, HostPorts};
+use super::install::HostPorts;
 use super::kernel::Kernel;
 use super::nftables::Nftables;
-use super::services::{HealthChecks, Plan, Services, Stale};
+use super::services::Stale;
+use super::serving::{Rules, Serving};
 use super::southbound::{ManagementPort, Southbound};
 use super::status::{self, Seen};
 use super::{ovs, remains, shields};
 use crate::plugin::USERSPACE;
-use crate::protocol::{NodeStatus, ServicesStatus};
+use crate::protocol::NodeStatus;
 
 /// After something failed.
 const RETRY: Duration = Duration::from_secs(2);
@@ -51,10 +54,7 @@ pub(super) struct Reconciler {
     /// The Southbound database has told everything once. Before, that something is not there does not mean that nobody
     /// wants it.
     told: bool,
-    services: Arc<Services>,
-    /// What follows from them here.
-    plan: Arc<Plan>,
-    health_checks: HealthChecks,
+    serving: Serving,
     /// Moves to a blocking thread and back, as do the stale connections.
     nftables: Nftables,
     stale: Stale,
@@ -63,14 +63,7 @@ pub(super) struct Reconciler {
     configured: Vec<String>,
     /// Problems of the host that the last look found.
     host_problems: Vec<String>,
-    /// Why connections of services may go where they no longer belong.
-    stale_problem: Option<String>,
-    /// Services that another try may mend.
-    unserved: Vec<String>,
-    /// None until looked for, and if installing is not the agent's.
-    host_ports: Option<HostPorts>,
-    announced: bool,
-    install_problem: Option<String>,
+    configuration: Configuration,
     /// Look also for what nothing notifies of.
     look_around: bool,
 }
@@ -83,6 +76,7 @@ impl Reconciler {
         controller: watch::Receiver<Controller>,
         outputs: Outputs,
     ) -> Self {
+        let serving = Serving::new(&config.node, Arc::clone(&outputs.announcer));
         Self {
             config,
             ovs,
@@ -91,19 +85,13 @@ impl Reconciler {
             controller,
             outputs,
             told: false,
-            services: Arc::default(),
-            plan: Arc::default(),
-            health_checks: HealthChecks::default(),
+            serving,
             nftables: Nftables::default(),
             stale: Stale::default(),
             devices: None,
             configured: Vec::new(),
             host_problems: Vec::new(),
-            stale_problem: None,
-            unserved: Vec::new(),
-            host_ports: None,
-            announced: false,
-            install_problem: None,
+            configuration: Configuration::default(),
             look_around: true,
         }
     }
@@ -114,10 +102,13 @@ impl Reconciler {
         let mut southbound_rows = self.southbound.subscribe();
         let mut ovs_state = self.ovs.state();
         let mut southbound_state = self.southbound.state();
+        // Since the last full look, and not since the last event: where there is always news, it would never come.
+        let mut looked = Instant::now();
         loop {
             let failed = self.reconcile().await;
-            let unserved = !self.unserved.is_empty();
+            let unserved = self.serving.retry();
             let kernel = Arc::clone(&self.kernel);
+            let look = looked + if failed { RETRY } else { RECHECK };
             let open = tokio::select! {
                 changes = ovs_rows.changed() => changes.is_some(),
                 changes = southbound_rows.changed() => changes.is_some(),
@@ -126,9 +117,10 @@ impl Reconciler {
                 changed = self.controller.changed() => changed.is_ok(),
                 () = kernel.changed() => true,
                 () = tokio::time::sleep(RETRY), if unserved && !failed => true,
-                () = tokio::time::sleep(if failed { RETRY } else { RECHECK }) => {
+                () = tokio::time::sleep_until(look) => {
+                    looked = Instant::now();
                     self.devices = None;
-                    self.announced = false;
+                    self.configuration.doubt();
                     self.look_around = true;
                     true
                 }
@@ -144,7 +136,7 @@ impl Reconciler {
         let mut problems = Vec::new();
         let changed = self.kernel.take();
         if self.look_around {
-            self.look_for_portmap().await;
+            self.configuration.look_for_portmap(&self.config).await;
         }
         if changed.routes || self.devices.is_none() {
             self.measure(&mut problems).await;
@@ -164,14 +156,16 @@ impl Reconciler {
                 vpc: self.config.vpc_of(&port.name).to_owned(),
                 facts: port.facts.clone(),
                 userspace,
-                local_host_ports: matches!(self.host_ports, Some(HostPorts::Portmap { .. })),
+                local_host_ports: matches!(self.configuration.host_ports(), Some(HostPorts::Portmap { .. })),
             })
             .collect();
-        let planned = self.plan();
+        let planned = self.serving.learn(self.southbound.services());
         if self.told && (changed.routes || changed.nftables || planned || self.devices.as_ref() != Some(&devices)) {
             self.reconcile_host(devices, changed.nftables, planned, userspace).await;
         }
-        self.announce_addresses(changed.routes);
+        if self.told {
+            self.serving.announce(changed.routes);
+        }
         problems.extend(self.host_problems.iter().cloned());
         if self.look_around && self.ovs.state().borrow().is_ready() {
             // Until Open vSwitch can be asked it has yet to be done.
@@ -182,7 +176,10 @@ impl Reconciler {
         }
         let failed = !problems.is_empty();
         let controller = *self.controller.borrow_and_update();
-        let services = self.services_status();
+        let connected = management
+            .iter()
+            .all(|port| self.configured.contains(&self.config.management_device(&port.name)));
+        let services = self.serving.serve(self.told, connected);
         let seen = Seen {
             config: &self.config,
             ovs: &self.ovs,
@@ -196,7 +193,7 @@ impl Reconciler {
             services,
         };
         self.publish(seen.status()).await;
-        failed || self.install_problem.is_some()
+        failed || self.configuration.problem().is_some()
     }
 
     async fn measure(&self, problems: &mut Vec<String>) {
@@ -243,104 +240,68 @@ impl Reconciler {
         problems.push("Open vSwitch's database does not stay as configured; is another agent on this node?".to_owned());
     }
 
-    /// Whether what this host has to do for services changes.
-    fn plan(&mut self) -> bool {
-        let services = self.southbound.services();
-        if Arc::ptr_eq(&services, &self.services) {
-            return false;
-        }
-        self.services = services;
-        let plan = Plan::new(&self.services, &self.config.node);
-        let changed = *self.plan != plan;
-        self.plan = Arc::new(plan);
-        changed
-    }
-
     async fn reconcile_host(&mut self, devices: Vec<Device>, nftables: bool, planned: bool, userspace: bool) {
         let mut table = std::mem::take(&mut self.nftables);
         let mut stale = std::mem::take(&mut self.stale);
-        let plan = Arc::clone(&self.plan);
+        let plan = Arc::clone(self.serving.plan());
         let touched = nftables || self.devices.is_none() || !self.host_problems.is_empty();
         let check_nftables = touched || planned || self.devices.as_ref() != Some(&devices);
-        let wanted = devices.clone();
+        let (wanted, tunnel) = (devices.clone(), self.config.tunnel());
+        let there = if devices.is_empty() {
+            Rules::Absent
+        } else {
+            Rules::Current
+        };
         let work = move || {
             let mut problems = Vec::new();
-            let mut still_there = None;
+            let mut rules = None;
             if let Err(error) = host::enable_forwarding() {
                 problems.push(error.to_string());
             }
             let (configured, device_problems) = host::configure(&wanted);
             problems.extend(device_problems);
             if check_nftables {
-                match table.ensure(&wanted, &plan, touched) {
+                rules = match table.ensure(&wanted, &plan, tunnel, touched) {
                     // Connections that begin anew must meet the rules.
-                    Ok(()) => still_there = stale.remove(&plan, &wanted).err().map(|error| error.to_string()),
-                    Err(error) => problems.push(error.to_string()),
-                }
+                    Ok(anew) => {
+                        let stale = stale.remove(&plan, &wanted, anew).err();
+                        Some((there, stale.map(|error| error.to_string())))
+                    }
+                    Err(error) => {
+                        problems.push(error.to_string());
+                        Some((Rules::Late, None))
+                    }
+                };
                 if userspace && let Err(error) = shields::restore() {
                     problems.push(error.to_string());
                 }
             }
-            (table, stale, configured, problems, still_there)
+            (table, stale, configured, problems, rules)
         };
         match tokio::task::spawn_blocking(work).await {
-            Ok((table, stale, configured, problems, still_there)) => {
+            Ok((table, stale, configured, problems, rules)) => {
                 self.nftables = table;
                 self.stale = stale;
                 self.configured = configured;
                 self.host_problems = problems;
+                let still_there = matches!(rules, Some((_, Some(_))));
+                if let Some((rules, stale)) = rules {
+                    self.serving.note(rules, stale);
+                }
                 // Looked at again with the services' other troubles.
-                self.devices = still_there.is_none().then_some(devices);
-                self.stale_problem = still_there;
+                self.devices = (!still_there).then_some(devices);
             }
             Err(error) => self.host_problems = vec![format!("bug in meridian-node: {error}")],
         }
     }
 
-    /// Tells the network where services' addresses are, once the rules for what will come are there.
-    fn announce_addresses(&self, links_changed: bool) {
-        if !self.told {
-            return;
-        }
-        let announcer = &self.outputs.announcer;
-        let facts = self.services.facts.iter().map(|facts| &**facts);
-        announcer.set(announce::wanted(facts, &self.config.node));
-        if links_changed {
-            announcer.links_changed();
-        }
-    }
-
-    /// Answers health checks, and sums up how services fare.
-    fn services_status(&mut self) -> ServicesStatus {
-        let mut unserved = if self.told {
-            self.health_checks.ensure(&self.plan.health_checks)
-        } else {
-            Vec::new()
-        };
-        unserved.extend(self.stale_problem.clone());
-        let problems = self
-            .services
-            .problems
-            .iter()
-            .chain(&self.plan.problems)
-            .cloned()
-            .chain(unserved.clone());
-        let status = ServicesStatus {
-            known: self.services.facts.len(),
-            problems: problems.collect(),
-            ..ServicesStatus::default()
-        };
-        self.unserved = unserved;
-        status
-    }
-
     /// Writes the configuration if the node is ready for it, and says how the node is.
     async fn publish(&mut self, mut status: NodeStatus) {
         if status.ready {
-            self.announce().await;
+            self.configuration.write(&self.config).await;
         }
-        status.problems.extend(self.install_problem.clone());
-        status.host_ports = self.host_ports.as_ref().map(ToString::to_string);
+        status.problems.extend(self.configuration.problem().cloned());
+        status.host_ports = self.configuration.host_ports().map(ToString::to_string);
         status.unavailable = status::unavailable(&status);
         self.log_difference(&status);
         self.outputs.status.send_replace(status);
@@ -359,43 +320,5 @@ impl Reconciler {
         for problem in all(status).iter().filter(|problem| !before.contains(problem)) {
             tracing::warn!(problem, "not as it should be");
         }
-    }
-
-    /// Whether `portmap` is there for hostPort, which somebody may install at any time.
-    async fn look_for_portmap(&mut self) {
-        let Some(install) = &self.config.install else {
-            return;
-        };
-        let found = HostPorts::look(install).await;
-        if self.host_ports.as_ref() != Some(&found) {
-            match &found {
-                HostPorts::Portmap { .. } | HostPorts::Off => tracing::info!("hostPort: {found}"),
-                HostPorts::Absent(_) | HostPorts::Unusable { .. } => tracing::warn!("hostPort: {found}"),
-            }
-            self.host_ports = Some(found);
-            self.announced = false;
-        }
-    }
-
-    /// Writes the configuration that makes the kubelet report the node ready, once the node is.
-    async fn announce(&mut self) {
-        let Some(install) = self.config.install.clone().filter(|_| !self.announced) else {
-            return;
-        };
-        let config = self.config.clone();
-        let host_ports = self.host_ports.clone().unwrap_or(HostPorts::Off);
-        let folder = install.conf_dir.display().to_string();
-        let written = tokio::task::spawn_blocking(move || install::conflist(&config, &install, &host_ports)).await;
-        self.install_problem = match written {
-            Ok(Ok(written)) => {
-                self.announced = true;
-                if written {
-                    tracing::info!(folder, "network configuration written: the runtime may start pods");
-                }
-                None
-            }
-            Ok(Err(error)) => Some(format!("cannot write the network configuration: {error:#}")),
-            Err(error) => Some(format!("bug in meridian-node: {error}")),
-        };
     }
 }

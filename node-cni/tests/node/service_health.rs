@@ -8,7 +8,7 @@ use meridian_api::service::Protocol;
 use meridian_node_cni::netns::Netns;
 use ovsdb::testing::eventually;
 
-use crate::support::service::{Rig, at, local_web};
+use crate::support::service::{Rig, VIP_V4, ask_briefly, at, local_web};
 use crate::support::{Agent, Host, World, netns};
 
 const CHECK: u16 = 31_000;
@@ -61,6 +61,38 @@ fn a_node_tells_whether_it_has_endpoints_of_a_service() {
     eventually("nobody answers", || {
         get(&world, at(World::NODE_V4, CHECK), "/").is_none().then_some(())
     });
+}
+
+#[test]
+fn a_node_serves_services_and_says_so_while_the_southbound_database_is_away() {
+    let mut rig = Rig::start();
+    let server = rig.server();
+    rig.publish(&local_web(Protocol::Tcp, &[&server]));
+    let (world, vip) = (rig.world.netns(), at(VIP_V4, 80));
+    let answered = || eventually("an answer", || ask_briefly(&world, vip)).starts_with(&server.name);
+    let healthy = |port| {
+        let (head, _) = get(&world, at(World::NODE_V4, port), "/healthz")?;
+        head.starts_with("http/1.1 200 ").then_some(())
+    };
+    assert!(answered());
+    for port in [CHECK, PROXY] {
+        eventually("healthy", || healthy(port));
+    }
+    rig.host.ovn_server.take();
+    eventually("the agent notices", || {
+        rig.agent.status().filter(|status| !status.southbound.connected)
+    });
+    assert!(answered() && healthy(CHECK).is_some() && healthy(PROXY).is_some());
+    // One that begins now knows nothing, and leaves what is there.
+    rig.agent.daemon.terminate();
+    rig.agent = Agent::spawn(&rig.host, &["--no-install"]);
+    eventually("the agent is there", || {
+        rig.agent.status().filter(|status| status.ovs.connected)
+    });
+    assert!(answered());
+    rig.host.start_ovn_server();
+    eventually("healthy again", || healthy(CHECK).and(healthy(PROXY)));
+    assert!(answered());
 }
 
 #[test]

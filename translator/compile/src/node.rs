@@ -21,8 +21,8 @@ use meridian_api::port::{NodePorts, PortFacts, PortKind, Route, Source};
 use meridian_model::{Key, Name};
 use ovsdb::{Datum, Uuid};
 use ovsdb_schemas::northbound::{
-    load_balancer_group, logical_router, logical_router_port, logical_router_static_route, logical_switch,
-    logical_switch_port,
+    gateway_chassis, load_balancer_group, logical_router, logical_router_port, logical_router_static_route,
+    logical_switch, logical_switch_port,
 };
 
 use crate::Config;
@@ -33,6 +33,9 @@ use crate::{ip, places, port};
 
 /// The option of a router port that names the routes for what comes in there.
 const ROUTE_TABLE: &str = "route_table";
+
+/// Any will do, where there is only one chassis to choose from.
+const RESIDENCE_PRIORITY: i64 = 1;
 
 pub(crate) fn compile(ctx: &mut Context<'_>, name: &Name) {
     match ctx.slice(name) {
@@ -99,8 +102,26 @@ fn router_port(ctx: &mut Context<'_>, node: &str, networks: &[IpNetwork], router
         // Where what comes in here looks for its way out. ovn-northd has room for 65,534 tables in all.
         (logical_router_port::OPTIONS, ctx.map([(ROUTE_TABLE, &*name)])),
     ];
-    let port = ctx.row(logical_router_port::TABLE, name, columns, []);
+    let port = ctx.row(logical_router_port::TABLE, name.clone(), columns, []);
     ctx.link(logical_router::TABLE, router, logical_router::PORTS, port);
+    residence(ctx, node, name, port);
+}
+
+/// Binds the router's port to the node: what goes to the slice is tunnelled there by whoever sends it, and only there
+/// anybody needs to know the slice's switch. Without it every host had the flows of every node's switch, load balancers and all.
+fn residence(ctx: &mut Context<'_>, node: &str, name: Arc<str>, port: Uuid) {
+    let columns = [
+        (gateway_chassis::NAME, Datum::scalar(&name)),
+        (gateway_chassis::CHASSIS_NAME, Datum::scalar(ctx.text(node))),
+        (gateway_chassis::PRIORITY, Datum::scalar(RESIDENCE_PRIORITY)),
+    ];
+    let residence = ctx.row(gateway_chassis::TABLE, name, columns, []);
+    ctx.link(
+        logical_router_port::TABLE,
+        port,
+        logical_router_port::GATEWAY_CHASSIS,
+        residence,
+    );
 }
 
 fn uplink(ctx: &mut Context<'_>, node: &str, switch: Uuid) {

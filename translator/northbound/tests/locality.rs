@@ -11,7 +11,8 @@ mod common;
 use common::server::{Running, bystander, names, seen, server, transact};
 use common::{compiler, full_plan, node, operations, satisfied};
 use meridian_compile::row_uuid;
-use meridian_model::{EndpointSlice, Event, Key, Object, Service, TrafficPolicy};
+use meridian_model::{EndpointSlice, Event, Key, Node, Object, Service, TrafficPolicy};
+use meridian_northbound::plan::{Group, RowChange};
 use ovsdb::{Datum, Mutation, Replica, Uuid, Where};
 
 const BALANCER: &str = "Load_Balancer";
@@ -65,6 +66,54 @@ fn a_load_balancer_of_one_node_is_a_row_and_an_element_of_its_switch() {
             "insert Load_Balancer",
             "mutate Logical_Switch"
         ]
+    );
+}
+
+/// A service with two ports, on nodes of two zones, one port of which has endpoints that are meant for zones or not.
+fn zoned(meant: bool) -> Vec<Object> {
+    let nodes = [("node-0", "east"), ("node-1", "west")];
+    let nodes = nodes.map(|(name, zone)| Object::from(Node::test(name).in_zone(zone)));
+    let service = Service::test("shop", "web").under(["10.96.0.7"]);
+    let service = service.with_port("http", 80).with_port("https", 443);
+    let plain = EndpointSlice::test("shop", "web", "x").with_port("http", 8080);
+    let secure = EndpointSlice::test("shop", "web", "y").with_port("https", 8443);
+    let zones: &[&str] = if meant { &["east"] } else { &[] };
+    let secure = secure.ready(["10.244.0.9"]).meant_for(zones, &[]);
+    let slices = [plain.ready(["10.244.0.9"]), secure];
+    let slices = slices.map(Object::from);
+    nodes.into_iter().chain([service.into()]).chain(slices).collect()
+}
+
+#[test]
+fn a_frontend_that_moves_is_nowhere_for_no_moment_however_much_is_written() {
+    let mut compiler = compiler(zoned(false));
+    let replica = satisfied(&compiler);
+    for object in zoned(true) {
+        compiler.apply(Event::Apply(object));
+    }
+    compiler.compile();
+    let groups = full_plan(&compiler, &replica).groups();
+    let changes: Vec<_> = groups
+        .iter()
+        .filter_map(|group| group.row.as_ref().map(|(_, _, change)| change))
+        .collect();
+    assert!(
+        matches!(
+            changes[..],
+            [RowChange::Insert, RowChange::Insert, RowChange::Update(_)]
+        ),
+        "the zones have it before the others lose it: {changes:?}"
+    );
+    // And back: where all have it first.
+    let replica = satisfied(&compiler);
+    for object in zoned(false) {
+        compiler.apply(Event::Apply(object));
+    }
+    compiler.compile();
+    let groups = full_plan(&compiler, &replica).groups();
+    assert!(
+        !groups[0].deletes() && groups[1..].iter().all(Group::deletes),
+        "{groups:?}"
     );
 }
 

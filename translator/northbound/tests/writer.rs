@@ -346,7 +346,7 @@ async fn a_standby_writes_nothing_and_takes_over_when_the_leader_stops() {
     leader.apply([pod("b", 0)]).await;
     leader
         .until("b written", |status| {
-            status.phase == Phase::Confirmed && status.desired == 10
+            status.phase == Phase::Confirmed && status.desired == 11
         })
         .await;
     leader.stop().await;
@@ -354,7 +354,7 @@ async fn a_standby_writes_nothing_and_takes_over_when_the_leader_stops() {
     standby.apply([pod("c", 0), pod("b", 0)]).await;
     standby
         .until("leading", |status| {
-            status.phase == Phase::Confirmed && status.desired == 11
+            status.phase == Phase::Confirmed && status.desired == 12
         })
         .await;
     let session = bystander(&server).await;
@@ -396,7 +396,7 @@ async fn a_translator_deposed_by_force_stops_at_once() {
     thief.close().await;
     let status = running
         .until("leading again", |status| {
-            status.desired == 9 && status.phase == Phase::Confirmed
+            status.desired == 10 && status.phase == Phase::Confirmed
         })
         .await;
     assert_eq!(status.lock, LockStatus::Held);
@@ -416,7 +416,7 @@ async fn a_server_that_dies_is_waited_for() {
     server.restart();
     running
         .until("written", |status| {
-            status.desired == 9 && status.phase == Phase::Confirmed
+            status.desired == 10 && status.phase == Phase::Confirmed
         })
         .await;
     let session = bystander(&server).await;
@@ -465,7 +465,7 @@ async fn a_large_cluster_is_written_in_batches() {
     let pods = (0..10).flat_map(|n| (0..200).map(move |p| pod(&format!("p{n}-{p}"), n)));
     let mut running = Running::with(&server, nodes.chain(pods)).await;
     let status = running.confirmed().await;
-    assert_eq!(status.desired, 3 + 10 * 5 + 2000);
+    assert_eq!(status.desired, 3 + 10 * 6 + 2000);
     assert!(running.log.transactions(TransactionResult::Committed) >= 10);
     let before = running.log.transactions(TransactionResult::Committed);
     running

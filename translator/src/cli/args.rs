@@ -204,7 +204,8 @@ pub struct NetworkArgs {
         value_name = "CIDR"
     )]
     pub cluster_cidr: Vec<IpNetwork>,
-    /// Service addresses, reached from the hosts through the default VPC.
+    /// Networks of ClusterIPs, which hosts reach through the default VPC, beside those that the cluster's ServiceCIDR
+    /// objects tell; before Kubernetes 1.33 there are none.
     #[arg(long, env = "MERIDIAN_SERVICE_CIDR", value_delimiter = ',', value_name = "CIDR")]
     pub service_cidr: Vec<IpNetwork>,
     /// Ports of nodes that belong to services of type NodePort, as kube-apiserver has them.

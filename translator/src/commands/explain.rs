@@ -295,7 +295,8 @@ fn hosts(text: &mut String, service: &ServiceExplanation) {
         }
         for (node, endpoints) in &port.endpoints {
             let endpoints: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
-            let _ = writeln!(text, "    at {node}: {}", endpoints.join(" "));
+            let at = if node.is_empty() { "no node, and so never" } else { node };
+            let _ = writeln!(text, "    at {at}: {}", endpoints.join(" "));
         }
     }
     if let Some(port) = local.health_check_port {

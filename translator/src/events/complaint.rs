@@ -30,6 +30,13 @@ pub(crate) struct Complaint {
     pub(crate) note: String,
 }
 
+impl Complaint {
+    /// Namespace and name of what it is about.
+    pub(super) fn about(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+}
+
 /// Kinds of objects whose users look for events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Subject {

@@ -4,10 +4,13 @@
 //!   Board ── complaints ──▶ Ledger (what is due) ──▶ Recorder ──▶ events.k8s.io
 //! ```
 //!
+//! What happens once, and is no problem that lasts, a [`Herald`] says instead.
+//!
 //! Only the leader writes, one event after the other, and nothing waits for it. What is healthy costs nothing. Must not:
 //! be needed for anything; what it says is on the board and in the log as well.
 
 mod complaint;
+mod herald;
 mod ledger;
 mod recorder;
 
@@ -22,6 +25,7 @@ use crate::problems::Board;
 use crate::source::kubernetes::Cluster;
 use complaint::complaints;
 pub(crate) use complaint::{Complaint, Subject};
+pub(crate) use herald::Herald;
 use ledger::{Ledger, Told};
 use recorder::{Recorder, Refusal};
 
@@ -50,19 +54,6 @@ pub async fn tell(cluster: Cluster, board: Board, mut status: watch::Receiver<St
                 }
             }
         }
-    }
-}
-
-/// Says once what has happened to an object, and is over already. Nothing waits for it: what cannot be said is said in the
-/// log.
-pub(crate) async fn say(client: &Client, complaint: &Complaint) {
-    let said = timeout(PATIENCE, Recorder::new().tell(client, complaint, None)).await;
-    let said = said.unwrap_or(Err(Refusal::Silence(PATIENCE)));
-    if let Err(refusal) = said {
-        let Complaint {
-            namespace, name, note, ..
-        } = complaint;
-        tracing::debug!(%refusal, about = format!("{namespace}/{name}"), note, "event not written");
     }
 }
 
@@ -132,8 +123,7 @@ impl<'a> Teller<'a> {
             }
             Err(Refusal::Moot) => self.ledger.moot(complaint, now),
             Err(refusal @ Refusal::Rejected(_)) => {
-                let Complaint { namespace, name, .. } = complaint;
-                tracing::warn!(%refusal, about = format!("{namespace}/{name}"), "event not written");
+                tracing::warn!(%refusal, about = complaint.about(), "event not written");
                 self.ledger.moot(complaint, now);
             }
             Err(refusal) => {

@@ -16,7 +16,7 @@ use super::store::{Effect, Store};
 use super::watch::Watches;
 use super::write::{self, Refusal};
 use super::{status, watch::Message};
-use crate::events;
+use crate::events::Herald;
 use crate::metrics::Metrics;
 use crate::problems::{Board, Origin};
 use crate::source::kubernetes::Cluster;
@@ -67,6 +67,8 @@ pub(super) struct Allocator<'a> {
     found: BTreeMap<String, Fault>,
     told: Told,
     recency: Recency,
+    /// Says which services have lost an address.
+    herald: Herald,
 }
 
 impl<'a> Allocator<'a> {
@@ -93,6 +95,7 @@ impl<'a> Allocator<'a> {
             found: BTreeMap::new(),
             told: Told::default(),
             recency: Recency::default(),
+            herald: Herald::start(cluster),
         }
     }
 
@@ -235,7 +238,7 @@ impl<'a> Allocator<'a> {
                     self.decide_soon();
                 }
                 for complaint in lost {
-                    events::say(&client, &complaint).await;
+                    self.herald.say(complaint);
                 }
             }
             Err(Refusal::Conflict) => {
@@ -253,7 +256,8 @@ impl<'a> Allocator<'a> {
             Err(refusal) if refusal.is_of_one() => self.refuse(&key, refusal.to_string()),
             Err(refusal) => {
                 self.failed(&refusal);
-                self.queue.push_front(key);
+                // It may be for this one alone, as with a webhook that does not work: others first.
+                self.queue.push_back(key);
             }
         }
     }
@@ -280,6 +284,7 @@ impl<'a> Allocator<'a> {
                     }
                 }
                 // The watch says what it is like now, or that it is gone.
+                Err(Refusal::Conflict | Refusal::Gone) => self.told.forget(&uid),
                 Err(refusal) if refusal.is_of_one() => {
                     tracing::debug!(pool = name, %refusal, "status of a pool not written");
                 }

@@ -89,10 +89,14 @@ pub(super) fn plan(pools: &Pools, services: &Services, namespaces: &Namespaces, 
                 lost: Vec::new(),
             }),
             Role::Former => {
+                // One that is balanced no more has asked for it.
+                let lost = service.held().filter(|_| service.balanced);
                 let decision = Decision {
                     addresses: Vec::new(),
                     verdict: Verdict::Released,
-                    lost: Vec::new(),
+                    lost: lost
+                        .map(|address| (address, "there is no address pool any more".into()))
+                        .collect(),
                 };
                 plan.decisions.insert(key.clone(), decision);
                 service.held().for_each(|address| free.take(address, key));

@@ -117,19 +117,24 @@ pub(super) fn of_pool(
         observed_generation: pool.metadata.generation,
         last_transition_time: since.map_or_else(|| Time(Timestamp::now()), |since| since.last_transition_time.clone()),
     };
-    let wanted = AddressPoolStatus {
-        ipv4,
-        ipv6,
-        conditions: vec![ready],
-    };
-    (wanted != now)
-        .then(|| json!({"status": {"ipv4": wanted.ipv4, "ipv6": wanted.ipv6, "conditions": wanted.conditions}}))
+    // Those of others stay.
+    let mut conditions = now.conditions.clone();
+    match conditions.iter_mut().find(|condition| condition.type_ == READY) {
+        Some(known) => *known = ready,
+        None => conditions.push(ready),
+    }
+    let wanted = AddressPoolStatus { ipv4, ipv6, conditions };
+    (wanted != now).then(|| {
+        let status = json!({"ipv4": wanted.ipv4, "ipv6": wanted.ipv6, "conditions": wanted.conditions});
+        json!({"metadata": {"resourceVersion": pool.metadata.resource_version}, "status": status})
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::pools::plan::Trouble;
+    use crate::pools::pool::Reserved;
     use crate::pools::service::Entry;
 
     fn service(status: &Value) -> Service {
@@ -195,6 +200,32 @@ mod tests {
         };
         assert_eq!(since(Verdict::Waits(trouble)), "then");
         assert_ne!(since(served()), "then");
+    }
+
+    #[test]
+    fn a_pools_condition_is_written_beside_those_of_others_and_over_no_later_version() {
+        let pool = |conditions: Value| -> AddressPool {
+            let metadata = json!({"name": "public", "resourceVersion": "7"});
+            let spec = json!({"addresses": ["198.51.100.1"]});
+            serde_json::from_value(json!({"metadata": metadata, "spec": spec, "status": {"conditions": conditions}}))
+                .unwrap()
+        };
+        let status = |pool: &AddressPool| {
+            let pools = Pools::new([("public", Ok(pool))], &Reserved::default());
+            of_pool(pool, 0, &pools, &Plan::default(), None)
+        };
+        let other = json!({"type": "Audited", "status": "True", "reason": "ByHand", "message": "",
+                           "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let patch = status(&pool(json!([other]))).unwrap();
+        assert_eq!(patch["metadata"], json!({"resourceVersion": "7"}));
+        let conditions = &patch["status"]["conditions"];
+        assert_eq!((&conditions[0], &conditions[1]["type"]), (&other, &json!(READY)));
+        let written: AddressPool = {
+            let mut pool = pool(json!([]));
+            pool.status = Some(serde_json::from_value(patch["status"].clone()).unwrap());
+            pool
+        };
+        assert_eq!(status(&written), None, "nothing is left to write");
     }
 
     #[test]

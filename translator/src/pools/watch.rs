@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::seen::{SeenCidrs, SeenNamespace, SeenNode, SeenPool};
 use super::service::Entry;
-use crate::source::kubernetes::{Backoff, Cause, Cluster, Health, ListWatch, News, Seen};
+use crate::source::kubernetes::{Backoff, Cluster, Health, ListWatch, News, Seen};
 
 /// News that wait to be heard.
 const ROOM: usize = 256;
@@ -60,7 +60,7 @@ impl Watches {
     fn follow<T: Seen>(&mut self, resource: &'static str, optional: bool, say: fn(News<T>) -> Message) {
         let objects = ListWatch::new(self.cluster.clone(), resource, Health::default());
         let objects = if optional { objects.optional() } else { objects };
-        self.tasks.spawn(run(objects, optional, say, self.sender.clone()));
+        self.tasks.spawn(run(objects, say, self.sender.clone()));
     }
 
     /// Waits for the next news.
@@ -75,12 +75,7 @@ impl Watches {
     }
 }
 
-async fn run<T: Seen>(
-    mut objects: ListWatch<T>,
-    optional: bool,
-    say: fn(News<T>) -> Message,
-    sender: mpsc::Sender<Message>,
-) {
+async fn run<T: Seen>(mut objects: ListWatch<T>, say: fn(News<T>) -> Message, sender: mpsc::Sender<Message>) {
     let mut backoff = Backoff::default();
     let mut listed = false;
     loop {
@@ -94,8 +89,7 @@ async fn run<T: Seen>(
                 tracing::debug!(%failure, "watch for address pools");
                 let pause = backoff.pause(failure.cause);
                 // As the sources have it: what may not be read and was not needed before holds up nothing.
-                let kept_from_us = optional && !listed && failure.cause == Cause::Forbidden;
-                if kept_from_us {
+                if !listed && objects.is_kept_from_us() {
                     listed = true;
                     if sender.send(say(News::Absent)).await.is_err() {
                         return;

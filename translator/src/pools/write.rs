@@ -49,13 +49,21 @@ impl From<Error> for Refusal {
             Error::Api(status) => match status.code {
                 404 => Self::Gone,
                 409 => Self::Conflict,
-                403 => Self::Forbidden(status.message.clone()),
-                400 | 413 | 422 => Self::Rejected(status.message.clone()),
+                403 if !is_denied(&status.message) => Self::Forbidden(status.message.clone()),
+                400 | 403 | 413 | 422 => Self::Rejected(status.message.clone()),
                 _ => Self::Other(error),
             },
             _ => Self::Other(error),
         }
     }
+}
+
+/// Whether it is a rule of the cluster's that refuses the object (`admission webhook … denied the request`,
+/// `ValidatingAdmissionPolicy … denied request`), and not that the right is missing.
+fn is_denied(message: &str) -> bool {
+    ["denied the request", "denied request"]
+        .iter()
+        .any(|words| message.contains(words))
 }
 
 impl Refusal {
@@ -96,5 +104,29 @@ async fn ask<T: DeserializeOwned>(
     match timeout(PATIENCE, client.request(request)).await {
         Ok(answer) => Ok(answer?),
         Err(_) => Err(Refusal::Silence),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn refusal(code: u16, message: &str) -> Refusal {
+        Error::Api(Box::new(Status::failure(message, "").with_code(code))).into()
+    }
+
+    #[test]
+    fn a_rule_that_refuses_one_service_is_no_lack_of_rights_for_all() {
+        let webhook = r#"admission webhook "rules.example.com" denied the request: no"#;
+        let policy =
+            r#"services "web" is forbidden: ValidatingAdmissionPolicy 'rules' with binding 'rules' denied request: no"#;
+        for denied in [webhook, policy] {
+            assert!(refusal(403, denied).is_of_one(), "{denied}");
+        }
+        let rights = r#"services "web" is forbidden: User "x" cannot patch resource "services/status" in API group """#;
+        let refusal = refusal(403, rights);
+        assert!(!refusal.is_of_one() && refusal.to_string().contains("grant patch of services/status"));
     }
 }

@@ -35,7 +35,8 @@ struct World {
     /// Plurals of optional kinds it has.
     installed: BTreeSet<String>,
     /// Plurals nobody may read.
-    forbidden: BTreeSet<String>,
+    /// How often each kind is still forbidden.
+    forbidden: HashMap<String, usize>,
     /// Watches of earlier generations end.
     generation: u64,
     lists: usize,
@@ -141,7 +142,17 @@ impl FakeApi {
 
     /// Lets nobody read a kind.
     pub fn forbid(&self, plural: &str) {
-        self.shared.world.lock().unwrap().forbidden.insert(plural.to_owned());
+        self.forbid_times(plural, usize::MAX);
+    }
+
+    /// Lets nobody read a kind who asks for the first or second time.
+    pub fn forbid_twice(&self, plural: &str) {
+        self.forbid_times(plural, 2);
+    }
+
+    fn forbid_times(&self, plural: &str, times: usize) {
+        let mut world = self.shared.world.lock().unwrap();
+        world.forbidden.insert(plural.to_owned(), times);
     }
 
     /// Undoes [`Self::forbid`].
@@ -233,8 +244,9 @@ async fn groups() -> String {
 const OPTIONAL: [&str; 2] = ["servicecidrs", "addresspools"];
 
 /// What keeps a kind from whoever asks.
-fn obstacle(plural: &str, world: &World) -> Option<Response> {
-    if world.forbidden.contains(plural) {
+fn obstacle(plural: &str, world: &mut World) -> Option<Response> {
+    if let Some(times) = world.forbidden.get_mut(plural).filter(|times| **times > 0) {
+        *times -= 1;
         let body = refusal(
             403,
             "Forbidden",
@@ -251,7 +263,7 @@ async fn answer(
     Query(query): Query<HashMap<String, String>>,
     State(shared): State<Shared>,
 ) -> Response {
-    if let Some(refusal) = obstacle(&plural, &shared.world.lock().unwrap()) {
+    if let Some(refusal) = obstacle(&plural, &mut shared.world.lock().unwrap()) {
         return refusal;
     }
     let is_watch = query.get("watch").is_some_and(|value| value == "true" || value == "1");

@@ -81,7 +81,9 @@ impl Cluster {
     pub async fn events(&self) -> BTreeMap<String, Vec<Value>> {
         let collection = format!("/apis/events.k8s.io/v1/namespaces/{}/events", self.namespace);
         let mut events: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-        for event in self.objects.items(&collection).await {
+        let all = self.objects.items(&collection).await.into_iter();
+        // The API server has something to say of services as well.
+        for event in all.filter(|event| event["reportingController"] == "meridian.dev/translator") {
             let about = event["regarding"]["name"].as_str().unwrap().to_owned();
             events.entry(about).or_default().push(event);
         }

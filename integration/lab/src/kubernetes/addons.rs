@@ -1,6 +1,8 @@
-//! What every cluster has beside Kubernetes itself: names by CoreDNS.
+//! What every cluster has beside Kubernetes itself: names by CoreDNS, and addresses for load balancers.
 
 use std::time::Duration;
+
+use serde_json::json;
 
 use super::control_plane::DOMAIN;
 use crate::error::{Error, Result};
@@ -22,8 +24,21 @@ pub(crate) fn apply(lab: &Lab) -> Result<()> {
         .replace("${IMAGE}", &lab.distribution()?.image(COREDNS_IMAGE)?)
         .replace("${DOMAIN}", DOMAIN)
         .replace("${CLUSTER_IP}", &ips[0])
-        .replace("${CLUSTER_IPS}", &serde_json::json!(ips).to_string());
+        .replace("${CLUSTER_IPS}", &json!(ips).to_string());
     lab.kubectl_apply(&manifest).map(drop)
+}
+
+/// Gives services of type LoadBalancer addresses of the node network, where Meridian announces them.
+pub(crate) fn apply_pool(lab: &Lab) -> Result<()> {
+    let kind = "customresourcedefinition/addresspools.meridian.dev";
+    lab.kubectl(["wait", "--for=condition=Established", "--timeout=60s", kind])?;
+    let pool = json!({
+        "apiVersion": "meridian.dev/v1alpha1",
+        "kind": "AddressPool",
+        "metadata": { "name": "lab" },
+        "spec": { "addresses": lab.plan().pool(), "announcement": {} },
+    });
+    lab.kubectl_apply(&pool.to_string()).map(drop)
 }
 
 /// Waits until CoreDNS answers; the failure says what its pods wait for.

@@ -65,6 +65,7 @@ impl Lab {
         })?;
         ui.step("Meridian's objects, CoreDNS", || {
             chart::install(self)?;
+            addons::apply_pool(self)?;
             addons::apply(self)
         })
     }

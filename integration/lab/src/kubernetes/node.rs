@@ -175,6 +175,7 @@ pub(crate) fn command(plan: &Plan, parts: &Distribution, host: &Host, role: Role
                 "--kubeconfig=/etc/kubernetes/kubelet.kubeconfig".into(),
                 format!("--hostname-override={}", host.name),
                 format!("--node-ip={}", ips.join(",")),
+                format!("--node-labels=topology.kubernetes.io/zone={}", host.zone()),
             ]
         }
         _ => unreachable!("{role:?} is none of a host's Kubernetes"),

@@ -30,8 +30,8 @@ imagePullPolicy: {{ .image.pullPolicy }}
 {{- if not .Values.clusterCIDR }}
 {{- $missing = append $missing "clusterCIDR is not set: where pods live, for example 10.244.0.0/16. To find it: kubectl cluster-info dump | grep -m1 -o -- '--cluster-cidr=[^\"]*'; or the network that contains what this tells: kubectl get nodes -o jsonpath='{.items[*].spec.podCIDRs}'" }}
 {{- end }}
-{{- if not .Values.serviceCIDR }}
-{{- $missing = append $missing "serviceCIDR is not set: where services live, for example 10.96.0.0/12. To find it: kubectl get servicecidrs (Kubernetes 1.33 or newer); or kubectl cluster-info dump | grep -m1 -o -- '--service-cluster-ip-range=[^\"]*'" }}
+{{- if and (not .Values.serviceCIDR) (semverCompare "<1.33-0" .Capabilities.KubeVersion.Version) }}
+{{- $missing = append $missing (printf "serviceCIDR is not set, and Kubernetes %s has no ServiceCIDR objects that tell it (1.33 has): where services live, for example 10.96.0.0/12. To find it: kubectl cluster-info dump | grep -m1 -o -- '--service-cluster-ip-range=[^\"]*'" .Capabilities.KubeVersion.Version) }}
 {{- end }}
 {{- if not .Values.apiServer.host }}
 {{- $missing = append $missing "apiServer.host is not set: the API server as nodes reach it without services. To find it: kubectl cluster-info; or kubectl get endpointslices -l kubernetes.io/service-name=kubernetes" }}

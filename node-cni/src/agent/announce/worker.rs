@@ -85,11 +85,12 @@ impl Worker {
             if orders.end {
                 return;
             }
-            let changed = std::mem::take(&mut orders.changed);
-            let wanted = orders.wanted.clone();
-            drop(orders);
             let due = self.look.is_some_and(|look| look <= self.now());
-            if changed || due {
+            let place = std::mem::take(&mut orders.changed) || due;
+            // A frame is no cause to copy them.
+            let wanted = place.then(|| orders.wanted.clone());
+            drop(orders);
+            if let Some(wanted) = wanted {
                 self.look = None;
                 self.place(&wanted);
             }

@@ -4,6 +4,8 @@
 //! policy, what comes from beyond goes straight to an endpoint of this node and keeps its source. What comes from pods or
 //! from the host itself does not come from beyond.
 
+use std::net::SocketAddr;
+
 use ipnetwork::IpNetwork;
 use meridian_api::port::NodePorts;
 
@@ -12,7 +14,7 @@ use super::super::services::{At, Frontend, Handling, Plan};
 use super::table::{Set, Table};
 use super::{endpoints, family, names, set};
 
-pub(super) fn add(table: &mut Table, devices: &[Device], plan: &Plan) {
+pub(super) fn add(table: &mut Table, devices: &[Device], plan: &Plan, tunnel: SocketAddr) {
     // Without a port in the VPC there is nowhere to go.
     let served = !devices.is_empty();
     if served {
@@ -27,8 +29,18 @@ pub(super) fn add(table: &mut Table, devices: &[Device], plan: &Plan) {
     let beyond = served.then_some(beyond);
     let common = common_rules(devices);
     let dstnat = "type nat hook prerouting priority dstnat; policy accept;";
-    table.add_chain("dstnat", dstnat, beyond.into_iter().chain(common.clone()).collect());
-    table.add_chain("local", "type nat hook output priority -100; policy accept;", common);
+    let [comes, goes] = spare(tunnel);
+    let coming = std::iter::once(comes).chain(beyond).chain(common.clone());
+    table.add_chain("dstnat", dstnat, coming.collect());
+    let output = "type nat hook output priority -100; policy accept;";
+    table.add_chain("local", output, std::iter::once(goes).chain(common).collect());
+}
+
+/// What comes out of tunnels and goes into them is no service's. One with a node's address as external IP could otherwise take
+/// the node from the network.
+fn spare(tunnel: SocketAddr) -> [String; 2] {
+    let (family, ip, port) = (family(tunnel.is_ipv4()), tunnel.ip(), tunnel.port());
+    ["daddr", "saddr"].map(|end| format!("{family} {end} {ip} udp dport {port} accept"))
 }
 
 /// All of them are there even if they are empty, so that rules need not change with services.
@@ -164,15 +176,10 @@ fn source_ranges(handling: &Handling, v4: bool) -> String {
 fn disjoint<'a>(networks: impl Iterator<Item = &'a IpNetwork>) -> Vec<IpNetwork> {
     let network = |range: &IpNetwork| IpNetwork::new(range.network(), range.prefix()).ok();
     let mut networks: Vec<IpNetwork> = networks.filter_map(network).collect();
-    // Before its address, so that the larger one comes first.
-    networks.sort_by_key(|network| (network.prefix(), network.ip()));
-    let mut kept: Vec<IpNetwork> = Vec::new();
-    for network in networks {
-        if !kept.iter().any(|larger| larger.contains(network.ip())) {
-            kept.push(network);
-        }
-    }
-    kept
+    // Two networks are one in the other or have nothing in common, so what is in a larger one follows it.
+    networks.sort_by_key(|network| (network.ip(), network.prefix()));
+    networks.dedup_by(|network, larger| larger.contains(network.ip()));
+    networks
 }
 
 #[cfg(test)]
@@ -250,9 +257,15 @@ mod tests {
         for address in &mut service.addresses {
             address.restricted = true;
         }
-        service.source_ranges = ["10.1.0.0/16", "10.0.0.7/8", "192.0.2.0/24"]
-            .map(|range| range.parse().unwrap())
-            .into();
+        service.source_ranges = [
+            "10.1.0.0/16",
+            "10.0.0.7/8",
+            "192.0.2.0/24",
+            "10.1.0.0/16",
+            "10.255.0.0/16",
+        ]
+        .map(|range| range.parse().unwrap())
+        .into();
         assert_has(
             &rules([service]),
             &[
@@ -271,6 +284,18 @@ mod tests {
         let rules = text(&devices, &plan([local("web", &[])]));
         let exempt = rules.find("tcp dport @health-checks accept").unwrap();
         assert!(exempt < rules.find("30000-32767").unwrap(), "{rules}");
+    }
+
+    #[test]
+    fn tunnels_are_nobodys_to_take() {
+        let rules = rules([local("web", &[])]);
+        for (chain, spared) in [
+            ("dstnat", "ip daddr 192.0.2.1 udp dport 6081 accept"),
+            ("local", "ip saddr 192.0.2.1 udp dport 6081 accept"),
+        ] {
+            let (_, chain) = rules.split_once(&format!("chain {chain} {{\n")).unwrap();
+            assert_eq!(chain.lines().nth(1).unwrap().trim(), spared, "{rules}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod masquerade;
 mod table;
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -47,14 +48,21 @@ enum Found {
 }
 
 impl Nftables {
-    /// Writes the rules if they changed, or, where somebody may have touched them, if they are no longer what was written.
-    pub(super) fn ensure(&mut self, devices: &[Device], plan: &Plan, touched: bool) -> Result<(), NftablesError> {
-        let wanted = rules(devices, plan);
+    /// Writes the rules if they changed, or, where somebody may have touched them, if they are no longer what was written. True
+    /// if others' rules stood in their place, under which connections may have begun.
+    pub(super) fn ensure(
+        &mut self,
+        devices: &[Device],
+        plan: &Plan,
+        tunnel: SocketAddr,
+        touched: bool,
+    ) -> Result<bool, NftablesError> {
+        let wanted = rules(devices, plan, tunnel);
         let found = if touched { self.look() } else { Found::AsWritten };
         let before = self.written.take();
         if before.as_ref() == Some(&wanted) && found == Found::AsWritten {
             self.written = before;
-            return Ok(());
+            return Ok(false);
         }
         let (start, generation) = (Instant::now(), netlink::ruleset_generation().ok());
         match &before {
@@ -74,7 +82,7 @@ impl Nftables {
             tracing::warn!("somebody changed the nftables table {TABLE}; it has been put back");
         }
         self.written = Some(wanted);
-        Ok(())
+        Ok(found == Found::Changed)
     }
 
     fn look(&mut self) -> Found {
@@ -125,10 +133,10 @@ fn replace(wanted: &Table) -> Result<(), NftablesError> {
     write(&format!("delete table {TABLE}\n{wanted}"))
 }
 
-fn rules(devices: &[Device], plan: &Plan) -> Table {
+fn rules(devices: &[Device], plan: &Plan, tunnel: SocketAddr) -> Table {
     let mut table = Table::default();
     masquerade::add(&mut table, devices);
-    frontends::add(&mut table, devices, plan);
+    frontends::add(&mut table, devices, plan, tunnel);
     table
 }
 
@@ -200,6 +208,6 @@ mod tests {
     }
 
     pub(super) fn text(devices: &[Device], plan: &Plan) -> String {
-        rules(devices, plan).to_string()
+        rules(devices, plan, "192.0.2.1:6081".parse().unwrap()).to_string()
     }
 }

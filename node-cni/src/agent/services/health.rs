@@ -16,33 +16,39 @@ use super::plan::HealthCheck;
 #[derive(Debug, Default)]
 pub(in crate::agent) struct HealthChecks {
     /// What each answers; a server ends with its sender.
-    servers: BTreeMap<u16, watch::Sender<HealthCheck>>,
+    servers: BTreeMap<u16, watch::Sender<Answer>>,
+}
+
+/// What a load balancer is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Answer {
+    check: HealthCheck,
+    /// The host hands on what comes for services. Who does not is no help, whatever endpoints it has.
+    served: bool,
 }
 
 impl HealthChecks {
     /// Serves these checks and no others; yields what is wrong, which another call may mend.
-    pub(in crate::agent) fn ensure(&mut self, wanted: &BTreeMap<u16, HealthCheck>) -> Vec<String> {
+    pub(in crate::agent) fn ensure(&mut self, wanted: &BTreeMap<u16, HealthCheck>, served: bool) -> Vec<String> {
         self.servers.retain(|port, _| wanted.contains_key(port));
         let mut problems = Vec::new();
         for (&port, check) in wanted {
+            let check = check.clone();
+            let wanted = Answer { check, served };
             if let Some(server) = self.servers.get(&port) {
-                server.send_if_modified(|current| {
-                    let changed = current != check;
-                    current.clone_from(check);
-                    changed
-                });
+                server.send_if_modified(|current| std::mem::replace(current, wanted.clone()) != wanted);
                 continue;
             }
             match http::listen(http::everywhere(port)) {
                 Ok(listener) => {
-                    let (server, told) = watch::channel(check.clone());
+                    let (sender, told) = watch::channel(wanted);
                     let router = Router::new().fallback(answer).with_state(told.clone());
                     tokio::spawn(http::serve(listener, router, until_unwanted(told)));
-                    self.servers.insert(port, server);
+                    self.servers.insert(port, sender);
                 }
                 Err(error) => problems.push(format!(
                     "service {}/{}: cannot answer health checks on port {port}: {error}",
-                    check.namespace, check.name
+                    wanted.check.namespace, wanted.check.name
                 )),
             }
         }
@@ -50,13 +56,14 @@ impl HealthChecks {
     }
 }
 
-async fn until_unwanted(mut check: watch::Receiver<HealthCheck>) {
-    while check.changed().await.is_ok() {}
+async fn until_unwanted(mut told: watch::Receiver<Answer>) {
+    while told.changed().await.is_ok() {}
 }
 
-async fn answer(State(check): State<watch::Receiver<HealthCheck>>) -> Response {
-    let HealthCheck { namespace, name, ready } = check.borrow().clone();
-    let code = if ready > 0 {
+async fn answer(State(told): State<watch::Receiver<Answer>>) -> Response {
+    let Answer { check, served } = told.borrow().clone();
+    let HealthCheck { namespace, name, ready } = check;
+    let code = if served && ready > 0 {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
@@ -69,7 +76,7 @@ async fn answer(State(check): State<watch::Receiver<HealthCheck>>) -> Response {
     let body = json!({
         "service": {"namespace": namespace, "name": name},
         "localEndpoints": ready,
-        "serviceProxyHealthy": true,
+        "serviceProxyHealthy": served,
     });
     (code, headers, body.to_string()).into_response()
 }
@@ -107,7 +114,7 @@ mod tests {
     async fn a_check_tells_how_many_endpoints_are_here_and_ends_with_its_service() {
         let port = free_port().await;
         let mut checks = HealthChecks::default();
-        assert!(checks.ensure(&wanted(port, 2)).is_empty());
+        assert!(checks.ensure(&wanted(port, 2), true).is_empty());
         let answer = get(("127.0.0.1", port)).await.to_lowercase();
         for expected in [
             "http/1.0 200 ok\r\n",
@@ -122,10 +129,16 @@ mod tests {
             body,
             json!({"service": {"namespace": "shop", "name": "web"}, "localendpoints": 2, "serviceproxyhealthy": true})
         );
-        assert!(checks.ensure(&wanted(port, 0)).is_empty());
-        let answer = get(("::1", port)).await;
-        assert!(answer.starts_with("HTTP/1.0 503 "), "{answer}");
-        checks.ensure(&BTreeMap::new());
+        for (ready, served) in [(0, true), (2, false)] {
+            assert!(checks.ensure(&wanted(port, ready), served).is_empty());
+            let answer = get(("::1", port)).await;
+            assert!(answer.starts_with("HTTP/1.0 503 "), "{answer}");
+            assert!(
+                answer.contains(&format!("\"serviceProxyHealthy\":{served}")),
+                "{answer}"
+            );
+        }
+        checks.ensure(&BTreeMap::new(), true);
         // The server hears of its end when it is next asked to do something.
         while TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
             tokio::task::yield_now().await;
@@ -137,11 +150,11 @@ mod tests {
         let listener = TcpListener::bind("[::]:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let mut checks = HealthChecks::default();
-        let problems = checks.ensure(&wanted(port, 1));
+        let problems = checks.ensure(&wanted(port, 1), true);
         let expected = format!("service shop/web: cannot answer health checks on port {port}: ");
         assert!(problems[0].starts_with(&expected), "{problems:?}");
         drop(listener);
-        assert!(checks.ensure(&wanted(port, 1)).is_empty());
+        assert!(checks.ensure(&wanted(port, 1), true).is_empty());
         assert!(get(("127.0.0.1", port)).await.contains("200 OK"));
     }
 }

@@ -65,7 +65,7 @@ async fn follow(mut status: watch::Receiver<NodeStatus>, updated: Arc<watch::Sen
 }
 
 async fn answer(State(health): State<Health>) -> Response {
-    let code = if health.status.borrow().ready {
+    let code = if health.status.borrow().services.served {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE

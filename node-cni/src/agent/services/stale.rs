@@ -1,8 +1,8 @@
 //! Connection tracking where services change: UDP has no connections that end, so the host forgets those that would go on
 //! to where they no longer belong. TCP connections stay until their ends close them.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 use meridian_api::service::Protocol;
@@ -15,8 +15,10 @@ use crate::netlink::{Connection, Conntrack, NetlinkError, Rtnetlink};
 #[derive(Debug, Default)]
 pub(in crate::agent) struct Stale {
     /// What the table of connections was last compared with; at first nothing, so that what changed while no agent ran is
-    /// found, too.
-    judged: Option<(Arc<Plan>, Vec<Device>)>,
+    /// found, too. Of frontends those of UDP.
+    judged: Option<(BTreeMap<Frontend, Handling>, Vec<Device>)>,
+    /// Connections may have begun without the rules since then.
+    anew: bool,
 }
 
 /// By what a connection is judged.
@@ -31,20 +33,24 @@ struct Judge<'a> {
 }
 
 impl Stale {
-    /// Forgets what does not belong to the plan, once the rules that follow from it are in place.
-    pub(in crate::agent) fn remove(&mut self, plan: &Arc<Plan>, devices: &[Device]) -> Result<(), NetlinkError> {
-        let judged =
-            |(before, beside): &(Arc<Plan>, Vec<Device>)| before.frontends == plan.frontends && beside == devices;
-        if self.judged.as_ref().is_some_and(judged) {
+    /// Forgets what does not belong to the plan, once the rules that follow from it are in place; `anew`: connections may have
+    /// begun without them.
+    pub(in crate::agent) fn remove(&mut self, plan: &Plan, devices: &[Device], anew: bool) -> Result<(), NetlinkError> {
+        self.anew |= anew;
+        let of_udp = plan.frontends.iter().filter(|(frontend, _)| is_udp(frontend));
+        let of_udp: BTreeMap<_, _> = of_udp.map(|(at, handling)| (*at, handling.clone())).collect();
+        // A table of hundreds of thousands is not read for a change of others.
+        let judged = |(before, beside): &(BTreeMap<_, _>, Vec<Device>)| *before == of_udp && beside == devices;
+        if !self.anew && self.judged.as_ref().is_some_and(judged) {
             return Ok(());
         }
         let before = self.judged.as_ref().map(|(before, _)| before);
-        let gone = before.into_iter().flat_map(|before| before.frontends.keys());
+        let gone = before.into_iter().flat_map(BTreeMap::keys);
         let gone: Vec<_> = gone
-            .filter(|frontend| is_udp(frontend) && !plan.frontends.contains_key(frontend))
+            .filter(|frontend| !of_udp.contains_key(frontend))
             .copied()
             .collect();
-        if !gone.is_empty() || plan.frontends.keys().any(is_udp) {
+        if !gone.is_empty() || !of_udp.is_empty() {
             let own = Rtnetlink::open()?.addresses()?;
             let judge = Judge {
                 plan,
@@ -54,7 +60,8 @@ impl Stale {
             };
             judge.forget()?;
         }
-        self.judged = Some((Arc::clone(plan), devices.to_vec()));
+        self.judged = Some((of_udp, devices.to_vec()));
+        self.anew = false;
         Ok(())
     }
 }
@@ -99,6 +106,12 @@ impl Judge<'_> {
     }
 
     fn would_go(&self, frontend: &Frontend, handling: &Handling, from: IpAddr, goes: SocketAddr) -> bool {
+        if handling.restricted && !self.own.contains(&from) {
+            let mut ranges = handling.service.source_ranges.iter();
+            if !ranges.any(|range| range.contains(from)) {
+                return false;
+            }
+        }
         match &handling.local {
             Some(endpoints) if !self.is_inside(from) => endpoints.contains(&goes),
             _ => match frontend.at {
@@ -215,6 +228,17 @@ mod tests {
                 expected,
                 "{from} to {to}, goes to {goes}"
             );
+        }
+    }
+
+    #[test]
+    fn what_comes_from_outside_the_source_ranges_does_not_belong() {
+        let mut service = udp(service("web"));
+        service.addresses[0].restricted = true;
+        service.source_ranges = vec!["192.0.2.8/29".parse().unwrap()];
+        let plan = plan([service]);
+        for (from, expected) in [(WORLD, true), ("192.0.2.99:4000", false), (POD, false), (HOST, true)] {
+            assert_eq!(belongs(&plan, &[], from, VIP, TARGET), expected, "{from}");
         }
     }
 

@@ -24,11 +24,8 @@ use chassis::Chassis;
 use northd::Northd;
 use objects::Services;
 
-/// Both sides have it, so that they differ in services only.
-const SIZE: Size = Size {
-    nodes: 50,
-    pods: 10_000,
-};
+/// All sides have it, so that they differ in services only. A pod is an endpoint of four services where there are many.
+const SIZE: Size = Size { nodes: 50, pods: 5_000 };
 const MANY: Services = Services {
     size: SIZE,
     count: 2_000,
@@ -90,7 +87,7 @@ struct Through {
 struct Work {
     until_there: Duration,
     cpu: Duration,
-    /// The longest loop and what building flows takes of it, in milliseconds; for northd.
+    /// The longest loop and the longest build of flows, in milliseconds; for northd.
     loops: [u64; 2],
 }
 
@@ -218,7 +215,7 @@ impl Through {
         let [logical_flows, balancers] = self.southbound;
         let detail = format!(
             "written in {:.1?}; ovn-northd then {until_there:.1?} ({cpu:.1?} of a processor, longest loop {longest} ms, \
-             flows {flows} ms of it): {logical_flows} Logical_Flow, {balancers} Load_Balancer",
+             longest build of flows {flows} ms): {logical_flows} Logical_Flow, {balancers} Load_Balancer",
             self.written
         );
         Report::note(&format!("cold at {label}"), &detail);
@@ -229,7 +226,7 @@ impl Through {
         } = self.more;
         let detail = format!(
             "in the Southbound database after {until_there:.1?} ({cpu:.1?} of a processor, longest loop {longest} ms, \
-             flows {flows} ms of it)"
+             longest build of flows {flows} ms)"
         );
         Report::note(&format!("one endpoint more at {label}"), &detail);
         if let Some((flows, Work { until_there, cpu, .. })) = &self.host {

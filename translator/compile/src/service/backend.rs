@@ -1,6 +1,6 @@
 //! [`Backends`]: the endpoints behind a port of a service, and who of them answers where.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -60,10 +60,29 @@ impl<'a> Backends<'a> {
 
     /// The same on each node by itself.
     pub(super) fn by_node(&self) -> BTreeMap<Name, Vec<SocketAddr>> {
-        let nodes: BTreeSet<&Name> = self.0.values().filter_map(|endpoint| endpoint.node.as_ref()).collect();
-        let on = |node: &Name| self.answering_among(|endpoint| endpoint.node.as_ref() == Some(node));
-        let answering = nodes.into_iter().map(|node| (node.clone(), on(node)));
-        answering.filter(|(_, addresses)| !addresses.is_empty()).collect()
+        // Once over all of them, and not once for each node: there may be as many nodes as endpoints.
+        let mut nodes: BTreeMap<&Name, (EndpointState, Vec<SocketAddr>)> = BTreeMap::new();
+        for (address, endpoint) in &self.0 {
+            let Some(node) = endpoint
+                .node
+                .as_ref()
+                .filter(|_| endpoint.state > EndpointState::Unready)
+            else {
+                continue;
+            };
+            let (state, addresses) = nodes.entry(node).or_insert((endpoint.state, Vec::new()));
+            if endpoint.state > *state {
+                *state = endpoint.state;
+                addresses.clear();
+            }
+            if endpoint.state == *state {
+                addresses.push(*address);
+            }
+        }
+        let answering = nodes
+            .into_iter()
+            .map(|(node, (_, addresses))| (node.clone(), addresses));
+        answering.collect()
     }
 
     /// The same of endpoints that say of no node that they are there.

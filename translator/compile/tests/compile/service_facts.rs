@@ -136,8 +136,12 @@ fn with_an_external_policy_of_local_the_endpoints_of_each_node_are_told() {
                 .on("b"),
         )
         .with(six.ready(["fd00:10:244::8"]).on("a"));
-    // The first has no node.
-    let expected = by_node(&[("a", "10.244.0.8:8080 [fd00:10:244::8]:8080"), ("b", "10.244.1.9:8080")]);
+    // The first has no node, and so answers at none; hosts only learn that there is one.
+    let expected = by_node(&[
+        ("", "10.244.0.9:8080"),
+        ("a", "10.244.0.8:8080 [fd00:10:244::8]:8080"),
+        ("b", "10.244.1.9:8080"),
+    ]);
     assert_eq!(endpoints(&lab), expected);
     let facts = facts(&lab);
     assert_eq!(facts.ports[0].node_port, Some(30080));

@@ -2,12 +2,14 @@
 //!
 //! A [`Group`] is what must be written at once: a row with the links that hold it, or that it must not be without for
 //! a moment. Groups are written in an order in which every address is free before it is used again and every parent
-//! is there before its children.
+//! is there before its children. A frontend that moves from one load balancer to another is nowhere for no moment: where
+//! not everything fits one transaction, load balancers that come are written before those that change, and these before
+//! those that go. Meanwhile a switch may have it twice, and either answers.
 
 use std::collections::BTreeMap;
 
 use meridian_compile::LinkId;
-use ovsdb_schemas::northbound::logical_switch_port;
+use ovsdb_schemas::northbound::{load_balancer, logical_switch_port};
 use uuid::Uuid;
 
 use super::{LinkChange, Plan, RowChange};
@@ -60,6 +62,10 @@ impl Group {
         matches!(self.row, Some((_, _, RowChange::Delete)))
     }
 
+    fn may_give_up_frontends(&self) -> bool {
+        matches!(&self.row, Some((load_balancer::TABLE, _, RowChange::Update(_))))
+    }
+
     fn holder(&self) -> Option<Uuid> {
         self.links.first().map(|(link, _)| link.parent)
     }
@@ -109,7 +115,7 @@ impl Plan {
         }
         let mut groups: Vec<Group> = with_row.into_values().chain(links_only.into_values()).collect();
         // Rows with the same holder side by side: the server then rewrites a set column once a batch, not once a row.
-        groups.sort_by_cached_key(|group| (group.phase, group.holder()));
+        groups.sort_by_cached_key(|group| (group.phase, group.may_give_up_frontends(), group.holder()));
         groups
     }
 }

@@ -86,10 +86,9 @@ pub(super) struct Told(HashMap<String, (Value, Instant)>);
 impl Told {
     /// Whether that is not what was said a moment ago; from now on it is.
     pub(super) fn is_news(&mut self, pool: &str, patch: &Value, now: Instant) -> bool {
-        let mut said = patch.clone();
-        if let Some(time) = said.pointer_mut("/status/conditions/0/lastTransitionTime") {
-            time.take();
-        }
+        let mut said = patch["status"].clone();
+        let conditions = said["conditions"].as_array_mut().into_iter().flatten();
+        conditions.for_each(|condition| drop(condition["lastTransitionTime"].take()));
         let last = self.0.get(pool);
         let same = last.is_some_and(|(before, at)| *before == said && now < *at + AGAIN);
         if !same {
@@ -126,7 +125,10 @@ mod tests {
     fn a_status_is_told_again_when_it_differs_by_more_than_a_time() {
         let mut told = Told::default();
         let now = Instant::now();
-        let patch = |free: u32, at: &str| json!({"status": {"ipv4": {"free": free}, "conditions": [{"lastTransitionTime": at}]}});
+        let patch = |free: u32, at: &str| {
+            let status = json!({"ipv4": {"free": free}, "conditions": [{"lastTransitionTime": at}]});
+            json!({"metadata": {"resourceVersion": at}, "status": status})
+        };
         assert!(told.is_news("public", &patch(1, "a"), now));
         assert!(!told.is_news("public", &patch(1, "b"), now));
         assert!(told.is_news("public", &patch(2, "b"), now));

@@ -6,8 +6,8 @@ use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::api::networking::v1 as networking;
 use meridian_model::{
-    AddressType, Endpoint, EndpointPort, EndpointSlice, EndpointState, Hints, Name, Protocol, Service, ServiceCidr,
-    ServicePort, ServiceType, TrafficPolicy,
+    AddressType, Endpoint, EndpointPort, EndpointSlice, EndpointState, Hints, Labels, Name, Protocol, Service,
+    ServiceCidr, ServicePort, ServiceType, TrafficPolicy,
 };
 
 use super::{FieldError, Meta, ip};
@@ -19,7 +19,7 @@ const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const SLICE_CONTROLLER: &str = "endpointslice-controller.k8s.io";
 
-/// The labels by which a service is another proxy's business, or nobody's.
+/// The labels by which a service, or a slice of its endpoints, is another proxy's business, or nobody's.
 const LEFT_TO_OTHERS: [&str; 2] = [
     "service.kubernetes.io/service-proxy-name",
     "service.kubernetes.io/headless",
@@ -68,9 +68,13 @@ pub(super) fn service(service: core::Service) -> Result<Service, FieldError> {
         internal_policy: policy("spec.internalTrafficPolicy", spec.internal_traffic_policy.as_deref())?,
         health_check_port: spec.health_check_node_port.filter(|&port| port != 0),
         ports: ports.collect(),
-        left_to_others: LEFT_TO_OTHERS.iter().any(|label| meta.labels.get(label).is_some()),
+        left_to_others: is_left_to_others(&meta.labels),
         affinity_seconds: affinity(spec.session_affinity.as_deref(), spec.session_affinity_config)?,
     })
+}
+
+fn is_left_to_others(labels: &Labels) -> bool {
+    LEFT_TO_OTHERS.iter().any(|label| labels.get(label).is_some())
 }
 
 fn names(texts: Option<Vec<String>>) -> Box<[Name]> {
@@ -152,7 +156,10 @@ pub(super) fn endpoint_slice(slice: discovery::EndpointSlice) -> Result<Endpoint
     Ok(EndpointSlice {
         namespace: meta.namespace_or_default(),
         name: meta.name,
-        service: meta.labels.get(SERVICE_NAME).filter(|name| !name.is_empty()).cloned(),
+        // Of a slice, too, the label says that connections are not for us to send there.
+        service: (meta.labels.get(SERVICE_NAME))
+            .filter(|name| !name.is_empty() && !is_left_to_others(&meta.labels))
+            .cloned(),
         address_type,
         ports: ports.collect(),
         endpoints: endpoints.collect::<Result<_, _>>()?,
@@ -282,6 +289,13 @@ mod tests {
         let mut value = slice_value();
         value["metadata"]["labels"] = json!({});
         assert_eq!(read_slice(value).service_key(), None);
+        let mut value = slice_value();
+        value["metadata"]["labels"]["service.kubernetes.io/headless"] = json!("");
+        assert_eq!(
+            read_slice(value).service_key(),
+            None,
+            "kube-proxy does not see it either"
+        );
     }
 
     #[test]

@@ -150,7 +150,7 @@ impl Failure {
             403 => (
                 Cause::Forbidden,
                 format!(
-                    "{said}: grant get, list and watch of {resource} to that user, as the ClusterRole \
+                    "{said}: grant list and watch of {resource} to that user, as the ClusterRole \
                      meridian-translator of the chart does"
                 ),
             ),
@@ -288,10 +288,7 @@ mod tests {
         let failure = status(403, said);
         assert_eq!(failure.cause, Cause::Forbidden);
         assert!(failure.message.starts_with(said), "{failure}");
-        assert!(
-            failure.message.contains("grant get, list and watch of pods"),
-            "{failure}"
-        );
+        assert!(failure.message.contains("grant list and watch of pods"), "{failure}");
     }
 
     #[test]

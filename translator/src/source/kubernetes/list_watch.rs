@@ -106,6 +106,8 @@ pub(crate) struct ListWatch<T> {
     patience: Patience,
     /// Failures since anything was heard.
     futile: u32,
+    /// Since when it is forbidden.
+    forbidden: Option<Instant>,
 }
 
 impl<T: Seen> ListWatch<T> {
@@ -126,6 +128,7 @@ impl<T: Seen> ListWatch<T> {
             heard: false,
             last: Instant::now(),
             futile: 0,
+            forbidden: None,
         }
     }
 
@@ -149,6 +152,10 @@ impl<T: Seen> ListWatch<T> {
             }
             result => result,
         };
+        self.forbidden = match &result {
+            Err(failure) if failure.cause == Cause::Forbidden => self.forbidden.or_else(|| Some(Instant::now())),
+            _ => None,
+        };
         match &result {
             Ok(_) => {
                 self.futile = 0;
@@ -157,6 +164,13 @@ impl<T: Seen> ListWatch<T> {
             Err(failure) => self.failed(failure).await,
         }
         result
+    }
+
+    /// Whether a kind that the server may do without may not be read, and that for so long that whoever has waited for it
+    /// goes on without: as after an upgrade without the new rights.
+    pub(crate) fn is_kept_from_us(&self) -> bool {
+        let is_lasting = |since: Instant| since.elapsed() >= self.patience.grace;
+        self.presence != Presence::Needed && self.forbidden.is_some_and(is_lasting)
     }
 
     async fn advance(&mut self) -> Result<News<T>, Failure> {

@@ -16,6 +16,9 @@ pub struct Patience {
     pub answer: Duration,
     /// How often a kind is looked for that the server does not have: a CRD may be installed at any time.
     pub search: Duration,
+    /// For how long such a kind may be forbidden before everything else begins without it: an API server that starts
+    /// forbids a few things until it has read its own roles.
+    pub grace: Duration,
 }
 
 impl Default for Patience {
@@ -27,6 +30,7 @@ impl Default for Patience {
             silence: Duration::from_secs(150),
             answer: Duration::from_mins(1),
             search: Duration::from_secs(30),
+            grace: Duration::from_secs(10),
         }
     }
 }

@@ -8,7 +8,6 @@ use meridian_northbound::{Feed, Input};
 
 use super::backoff::Backoff;
 use super::cluster::Cluster;
-use super::failure::Cause;
 use super::health::Health;
 use super::list_watch::{ListWatch, News};
 use super::slim::{Modelled, Slim};
@@ -95,7 +94,7 @@ impl Follower {
                     self.set_failure();
                     // Whoever was granted what Meridian needed before it knew this kind has lost nothing by it; the problem
                     // stays until it is granted. What is known already stays known.
-                    let kept_from_us = self.optional && !self.synced && failure.cause == Cause::Forbidden;
+                    let kept_from_us = !self.synced && objects.is_kept_from_us();
                     if kept_from_us && let Err(Stopped) = self.listed::<K>(Vec::new()).await {
                         return;
                     }

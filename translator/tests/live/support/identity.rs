@@ -61,12 +61,14 @@ impl Account {
 impl Objects {
     /// Lets a user read what a translator reads.
     pub async fn grant_reading(&self, user: &str) {
-        let verbs = ["get", "list", "watch"];
+        let (follow, get) = (["list", "watch"], ["get"]);
         let rules = json!([
-            {"apiGroups": [""], "resources": ["nodes", "namespaces", "pods", "services"], "verbs": verbs},
-            {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": verbs},
-            {"apiGroups": ["networking.k8s.io"], "resources": ["servicecidrs"], "verbs": verbs},
-            {"apiGroups": ["meridian.dev"], "resources": ["addresspools"], "verbs": verbs},
+            {"apiGroups": [""], "resources": ["nodes", "namespaces", "pods", "services"], "verbs": follow},
+            {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": follow},
+            {"apiGroups": ["networking.k8s.io"], "resources": ["servicecidrs"], "verbs": follow},
+            {"apiGroups": ["meridian.dev"], "resources": ["addresspools"], "verbs": follow},
+            {"apiGroups": [""], "resources": ["pods", "services"], "verbs": get},
+            {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": get},
         ]);
         self.grant(user, "translator-reads", &rules).await;
     }
