@@ -6,12 +6,15 @@ use std::time::{Duration, Instant};
 
 use meridian_lab::wait;
 
-use crate::client::{self, Outcome, Talker};
+use crate::client::{self, AT_ONCE, Outcome, Talker};
 use crate::cluster::{Cluster, OUTSIDE, shared};
 use crate::service::{Frontend, Service};
 
 /// How often a client asks that must always meet the same.
 const OFTEN: usize = 16;
+
+/// Less than TCP waits before it sends again what was lost, by which OVN would learn anew.
+const FIRST: Duration = Duration::from_millis(700);
 
 /// Affinity of so many seconds ends while a test waits.
 const SHORT: u32 = 1;
@@ -22,18 +25,20 @@ fn answer(talker: &Talker) -> Option<Outcome> {
 
 /// Whom a client always meets, by TCP and by UDP.
 fn stays(cluster: &Cluster, who: &str, at: Frontend) -> [String; 2] {
-    let ask: [(u16, fn(SocketAddr) -> Outcome); 2] = [(at.tcp, client::over_tcp), (at.udp, client::over_udp)];
+    let ask: [(u16, fn(SocketAddr, Duration) -> Outcome); 2] = [(at.tcp, client::over_tcp), (at.udp, client::over_udp)];
     ask.map(|(port, ask)| {
         let to = SocketAddr::new(at.ip, port);
         cluster.within(who, || {
             // The packets that make an association are lost: OVN learns from them and does nothing else with them.
             let first = wait::until(wait::PATIENCE, || {
-                let outcome = ask(to);
+                let outcome = ask(to, FIRST);
                 matches!(outcome, Outcome::Answer { .. }).then_some(outcome)
             });
             let first = first.unwrap_or_else(|| panic!("{who} to {to}"));
             // Others may come with the same address, and make the association once more.
-            let met = (0..OFTEN).map(|_| ask(to)).filter(|outcome| *outcome != Outcome::Lost);
+            let met = (0..OFTEN)
+                .map(|_| ask(to, AT_ONCE))
+                .filter(|outcome| *outcome != Outcome::Lost);
             let met: BTreeSet<String> = met.map(|outcome| outcome.to_string()).collect();
             assert_eq!(met, [first.to_string()].into(), "{who} to {to}");
             first.to_string()
@@ -41,17 +46,22 @@ fn stays(cluster: &Cluster, who: &str, at: Frontend) -> [String; 2] {
     })
 }
 
+/// Each pair of these is a client and a frontend of its own to the load balancer that remembers it: of several first packets
+/// at once the last is remembered.
 fn all_stay(cluster: &Cluster, service: &Service) {
+    cluster.route(service.balancer().map(|at| at.ip), "node-2");
+    let nodes = service.at_nodes(cluster.host_ips("node-3"));
+    let [cluster_ips, balancer] = [service.cluster(), service.balancer()].map(Vec::from);
     std::thread::scope(|scope| {
-        let nodes = service.at_nodes(cluster.host_ips("node-3"));
-        for who in ["client", "web-2", "node-1", "node-3", OUTSIDE] {
-            let inside = (who != OUTSIDE).then(|| service.cluster());
-            for at in inside
-                .into_iter()
-                .flatten()
-                .chain(service.balancer())
-                .chain(nodes.clone())
-            {
+        for (who, to) in [
+            ("client", &cluster_ips),
+            ("client", &balancer),
+            ("web-2", &balancer),
+            ("node-1", &cluster_ips),
+            (OUTSIDE, &balancer),
+            (OUTSIDE, &nodes),
+        ] {
+            for &at in to {
                 scope.spawn(move || stays(cluster, who, at));
             }
         }
@@ -66,7 +76,6 @@ fn a_client_stays_with_one_endpoint_while_affinity_lasts() {
         .sticky(10_800)
         .answered_by(&[cluster.endpoint("web-1"), cluster.endpoint("web-2")]);
     cluster.put(&service);
-    cluster.route(service.balancer().map(|at| at.ip), "node-1");
     all_stay(&cluster, &service);
 }
 
@@ -78,7 +87,6 @@ fn a_client_stays_for_longer_than_ovn_can_remember() {
         .sticky(86_400)
         .answered_by(&[cluster.endpoint("web-1"), cluster.endpoint("web-2")]);
     cluster.put(&service);
-    cluster.route(service.balancer().map(|at| at.ip), "node-1");
     all_stay(&cluster, &service);
 }
 

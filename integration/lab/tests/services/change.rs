@@ -7,7 +7,7 @@ use meridian_lab::cluster::object::{Key, Object};
 use meridian_lab::wait;
 use serde_json::json;
 
-use crate::client::{Conversation, Talker};
+use crate::client::{Conversation, PATIENT, Talker};
 use crate::cluster::{Cluster, NODES, OUTSIDE, shared};
 use crate::service::{Frontend, Service};
 
@@ -152,7 +152,7 @@ fn a_connection_outlives_its_endpoint() {
         }
         let mut begun: Vec<(&str, IpAddr, Conversation)> = Vec::new();
         for (who, at) in &all {
-            let conversation = cluster.within(who, || Conversation::begin((at.ip, at.tcp).into()));
+            let conversation = cluster.within(who, || Conversation::begin((at.ip, at.tcp).into(), PATIENT));
             let conversation = conversation.unwrap_or_else(|e| panic!("{who} to {}: {e}", at.ip));
             begun.push((who, at.ip, conversation));
         }

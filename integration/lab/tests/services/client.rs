@@ -5,8 +5,10 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-/// What refuses does so at once; what is lost takes longer than this to be given up.
-pub(crate) const AT_ONCE: Duration = Duration::from_secs(2);
+/// What answers or refuses does so at once; what takes longer than this is lost.
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(1);
+/// For who loses his patience only if something is really wrong, on a busy machine.
+pub(crate) const PATIENT: Duration = Duration::from_secs(4);
 
 /// Of a request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,13 +63,13 @@ impl fmt::Display for Outcome {
 }
 
 /// A connection of its own.
-pub(crate) fn over_tcp(to: SocketAddr) -> Outcome {
-    Outcome::of(Conversation::begin(to).and_then(Conversation::end))
+pub(crate) fn over_tcp(to: SocketAddr, patience: Duration) -> Outcome {
+    Outcome::of(Conversation::begin(to, patience).and_then(Conversation::end))
 }
 
 /// A datagram from a port of its own, without a second try.
-pub(crate) fn over_udp(to: SocketAddr) -> Outcome {
-    Outcome::of(Talker::new(to, AT_ONCE).and_then(|talker| talker.say_once()))
+pub(crate) fn over_udp(to: SocketAddr, patience: Duration) -> Outcome {
+    Outcome::of(Talker::new(to, patience).and_then(|talker| talker.say_once()))
 }
 
 /// A connection on which half a request is sent.
@@ -75,9 +77,9 @@ pub(crate) fn over_udp(to: SocketAddr) -> Outcome {
 pub(crate) struct Conversation(TcpStream);
 
 impl Conversation {
-    pub(crate) fn begin(to: SocketAddr) -> io::Result<Self> {
-        let mut stream = TcpStream::connect_timeout(&to, AT_ONCE)?;
-        stream.set_read_timeout(Some(AT_ONCE))?;
+    pub(crate) fn begin(to: SocketAddr, patience: Duration) -> io::Result<Self> {
+        let mut stream = TcpStream::connect_timeout(&to, patience)?;
+        stream.set_read_timeout(Some(patience))?;
         stream.write_all(b"GET / HTTP/1.1\r\n")?;
         Ok(Self(stream))
     }
@@ -124,7 +126,7 @@ impl Talker {
 
 /// Answers a request as a pod would, with enough that it takes several full-size packets.
 pub(crate) fn serve(mut stream: TcpStream, name: &str) -> io::Result<()> {
-    stream.set_read_timeout(Some(AT_ONCE))?;
+    stream.set_read_timeout(Some(PATIENT))?;
     let seen = stream.peer_addr()?.ip().to_canonical();
     let mut request = Vec::new();
     let mut buffer = [0; 512];

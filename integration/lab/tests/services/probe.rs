@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use meridian_lab::plan::Host;
 use meridian_lab::{netns, wait};
 
-use crate::client::{self, Outcome};
+use crate::client::{self, AT_ONCE, Outcome, PATIENT};
 use crate::cluster::Cluster;
 use crate::service::Frontend;
 
@@ -88,7 +89,7 @@ impl Cluster {
 fn ask_until(who: &str, at: Frontend, done: &AtomicBool) -> Option<String> {
     wait::until(wait::PATIENCE, || {
         for protocol in [Protocol::Tcp, Protocol::Udp] {
-            let outcome = protocol.ask(at);
+            let outcome = protocol.ask(at, PATIENT);
             if !matches!(outcome, Outcome::Answer { .. }) {
                 return Some(Some(format!("{who} to {}, {protocol:?}: {outcome}", at.ip)));
             }
@@ -162,7 +163,7 @@ impl Probe<'_> {
             _ => OFTEN,
         };
         for asked in 1..=times {
-            let outcome = protocol.ask(at);
+            let outcome = protocol.ask(at, AT_ONCE);
             let name = match (&outcome, self.seen) {
                 (Outcome::Answer { pod, seen }, Some(wanted)) if !wanted.contains(seen) => {
                     format!("{pod}, to {seen}")
@@ -179,10 +180,10 @@ impl Probe<'_> {
 }
 
 impl Protocol {
-    fn ask(self, at: Frontend) -> Outcome {
+    fn ask(self, at: Frontend, patience: Duration) -> Outcome {
         match self {
-            Self::Tcp => client::over_tcp(SocketAddr::new(at.ip, at.tcp)),
-            Self::Udp => client::over_udp(SocketAddr::new(at.ip, at.udp)),
+            Self::Tcp => client::over_tcp(SocketAddr::new(at.ip, at.tcp), patience),
+            Self::Udp => client::over_udp(SocketAddr::new(at.ip, at.udp), patience),
         }
     }
 }

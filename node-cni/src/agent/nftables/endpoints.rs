@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use meridian_api::service::Protocol;
 
 use super::super::services::{Frontend, Handling, Plan};
+use super::family;
 use super::table::{Set, Table};
-use super::{family, set};
 
 /// Clients that one endpoint remembers, at most; whoever comes beyond that is served and not remembered.
 const CLIENTS: u32 = 65_536;
@@ -22,7 +22,7 @@ pub(super) fn add(table: &mut Table, plan: &Plan) {
         }
         let own = Own::new(frontend, handling);
         let rules = match handling.service.affinity_seconds {
-            None => vec![own.choose(endpoints)],
+            None => at_random(endpoints, |endpoint| own.translate(endpoint)),
             Some(seconds) => {
                 for &endpoint in endpoints {
                     own.add_sticky(table, endpoint, seconds);
@@ -68,16 +68,8 @@ impl<'a> Own<'a> {
         format!("clients-{self}/{}/{seconds}", word(endpoint))
     }
 
-    fn choose(&self, endpoints: &[SocketAddr]) -> String {
-        let (protocol, family) = (self.protocol, family(self.v4));
-        let to = if let [one] = endpoints {
-            one.to_string()
-        } else {
-            let numbered = endpoints.iter().enumerate();
-            let map = set(numbered.map(|(number, at)| format!("{number} : {} . {}", at.ip(), at.port())));
-            format!("numgen random mod {} map {map}", endpoints.len())
-        };
-        format!("meta l4proto {protocol} dnat {family} to {to}")
+    fn translate(&self, endpoint: SocketAddr) -> String {
+        format!("meta l4proto {} dnat {} to {endpoint}", self.protocol, family(self.v4))
     }
 
     /// A client goes where it went before, or anywhere.
@@ -87,10 +79,8 @@ impl<'a> Own<'a> {
             let (clients, endpoint) = (self.clients(at, seconds), self.endpoint(at));
             format!("{family} saddr @{clients} goto {endpoint}")
         });
-        let numbered = endpoints.iter().enumerate();
-        let map = set(numbered.map(|(number, &at)| format!("{number} : goto {}", self.endpoint(at))));
-        let any = format!("numgen random mod {} vmap {map}", endpoints.len());
-        known.chain([any]).collect()
+        let any = at_random(endpoints, |endpoint| format!("goto {}", self.endpoint(endpoint)));
+        known.chain(any).collect()
     }
 
     /// An endpoint that remembers its clients, each from its last connection on.
@@ -100,7 +90,7 @@ impl<'a> Own<'a> {
         let declaration = format!("type {address}; size {CLIENTS}; flags dynamic,timeout; timeout {seconds}s;");
         table.add_set(&*clients, Set::learned(declaration));
         let remember = format!("update @{clients} {{ {} saddr }}", family(self.v4));
-        table.add_chain(self.endpoint(endpoint), "", vec![remember, self.choose(&[endpoint])]);
+        table.add_chain(self.endpoint(endpoint), "", vec![remember, self.translate(endpoint)]);
     }
 }
 
@@ -109,6 +99,18 @@ impl fmt::Display for Own<'_> {
         let Handling { service, port, .. } = self.handling;
         write!(f, "{}/{}/{}/{port}", service.namespace, service.name, self.protocol)
     }
+}
+
+/// Rules of which each ends the choice for an equal share of what comes: the first for one in so many, the next for one in
+/// those that are left. The endpoints of one node are few; a map for each service would be anonymous sets, of which the
+/// kernel looks through all to make one.
+fn at_random(endpoints: &[SocketAddr], rule: impl Fn(SocketAddr) -> String) -> Vec<String> {
+    let left = (1..=endpoints.len()).rev();
+    let rules = endpoints.iter().zip(left).map(|(&endpoint, left)| match left {
+        1 => rule(endpoint),
+        _ => format!("numgen random mod {left} 0 {}", rule(endpoint)),
+    });
+    rules.collect()
 }
 
 /// An endpoint as part of a name, in which nft takes no colons.
@@ -130,7 +132,8 @@ mod tests {
             "  set clients-shop/web/tcp/80/10.244.1.4/8080/10800 {\n    type ipv4_addr; size 65536; flags \
                  dynamic,timeout; timeout 10800s;\n",
             "    ip saddr @clients-shop/web/tcp/80/10.244.1.4/8080/10800 goto endpoint-shop/web/tcp/80/10.244.1.4/8080\n",
-            "    numgen random mod 2 vmap { 0 : goto endpoint-shop/web/tcp/80/10.244.1.4/8080, 1 : goto ",
+            "    numgen random mod 2 0 goto endpoint-shop/web/tcp/80/10.244.1.4/8080\n    goto \
+             endpoint-shop/web/tcp/80/10.244.1.5/8080\n",
             "    update @clients-shop/web/tcp/80/10.244.1.5/8080/10800 { ip saddr }\n    meta l4proto tcp dnat ip to \
                  10.244.1.5:8080\n",
         ] {

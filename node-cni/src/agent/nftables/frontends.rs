@@ -230,7 +230,8 @@ mod tests {
                 "iifname != { \"meridian0\", \"meridian1\" } jump beyond\n",
                 "elements = { 198.51.100.7 . tcp . 80 : goto local-shop/web/tcp/80/ip }",
                 "elements = { tcp . 30080 : goto local-shop/web/tcp/80/ip6 }",
-                "meta l4proto tcp dnat ip to numgen random mod 2 map { 0 : 10.244.1.4 . 8080, 1 : 10.244.1.5 . 8080 }\n",
+                "    numgen random mod 2 0 meta l4proto tcp dnat ip to 10.244.1.4:8080\n    meta l4proto tcp dnat ip to \
+                 10.244.1.5:8080\n",
                 "meta l4proto tcp dnat ip6 to [fd00::5]:8080\n",
                 "elements = { 31000 }",
                 // Pods and the host itself.
