@@ -19,13 +19,15 @@ const FIRST: Duration = Duration::from_millis(700);
 /// Affinity of so many seconds ends while a test waits.
 const SHORT: u32 = 1;
 
+type Ask = fn(SocketAddr, Duration) -> Outcome;
+
 fn answer(talker: &Talker) -> Option<Outcome> {
     Some(talker.say()).filter(|outcome| matches!(outcome, Outcome::Answer { .. }))
 }
 
 /// Whom a client always meets, by TCP and by UDP.
 fn stays(cluster: &Cluster, who: &str, at: Frontend) -> [String; 2] {
-    let ask: [(u16, fn(SocketAddr, Duration) -> Outcome); 2] = [(at.tcp, client::over_tcp), (at.udp, client::over_udp)];
+    let ask: [(u16, Ask); 2] = [(at.tcp, client::over_tcp), (at.udp, client::over_udp)];
     ask.map(|(port, ask)| {
         let to = SocketAddr::new(at.ip, port);
         cluster.within(who, || {

@@ -1,6 +1,7 @@
 //! Services that change while they are used.
 
 use std::net::{IpAddr, SocketAddr};
+use std::slice::from_ref;
 use std::time::Duration;
 
 use meridian_lab::cluster::object::{Key, Object};
@@ -55,10 +56,10 @@ fn all_hear(talks: &[Talk], expected: &str) {
 fn who_goes_on_sending_datagrams_is_answered_by_who_is_there_now() {
     let Some(cluster) = shared() else { return };
     let [one, two] = ["web-1", "web-2"].map(|pod| cluster.endpoint(pod));
-    let service = Service::new("talk", 60).balanced().answered_by(&[one.clone()]);
+    let service = Service::new("talk", 60).balanced().answered_by(from_ref(&one));
     cluster.put(&service);
     cluster.route(service.balancer().map(|at| at.ip), "node-1");
-    cluster.from(&["client"], service.cluster()).is_answered_by(&["web-1"]);
+    cluster.from(&["client"], service.cluster()).answered_by(&["web-1"]);
     let inside: Vec<Frontend> = service.cluster().into_iter().chain(service.balancer()).collect();
     let nodes = service.at_nodes(NODES.iter().flat_map(|node| cluster.host_ips(node)));
     let outside = service.balancer().into_iter().chain(nodes.clone()).collect();
@@ -74,7 +75,7 @@ fn who_goes_on_sending_datagrams_is_answered_by_who_is_there_now() {
         ],
     );
     all_hear(&talks, "web-1");
-    cluster.put(&service.clone().answered_by(&[two.clone()]));
+    cluster.put(&service.clone().answered_by(from_ref(&two)));
     all_hear(&talks, "web-2");
     cluster.put(&service.clone().answered_by(&[]));
     all_hear(&talks, "refused");
@@ -89,7 +90,7 @@ fn who_sends_datagrams_before_there_is_a_service_is_answered_when_there_is() {
     cluster.put(&other);
     cluster
         .from(&["client", "node-3"], other.cluster())
-        .is_answered_by(&["web-2"]);
+        .answered_by(&["web-2"]);
     let service = Service::new("late", 71)
         .on_nodes()
         .answered_by(&[cluster.endpoint("web-1")]);
@@ -136,7 +137,7 @@ fn a_connection_outlives_its_endpoint() {
         (Service::new("lasting", 62).balanced(), "node-3"),
         (Service::new("lasting-local", 63).balanced().local(), "node-1"),
     ] {
-        cluster.put(&service.clone().answered_by(&[one.clone()]));
+        cluster.put(&service.clone().answered_by(from_ref(&one)));
         cluster.route(service.balancer().map(|at| at.ip), node);
         let nodes = service.at_nodes(cluster.host_ips(node));
         let mut all: Vec<(&str, Frontend)> = Vec::new();
@@ -148,7 +149,7 @@ fn a_connection_outlives_its_endpoint() {
         );
         all.extend(service.balancer().into_iter().chain(nodes).map(|at| (OUTSIDE, at)));
         for (who, at) in &all {
-            cluster.from(&[who], [*at]).is_answered_by(&["web-1"]);
+            cluster.from(&[who], [*at]).answered_by(&["web-1"]);
         }
         let mut begun: Vec<(&str, IpAddr, Conversation)> = Vec::new();
         for (who, at) in &all {
@@ -156,11 +157,11 @@ fn a_connection_outlives_its_endpoint() {
             let conversation = conversation.unwrap_or_else(|e| panic!("{who} to {}: {e}", at.ip));
             begun.push((who, at.ip, conversation));
         }
-        cluster.put(&service.clone().answered_by(&[two.clone()]));
+        cluster.put(&service.clone().answered_by(from_ref(&two)));
         cluster
             .from(&["client"], service.cluster())
             .over_tcp()
-            .is_answered_by(&["web-2"]);
+            .answered_by(&["web-2"]);
         for (who, ip, conversation) in begun {
             assert_eq!(conversation.finish().name(), "web-1", "{who} to {ip}");
         }
@@ -175,26 +176,24 @@ fn a_service_changes_its_type_while_it_is_used() {
     let plain = of(Service::new("typed", 64));
     cluster.put(&plain);
     let both = ["web-1", "web-2"];
-    cluster
-        .from(&["client", "node-3"], plain.cluster())
-        .is_answered_by(&both);
+    cluster.from(&["client", "node-3"], plain.cluster()).answered_by(&both);
     let ports = plain.at_nodes(cluster.host_ips("node-2"));
     let from = ["client", OUTSIDE];
     cluster.route(plain.balancer().map(|at| at.ip), "node-2");
     cluster.route(plain.external().map(|at| at.ip), "node-2");
     cluster.undisturbed(&["client", "node-3"], &plain.cluster(), || {
         cluster.put(&of(Service::new("typed", 64).on_nodes()));
-        cluster.from(&from, ports.clone()).is_answered_by(&both);
+        cluster.from(&from, ports.clone()).answered_by(&both);
         cluster.put(&of(Service::new("typed", 64).balanced()));
         let all = plain.balancer().into_iter().chain(ports.clone());
-        cluster.from(&from, all).is_answered_by(&both);
+        cluster.from(&from, all).answered_by(&both);
         cluster.put(&of(Service::new("typed", 64).with_external_ips()));
-        cluster.from(&from, plain.external()).is_answered_by(&both);
-        cluster.from(&from, ports.clone()).is_refused();
+        cluster.from(&from, plain.external()).answered_by(&both);
+        cluster.from(&from, ports.clone()).refused();
         cluster.put(&plain);
     });
     cluster.delete(&[plain.key()]);
-    cluster.from(&["client", "node-3"], plain.cluster()).is_refused();
+    cluster.from(&["client", "node-3"], plain.cluster()).refused();
 }
 
 #[test]
@@ -204,7 +203,7 @@ fn a_service_changes_its_ports_and_addresses_while_it_is_used() {
     let both = ["web-1", "host-3"];
     let other = Service::new("neighbour", 65).on_nodes().answered_by(&endpoints);
     cluster.put(&other);
-    cluster.from(&["client"], other.cluster()).is_answered_by(&both);
+    cluster.from(&["client"], other.cluster()).answered_by(&both);
     let before = Service::new("moving", 66).balanced().answered_by(&endpoints);
     let ports = before.clone().with_ports(8000, 5300);
     let addresses = ports.clone().with_number(67);
@@ -216,15 +215,15 @@ fn a_service_changes_its_ports_and_addresses_while_it_is_used() {
     };
     cluster.undisturbed(&["client", "node-3"], &other.cluster(), || {
         cluster.put(&before);
-        cluster.from(&from, everywhere(&before)).is_answered_by(&both);
+        cluster.from(&from, everywhere(&before)).answered_by(&both);
         cluster.put(&ports);
-        cluster.from(&from, everywhere(&ports)).is_answered_by(&both);
-        cluster.from(&from, before.cluster()).is_refused();
+        cluster.from(&from, everywhere(&ports)).answered_by(&both);
+        cluster.from(&from, before.cluster()).refused();
         cluster.put(&addresses);
-        cluster.from(&from, everywhere(&addresses)).is_answered_by(&both);
-        cluster.from(&from, ports.cluster()).is_refused();
+        cluster.from(&from, everywhere(&addresses)).answered_by(&both);
+        cluster.from(&from, ports.cluster()).refused();
         let gone = ports.at_nodes(cluster.host_ips("node-3"));
-        cluster.from(&["client", "node-1", OUTSIDE], gone).is_refused();
+        cluster.from(&["client", "node-1", OUTSIDE], gone).refused();
     });
 }
 
@@ -234,7 +233,7 @@ fn services_get_addresses_of_a_network_that_is_added() {
     let old = Service::new("old", 68).answered_by(&[cluster.endpoint("web-2")]);
     cluster.put(&old);
     let inside = ["client", "node-1", "node-3"];
-    cluster.from(&inside, old.cluster()).is_answered_by(&["web-2"]);
+    cluster.from(&inside, old.cluster()).answered_by(&["web-2"]);
     let new = Service::new("new", 69)
         .with("clusterIPs", json!(["10.97.0.7", "fd00:10:97::7"]))
         .answered_by(&[cluster.endpoint("web-1"), cluster.endpoint("host-3")]);
@@ -247,11 +246,9 @@ fn services_get_addresses_of_a_network_that_is_added() {
     cluster.undisturbed(&inside, &old.cluster(), || {
         cluster.put(&new);
         cluster.apply(vec![networks.expect("an object")]);
-        cluster
-            .from(&inside, new.cluster())
-            .is_answered_by(&["web-1", "host-3"]);
+        cluster.from(&inside, new.cluster()).answered_by(&["web-1", "host-3"]);
         cluster.delete(&[new.key()]);
-        cluster.from(&inside, new.cluster()).is_refused();
+        cluster.from(&inside, new.cluster()).refused();
         cluster.delete(&[Key::new("ServiceCIDR", "", "more")]);
     });
 }

@@ -15,7 +15,7 @@ fn pods_and_hosts_reach_every_pod_of_a_service() {
     let service = Service::new("web", 10).answered_by(&[cluster.endpoint("web-1"), cluster.endpoint("web-2")]);
     cluster.put(&service);
     let both = ["web-1", "web-2"];
-    cluster.from(&INSIDE, service.cluster()).is_answered_by(&both);
+    cluster.from(&INSIDE, service.cluster()).answered_by(&both);
     // Packets of full size, there and back again.
     for who in INSIDE {
         for at in service.cluster() {
@@ -36,7 +36,7 @@ fn a_pod_reaches_itself_through_its_service() {
     let nodes = NODES.iter().flat_map(|node| cluster.host_ips(node));
     let nodes = service.at_nodes(nodes);
     let all = service.cluster().into_iter().chain(service.balancer()).chain(nodes);
-    cluster.from(&["web-1"], all).is_answered_by(&["web-1"]);
+    cluster.from(&["web-1"], all).answered_by(&["web-1"]);
 }
 
 #[test]
@@ -52,9 +52,9 @@ fn pods_and_hosts_see_the_client_by_a_cluster_ip() {
             // What leaves the VPC leaves under its node's address.
             "host-3" => {
                 let host = cluster.host_ips("node-1");
-                probe.seen_as([host[0], host[1]]).is_answered_by(&[endpoint]);
+                probe.seen_as([host[0], host[1]]).answered_by(&[endpoint]);
             }
-            _ => probe.seen_as([four, six]).is_answered_by(&[endpoint]),
+            _ => probe.seen_as([four, six]).answered_by(&[endpoint]),
         }
     }
 }
@@ -67,17 +67,17 @@ fn pods_and_hosts_reach_services_whose_endpoint_is_a_host() {
         let service = Service::new(pod, number).answered_by(&[cluster.endpoint(pod)]);
         cluster.put(&service);
         let probe = cluster.from(&INSIDE, service.cluster());
-        probe.over_tcp().is_answered_by(&[pod]);
+        probe.over_tcp().answered_by(&[pod]);
         // Not of a pod on the same node: a socket on all addresses answers it from the one that leads there.
         let others = cluster.from(&["web-2", "node-1", "node-3"], service.cluster());
-        others.is_answered_by(&[pod]);
+        others.answered_by(&[pod]);
     }
     cluster.serve_on("central", ("::", 6443));
     let central = Endpoint::new(cluster.host_ips("central"), None);
     let service = Service::new("central", 16).answered_also_by(&[central], 6443);
     cluster.put(&service);
     let probe = cluster.from(&INSIDE, service.cluster());
-    probe.over_tcp().is_answered_by(&["central"]);
+    probe.over_tcp().answered_by(&["central"]);
 }
 
 #[test]
@@ -88,12 +88,12 @@ fn what_has_no_endpoint_or_no_service_is_refused_at_once() {
     let nodes = NODES.iter().flat_map(|node| cluster.host_ips(node));
     let nodes = idle.at_nodes(nodes);
     let addresses = idle.cluster().into_iter().chain(idle.balancer()).chain(idle.external());
-    cluster.from(&INSIDE, addresses.chain(nodes.clone())).is_refused();
+    cluster.from(&INSIDE, addresses.chain(nodes.clone())).refused();
     cluster.route(idle.balancer().map(|at| at.ip), "node-3");
     cluster.route(idle.external().map(|at| at.ip), "node-1");
     let beyond = idle.balancer().into_iter().chain(idle.external()).chain(nodes);
-    cluster.from(&["fabric"], beyond).is_refused();
+    cluster.from(&["fabric"], beyond).refused();
     let unknown = ["10.96.0.255", "fd00:10:96::ffff"].map(|ip| ip.parse::<IpAddr>().expect("an address"));
     let unknown = unknown.map(|ip| Frontend { ip, tcp: 80, udp: 53 });
-    cluster.from(&["client", "node-1"], unknown).is_refused();
+    cluster.from(&["client", "node-1"], unknown).refused();
 }

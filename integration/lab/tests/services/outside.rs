@@ -17,7 +17,7 @@ fn every_address_of_a_service_leads_to_every_endpoint_whoever_asks() {
     let nodes = service.at_nodes(nodes);
     let all = service.balancer().into_iter().chain(service.external()).chain(nodes);
     let from: Vec<&str> = INSIDE.into_iter().chain([OUTSIDE]).collect();
-    cluster.from(&from, all).is_answered_by(&["web-1", "host-3"]);
+    cluster.from(&from, all).answered_by(&["web-1", "host-3"]);
 }
 
 #[test]
@@ -32,26 +32,26 @@ fn only_source_ranges_reach_a_load_balancers_address() {
     let both = ["web-1", "web-2"];
 
     cluster.put(&of(&["203.0.113.0/24", "2001:db8::/64"]));
-    cluster.from(&[OUTSIDE], to).is_answered_by(&both);
-    cluster.from(&["client", "web-2"], to).is_lost();
+    cluster.from(&[OUTSIDE], to).answered_by(&both);
+    cluster.from(&["client", "web-2"], to).lost();
     // A host may ask for what it hands on, and what is not the address's is nobody's to restrict.
-    cluster.from(&["node-1", "node-3"], to).is_answered_by(&both);
-    cluster.from(&INSIDE, service.cluster()).is_answered_by(&both);
+    cluster.from(&["node-1", "node-3"], to).answered_by(&both);
+    cluster.from(&INSIDE, service.cluster()).answered_by(&both);
 
     // Pods of node-1.
     cluster.put(&of(&["10.244.1.0/24", "fd00:10:244:1::/64"]));
-    cluster.from(&["client", "web-1"], to).is_answered_by(&both);
-    cluster.from(&[OUTSIDE, "web-2"], to).is_lost();
+    cluster.from(&["client", "web-1"], to).answered_by(&both);
+    cluster.from(&[OUTSIDE, "web-2"], to).lost();
 
     // The policy narrows down who answers and nothing else.
     cluster.put(&of(&["203.0.113.0/24", "2001:db8::/64"]).local());
     cluster.route(to.map(|at| at.ip), "node-2");
     let outside = cluster.from(&[OUTSIDE], to);
-    outside.seen_as(WORLD).is_answered_by(&["web-2"]);
-    cluster.from(&["client"], to).is_lost();
+    outside.seen_as(WORLD).answered_by(&["web-2"]);
+    cluster.from(&["client"], to).lost();
 
     cluster.put(&service);
-    cluster.from(&["client", OUTSIDE], to).is_answered_by(&both);
+    cluster.from(&["client", OUTSIDE], to).answered_by(&both);
 }
 
 #[test]
@@ -63,9 +63,9 @@ fn a_load_balancer_needs_no_ports_of_nodes() {
     cluster.put(&service);
     cluster.route(service.balancer().map(|at| at.ip), "node-1");
     let everybody = ["client", "node-1", OUTSIDE];
-    cluster.from(&everybody, service.balancer()).is_answered_by(&["web-1"]);
+    cluster.from(&everybody, service.balancer()).answered_by(&["web-1"]);
     let nodes = service.at_nodes(cluster.host_ips("node-1"));
-    cluster.from(&everybody, nodes).is_refused();
+    cluster.from(&everybody, nodes).refused();
 }
 
 #[test]
@@ -81,9 +81,9 @@ fn what_a_load_balancer_is_to_see_first_goes_to_it() {
         cluster.serve_on(OUTSIDE, (&at.ip.to_string(), at.tcp));
     }
     let inside = ["client", "web-1", "node-2"];
-    cluster.from(&inside, to).is_answered_by(&["web-1"]);
+    cluster.from(&inside, to).answered_by(&["web-1"]);
     cluster.put(&service.clone().balanced_by("Proxy"));
-    cluster.from(&inside, to).over_tcp().is_answered_by(&[OUTSIDE]);
+    cluster.from(&inside, to).over_tcp().answered_by(&[OUTSIDE]);
     let nodes = service.at_nodes(cluster.host_ips("node-2"));
-    cluster.from(&[OUTSIDE], nodes).is_answered_by(&["web-1"]);
+    cluster.from(&[OUTSIDE], nodes).answered_by(&["web-1"]);
 }

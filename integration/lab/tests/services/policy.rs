@@ -30,23 +30,20 @@ fn local_endpoints_see_who_asks_from_beyond() {
         cluster.route(service.external().map(|at| at.ip), node);
         let addresses = cluster.from(&[OUTSIDE], beyond.clone());
         let ports = cluster.from(&[OUTSIDE], service.at_nodes(cluster.host_ips(node)));
-        match own {
-            Some(pod) => {
-                addresses.seen_as(WORLD).is_answered_by(&[pod]);
-                ports.seen_as(neighbour(&cluster)).is_answered_by(&[pod]);
-            }
-            None => {
-                addresses.is_lost();
-                ports.is_lost();
-            }
+        if let Some(pod) = own {
+            addresses.seen_as(WORLD).answered_by(&[pod]);
+            ports.seen_as(neighbour(&cluster)).answered_by(&[pod]);
+        } else {
+            addresses.lost();
+            ports.lost();
         }
     }
     // What comes from pods or from hosts comes from within, wherever they are.
     let both = ["web-1", "host-3"];
-    cluster.from(&INSIDE, beyond).is_answered_by(&both);
+    cluster.from(&INSIDE, beyond).answered_by(&both);
     for (who, node) in [("client", "node-1"), ("node-3", "node-3"), ("web-2", "node-2")] {
         let own = service.at_nodes(cluster.host_ips(node));
-        cluster.from(&[who], own).is_answered_by(&both);
+        cluster.from(&[who], own).answered_by(&both);
     }
 }
 
@@ -60,7 +57,7 @@ fn a_pod_sees_a_pod_that_asks_for_a_load_balancers_address() {
     cluster.put(&service);
     let from = cluster.endpoint("client").ips;
     let probe = cluster.from(&["client"], service.balancer());
-    probe.seen_as([from[0], from[1]]).is_answered_by(&["web-2"]);
+    probe.seen_as([from[0], from[1]]).answered_by(&["web-2"]);
 }
 
 #[test]
@@ -71,14 +68,14 @@ fn without_any_endpoint_a_local_service_refuses() {
     cluster.route(service.balancer().map(|at| at.ip), "node-2");
     let ports = service.at_nodes(cluster.host_ips("node-2"));
     let all = || service.balancer().into_iter().chain(ports.clone());
-    cluster.from(&[OUTSIDE], all()).is_lost();
+    cluster.from(&[OUTSIDE], all()).lost();
     cluster.put(&service.clone().answered_by(&[]));
-    cluster.from(&[OUTSIDE], all()).is_refused();
-    cluster.from(&["client", "node-2"], service.balancer()).is_refused();
+    cluster.from(&[OUTSIDE], all()).refused();
+    cluster.from(&["client", "node-2"], service.balancer()).refused();
     // Of whom it is not known where it is.
     let anywhere = crate::service::Endpoint::new(cluster.endpoint("web-1").ips, None);
     cluster.put(&service.clone().answered_by(&[anywhere]));
-    cluster.from(&[OUTSIDE], all()).is_lost();
+    cluster.from(&[OUTSIDE], all()).lost();
 }
 
 #[test]
@@ -137,19 +134,19 @@ fn a_cluster_ip_can_be_answered_on_each_node_by_itself() {
     cluster.put(&service);
     cluster
         .from(&["client", "node-1", "web-1"], service.cluster())
-        .is_answered_by(&["web-1"]);
+        .answered_by(&["web-1"]);
     cluster
         .from(&["web-2", "node-2"], service.cluster())
-        .is_answered_by(&["web-2"]);
+        .answered_by(&["web-2"]);
     // kube-proxy drops this; to say so is no worse.
-    cluster.from(&["node-3"], service.cluster()).is_refused();
+    cluster.from(&["node-3"], service.cluster()).refused();
     // The policy is not that of other addresses.
     cluster.route(service.balancer().map(|at| at.ip), "node-3");
     let ports = NODES.iter().flat_map(|node| cluster.host_ips(node));
     let ports = service.at_nodes(ports);
     let others = service.balancer().into_iter().chain(ports);
     let from = ["client", "node-3", OUTSIDE];
-    cluster.from(&from, others).is_answered_by(&["web-1", "web-2"]);
+    cluster.from(&from, others).answered_by(&["web-1", "web-2"]);
 }
 
 #[test]
@@ -163,15 +160,15 @@ fn policies_change_at_run_time() {
     let ports = service.at_nodes(cluster.host_ips("node-2"));
     for _ in 0..2 {
         cluster.put(&service);
-        cluster.from(&[OUTSIDE], service.balancer()).is_answered_by(&both);
-        cluster.from(&[OUTSIDE], ports.clone()).is_answered_by(&both);
-        cluster.from(&["client"], service.cluster()).is_answered_by(&both);
+        cluster.from(&[OUTSIDE], service.balancer()).answered_by(&both);
+        cluster.from(&[OUTSIDE], ports.clone()).answered_by(&both);
+        cluster.from(&["client"], service.cluster()).answered_by(&both);
         cluster.put(&service.clone().local());
         let outside = cluster.from(&[OUTSIDE], service.balancer());
-        outside.seen_as(WORLD).is_answered_by(&["web-2"]);
+        outside.seen_as(WORLD).answered_by(&["web-2"]);
         let outside = cluster.from(&[OUTSIDE], ports.clone());
-        outside.seen_as(neighbour(&cluster)).is_answered_by(&["web-2"]);
+        outside.seen_as(neighbour(&cluster)).answered_by(&["web-2"]);
         cluster.put(&service.clone().local().with("internalTrafficPolicy", "Local"));
-        cluster.from(&["client"], service.cluster()).is_answered_by(&["web-1"]);
+        cluster.from(&["client"], service.cluster()).answered_by(&["web-1"]);
     }
 }

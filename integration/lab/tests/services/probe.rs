@@ -53,7 +53,7 @@ impl Cluster {
     /// Does something while others go on asking: whoever is asked answers each time.
     pub(crate) fn undisturbed(&self, from: &[&str], to: &[Frontend], work: impl FnOnce()) {
         let done = AtomicBool::new(false);
-        let crashes = self.crashes();
+        let before = self.crashes();
         let failures = std::thread::scope(|scope| {
             let mut askers = Vec::new();
             for (who, at) in from.iter().flat_map(|who| to.iter().map(move |at| (*who, *at))) {
@@ -70,7 +70,7 @@ impl Cluster {
             failures
         });
         // OVS 3.1.0 does so at an ICMP error to a translated connection: some client that is no more.
-        let crashed = self.crashes() > crashes;
+        let crashed = self.crashes() > before;
         assert!(failures.is_empty() || crashed, "{failures:#?}");
     }
 
@@ -113,17 +113,17 @@ impl Probe<'_> {
     }
 
     /// All of these answer, and nobody else.
-    pub(crate) fn is_answered_by(self, pods: &[&str]) {
+    pub(crate) fn answered_by(self, pods: &[&str]) {
         self.becomes(pods);
     }
 
     /// Nobody listens, which is said at once.
-    pub(crate) fn is_refused(self) {
+    pub(crate) fn refused(self) {
         self.becomes(&["refused"]);
     }
 
     /// Nothing comes back.
-    pub(crate) fn is_lost(self) {
+    pub(crate) fn lost(self) {
         self.becomes(&["lost"]);
     }
 
