@@ -4,7 +4,7 @@
 //! Open vSwitch has gone through what it has cached of these, a datagram begins the same connection anew, and a client that
 //! goes on sending keeps it: a busy one does more often than not. So the switch is asked to forget again, until that is over.
 //!
-//! What was sent to a service before there was one is a connection that nothing has translated, and nothing will, while it
+//! What was sent to a service while nobody answered it here is a connection that nothing has translated, and nothing will, while it
 //! lasts. OVN does not forget these.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,8 +38,8 @@ impl Former {
     fn see(&mut self, all: BTreeSet<Connections>, now: Instant) {
         if let Some(before) = &self.known {
             let mut gone: BTreeSet<_> = before.difference(&all).copied().collect();
-            let served: BTreeSet<_> = before.iter().map(|connections| connections.to).collect();
-            let new = all.iter().filter(|connections| !served.contains(&connections.to));
+            // Whoever else answered: with an internalTrafficPolicy of Local that says nothing of this node.
+            let new = all.difference(before);
             gone.extend(new.map(|&Connections { to, .. }| Connections { to, by: to }));
             if !gone.is_empty() {
                 for after in AFTER {
@@ -126,8 +126,15 @@ mod tests {
         let start = Instant::now();
         let mut former = Former::default();
         former.see(set(&[]), start);
-        former.see(set(&[ONE, TWO]), start);
+        former.see(set(&[ONE]), start);
         assert_eq!(former.take(start + AFTER[3]), Vec::from_iter(set(&[(ONE.0, ONE.0)])));
+        former.see(set(&[ONE, TWO]), start);
+        let again = former.take(start + AFTER[3]);
+        assert_eq!(
+            again,
+            Vec::from_iter(set(&[(ONE.0, ONE.0)])),
+            "the other may answer elsewhere only"
+        );
     }
 
     #[test]
@@ -137,6 +144,7 @@ mod tests {
         former.see(set(&[ONE, TWO, THREE]), start);
         former.see(set(&[THREE]), start);
         former.see(set(&[TWO, THREE]), start);
-        assert_eq!(former.take(start + AFTER[3]), Vec::from_iter(set(&[ONE])));
+        let gone = former.take(start + AFTER[3]);
+        assert_eq!(gone, Vec::from_iter(set(&[ONE, (ONE.0, ONE.0)])));
     }
 }
