@@ -42,8 +42,8 @@ fn a_pod_reaches_itself_through_its_service() {
 #[test]
 fn pods_and_hosts_see_the_client_by_a_cluster_ip() {
     let Some(cluster) = shared() else { return };
-    for (number, endpoint) in [(12, "web-2"), (13, "host-3")] {
-        let service = Service::new(endpoint, number).answered_by(&[cluster.endpoint(endpoint)]);
+    for (name, number, endpoint) in [("seen-by-pod", 12, "web-2"), ("seen-by-host", 13, "host-3")] {
+        let service = Service::new(name, number).answered_by(&[cluster.endpoint(endpoint)]);
         cluster.put(&service);
         let from = cluster.endpoint("client").ips;
         let [four, six] = from[..] else { panic!("{from:?}") };
