@@ -11,3 +11,5 @@ pub mod name;
 pub mod port;
 pub mod range;
 pub mod service;
+#[cfg(feature = "crd")]
+pub mod vpc;

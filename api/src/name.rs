@@ -21,14 +21,33 @@ pub fn pod_port(prefix: &str, namespace: &str, pod: &str) -> String {
     format!("{prefix}{namespace}_{pod}")
 }
 
+/// What a VPC has on a node: `default-NODE`, and of any other VPC `VPC.NODE`.
+///
+/// Names of VPCs have no dots, so that the first dot tells where the name of the VPC ends; and none begins with `default-`.
+pub fn part(vpc: &str, node: &str) -> String {
+    let between = if vpc == DEFAULT_VPC { '-' } else { '.' };
+    format!("{vpc}{between}{node}")
+}
+
+/// Whether a text can be the name of a VPC beside the default one.
+pub fn is_vpc(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=63).contains(&text.len())
+        && text.bytes().all(plain)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+        && text != DEFAULT_VPC
+        && !text.starts_with("default-")
+}
+
 /// The port of a node itself in a VPC.
 pub fn management_port(prefix: &str, vpc: &str, node: &str) -> String {
-    format!("{prefix}mgmt-{vpc}-{node}")
+    format!("{prefix}mgmt-{}", part(vpc, node))
 }
 
 /// The port through which a node connects to the services of a VPC.
 pub fn service_port(prefix: &str, vpc: &str, node: &str) -> String {
-    format!("{prefix}svc-{vpc}-{node}")
+    format!("{prefix}svc-{}", part(vpc, node))
 }
 
 #[cfg(test)]
@@ -41,6 +60,18 @@ mod tests {
         assert_eq!(pod_port(&east, "shop", "web-0"), "east_shop_web-0");
         assert_eq!(management_port(&east, DEFAULT_VPC, "n1"), "east_mgmt-default-n1");
         assert_eq!(pod_port(&prefix(None), "shop", "web-0"), "shop_web-0");
+    }
+
+    #[test]
+    fn no_two_vpcs_have_parts_of_one_name() {
+        assert_eq!(part(DEFAULT_VPC, "n.1"), "default-n.1");
+        assert_ne!(part("a-b", "c"), part("a", "b-c"));
+        for vpc in ["blue", "b", "blue-2", "defaults"] {
+            assert!(is_vpc(vpc), "{vpc}");
+        }
+        for vpc in ["", "default", "default-x", "a.b", "-a", "a-", "A", &"a".repeat(64)] {
+            assert!(!is_vpc(vpc), "{vpc}");
+        }
     }
 
     #[test]

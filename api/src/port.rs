@@ -37,6 +37,15 @@ pub const NODE_PORTS: &str = "meridian/node-ports";
 pub const MTU: &str = "meridian/mtu";
 /// See [`PortFacts::uid`].
 pub const UID: &str = "meridian/uid";
+/// The VPC that a port is in, if it is not the default one.
+pub const VPC: &str = "meridian/vpc";
+/// See [`VpcFacts`]: what pods of the VPC reach beyond it.
+pub const REACH: &str = "meridian/reach";
+
+/// The word of [`REACH`] for services shared with every VPC.
+const SERVICES: &str = "services";
+/// The word of [`REACH`] for the world outside the cluster.
+const OUTSIDE: &str = "outside";
 
 /// What a logical port connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +92,20 @@ pub struct NodePorts {
     pub address: IpAddr,
 }
 
+/// What a host needs to know of a VPC beside the default one: what its pods may reach through the host. Nothing else leads out of
+/// it, and nothing into it but the host's own connections and services.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VpcFacts {
+    /// The VPC's name.
+    pub name: String,
+    /// Services that are shared with every VPC, the API server and the cluster's DNS among them.
+    #[serde(default)]
+    pub services: bool,
+    /// The world outside the cluster, under the node's address.
+    #[serde(default)]
+    pub outside: bool,
+}
+
 /// Everything the node needs to know of a logical port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortFacts {
@@ -109,6 +132,9 @@ pub struct PortFacts {
     /// UID of the pod the port was made for; none for a management port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
+    /// The VPC, if it is not the default one; of a management port only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc: Option<VpcFacts>,
 }
 
 /// Why `external_ids` do not describe a port of Meridian's.
@@ -156,6 +182,12 @@ impl PortFacts {
         if let Some(uid) = &self.uid {
             ids.insert(UID, uid.clone());
         }
+        if let Some(vpc) = &self.vpc {
+            ids.insert(VPC, vpc.name.clone());
+            let reach = [(vpc.services, SERVICES), (vpc.outside, OUTSIDE)];
+            let reach: Vec<_> = reach.into_iter().filter_map(|(is, word)| is.then_some(word)).collect();
+            ids.insert(REACH, reach.join(" "));
+        }
         ids
     }
 
@@ -185,7 +217,17 @@ impl PortFacts {
             node_ports,
             mtu,
             uid: get(UID).map(str::to_owned),
+            vpc: get(VPC).map(|name| vpc(name, get(REACH).unwrap_or_default())),
         })
+    }
+}
+
+fn vpc(name: &str, reach: &str) -> VpcFacts {
+    let has = |wanted| reach.split_whitespace().any(|word| word == wanted);
+    VpcFacts {
+        name: name.to_owned(),
+        services: has(SERVICES),
+        outside: has(OUTSIDE),
     }
 }
 
@@ -291,6 +333,11 @@ mod tests {
             }],
             mtu: Some(1400),
             uid: Some("1b4e28ba".into()),
+            vpc: Some(VpcFacts {
+                name: "blue".into(),
+                services: true,
+                outside: false,
+            }),
         }
     }
 

@@ -27,6 +27,16 @@ pub struct ServiceFacts {
     pub namespace: String,
     /// `metadata.name`.
     pub name: String,
+    /// The VPC of the service's namespace, if it is not the default one. Only a host with endpoints of its own can reach them;
+    /// what others send to `clusterIps`, the default VPC carries to one that has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc: Option<String>,
+    /// `spec.clusterIPs`, told of services that are `shared` or of another VPC than the default one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cluster_ips: Vec<IpAddr>,
+    /// Whether pods of every VPC may connect to `clusterIps`, through their hosts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
     /// `spec.ports`, as far as hosts have to do with them.
     pub ports: Vec<Port>,
     /// Addresses beside ClusterIPs and the hosts' own, each reached by every one of `ports`: `spec.externalIPs` and
@@ -53,14 +63,15 @@ pub struct Port {
     pub protocol: Protocol,
     /// `port`, under which `addresses` are reached.
     pub port: u16,
-    /// `nodePort`, under which every address of the host is reached. Told only with a `local` policy: the ports of all
-    /// other services are handed on without being known ([`crate::port::NodePorts`]).
+    /// `nodePort`, under which every address of the host is reached. Told only with a `local` policy, and of services of
+    /// another VPC than the default one: the ports of all other services are handed on without being known
+    /// ([`crate::port::NodePorts`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_port: Option<u16>,
     /// Where to the host sends what any endpoint of the service may answer, at most one per family: an address and port
     /// of the VPC that the service's load balancers know.
     pub targets: Vec<SocketAddr>,
-    /// With a `local` policy, the endpoints that answer on each node, by the node's name, of both families: those that are
+    /// With a `local` policy, and of services of another VPC than the default one, the endpoints that answer on each node, by the node's name, of both families: those that are
     /// ready, or where none is, those that are on their way out and still serve. Under the empty name, those of no node;
     /// where there are none at all, the service refuses.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -193,6 +204,7 @@ mod tests {
                 ready: [("node-1".to_owned(), 1)].into(),
             }),
             affinity_seconds: None,
+            ..ServiceFacts::default()
         }
     }
 

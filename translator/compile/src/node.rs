@@ -259,6 +259,7 @@ fn host_facts(config: &Config) -> PortFacts {
         node_ports: Vec::new(),
         mtu: config.mtu(),
         uid: None,
+        vpc: None,
     }
 }
 

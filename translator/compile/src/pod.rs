@@ -81,6 +81,7 @@ fn facts(ctx: &Context<'_>, pod: &Pod, networks: &[IpNetwork], held: &[std::net:
         node_ports: Vec::new(),
         mtu: ctx.config().mtu(),
         uid: Some(pod.uid.to_string()),
+        vpc: None,
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use self::services::Services;
 use crate::{
     AddressPool, EndpointSlice, Interner, Key, Kind, Name, Namespace, Node, Object, Pod, PodKey, Service, ServiceCidr,
-    ServiceKey,
+    ServiceKey, Vpc,
 };
 
 /// Something that was seen to happen to the cluster.
@@ -32,6 +32,7 @@ pub struct Cluster {
     services: Services,
     service_cidrs: BTreeMap<Name, Arc<ServiceCidr>>,
     address_pools: BTreeMap<Name, Arc<AddressPool>>,
+    vpcs: BTreeMap<Name, Arc<Vpc>>,
     names: Interner,
 }
 
@@ -113,6 +114,11 @@ impl Cluster {
         self.address_pools.values()
     }
 
+    /// All VPCs beside the default one, by name.
+    pub fn vpcs(&self) -> impl ExactSizeIterator<Item = &Arc<Vpc>> {
+        self.vpcs.values()
+    }
+
     fn put(&mut self, object: Object, changed: &mut Vec<Key>) {
         match object {
             Object::Node(node) => changed.extend(self.put_node(node)),
@@ -127,6 +133,10 @@ impl Cluster {
             Object::AddressPool(pool) => {
                 let name = pool.name.clone();
                 changed.extend(put(&mut self.address_pools, name, pool).map(Key::AddressPool));
+            }
+            Object::Vpc(vpc) => {
+                let name = vpc.name.clone();
+                changed.extend(put(&mut self.vpcs, name, vpc).map(Key::Vpc));
             }
         }
     }
@@ -198,6 +208,7 @@ impl Cluster {
             Key::EndpointSlice(namespace, name) => return self.services.remove_slice(namespace, name, changed),
             Key::ServiceCidr(name) => self.service_cidrs.remove(name).is_some(),
             Key::AddressPool(name) => self.address_pools.remove(name).is_some(),
+            Key::Vpc(name) => self.vpcs.remove(name).is_some(),
         };
         if was_there {
             changed.push(key);
@@ -239,6 +250,7 @@ impl Cluster {
             Kind::EndpointSlice => Box::new(self.services.slices().map(|slice| slice.key())),
             Kind::ServiceCidr => Box::new(self.service_cidrs.keys().cloned().map(Key::ServiceCidr)),
             Kind::AddressPool => Box::new(self.address_pools.keys().cloned().map(Key::AddressPool)),
+            Kind::Vpc => Box::new(self.vpcs.keys().cloned().map(Key::Vpc)),
         }
     }
 }

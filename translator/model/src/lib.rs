@@ -9,14 +9,18 @@
 mod cluster;
 mod intern;
 mod object;
+mod selector;
 mod service;
 #[cfg(any(test, feature = "test-support"))]
 pub mod test_support;
+mod vpc;
 
 pub use cluster::{Cluster, Event};
 pub use intern::Interner;
 pub use object::{Key, Kind, Labels, Name, Namespace, Node, Object, Phase, Pod, PodKey, Timestamp};
+pub use selector::{Requirement, Selector};
 pub use service::{
     AddressPool, AddressType, Announcement, Endpoint, EndpointPort, EndpointSlice, EndpointState, Hints, Protocol,
     Service, ServiceCidr, ServiceKey, ServicePort, ServiceType, TrafficPolicy,
 };
+pub use vpc::{Egress, Vpc};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{AddressPool, EndpointSlice, Service, ServiceCidr};
+use crate::{AddressPool, EndpointSlice, Service, ServiceCidr, Vpc};
 
 /// A name or another short text, shared rather than copied.
 pub type Name = Arc<str>;
@@ -30,6 +30,8 @@ pub enum Kind {
     ServiceCidr,
     /// `meridian.dev/v1alpha1/AddressPool`.
     AddressPool,
+    /// `meridian.dev/v1alpha1/Vpc`.
+    Vpc,
 }
 
 /// Names one object of the cluster.
@@ -49,6 +51,8 @@ pub enum Key {
     ServiceCidr(Name),
     /// Addresses for services, by name.
     AddressPool(Name),
+    /// A network of its own, by name.
+    Vpc(Name),
 }
 
 /// Names a pod where only pods are meant.
@@ -77,6 +81,8 @@ pub enum Object {
     ServiceCidr(ServiceCidr),
     /// Addresses for services.
     AddressPool(AddressPool),
+    /// A network of its own.
+    Vpc(Vpc),
 }
 
 /// A machine of the cluster.
@@ -188,6 +194,11 @@ impl Key {
         Self::AddressPool(name.into())
     }
 
+    /// Names a network of its own.
+    pub fn vpc(name: impl Into<Name>) -> Self {
+        Self::Vpc(name.into())
+    }
+
     /// The kind of the object named.
     pub fn kind(&self) -> Kind {
         match self {
@@ -198,6 +209,7 @@ impl Key {
             Self::EndpointSlice(..) => Kind::EndpointSlice,
             Self::ServiceCidr(_) => Kind::ServiceCidr,
             Self::AddressPool(_) => Kind::AddressPool,
+            Self::Vpc(_) => Kind::Vpc,
         }
     }
 }
@@ -213,6 +225,7 @@ impl Object {
             Self::EndpointSlice(slice) => slice.key(),
             Self::ServiceCidr(cidr) => Key::ServiceCidr(cidr.name.clone()),
             Self::AddressPool(pool) => Key::AddressPool(pool.name.clone()),
+            Self::Vpc(vpc) => Key::Vpc(vpc.name.clone()),
         }
     }
 }
@@ -325,6 +338,7 @@ impl fmt::Display for Key {
             Self::EndpointSlice(namespace, name) => write!(f, "endpointslice/{namespace}/{name}"),
             Self::ServiceCidr(name) => write!(f, "servicecidr/{name}"),
             Self::AddressPool(name) => write!(f, "addresspool/{name}"),
+            Self::Vpc(name) => write!(f, "vpc/{name}"),
         }
     }
 }

@@ -48,6 +48,8 @@ pub struct Service {
     pub left_to_others: bool,
     /// `spec.sessionAffinityConfig.clientIP.timeoutSeconds` where `spec.sessionAffinity` is `ClientIP`.
     pub affinity_seconds: Option<u32>,
+    /// Whether pods of every VPC may connect to it: the annotation `meridian.dev/shared`.
+    pub shared: bool,
 }
 
 /// Which endpoints may answer.

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use crate::{
-    AddressPool, AddressType, Endpoint, EndpointPort, EndpointSlice, EndpointState, Event, Hints, Labels, Name,
-    Namespace, Node, Object, Phase, Pod, Protocol, Service, ServiceCidr, ServicePort, ServiceType, Timestamp,
-    TrafficPolicy,
+    AddressPool, AddressType, Egress, Endpoint, EndpointPort, EndpointSlice, EndpointState, Event, Hints, Labels, Name,
+    Namespace, Node, Object, Phase, Pod, Protocol, Requirement, Service, ServiceCidr, ServicePort, ServiceType,
+    Timestamp, TrafficPolicy, Vpc,
 };
 
 fn addresses<'a>(ips: impl IntoIterator<Item = &'a str>) -> Box<[IpAddr]> {
@@ -71,6 +71,13 @@ impl Namespace {
             name: name.into(),
             labels: Labels::default(),
         }
+    }
+
+    /// In a VPC of [`Vpc::test`].
+    #[must_use]
+    pub fn in_vpc(mut self, vpc: &str) -> Self {
+        self.labels = [("vpc", vpc)].into_iter().collect();
+        self
     }
 }
 
@@ -152,6 +159,7 @@ impl Service {
             ports: Box::default(),
             left_to_others: false,
             affinity_seconds: None,
+            shared: false,
             created: Timestamp::default(),
             external_ips: Box::default(),
             ingress_ips: Box::default(),
@@ -242,6 +250,13 @@ impl Service {
         self
     }
 
+    /// Shared with every VPC.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        self.shared = true;
+        self
+    }
+
     /// With session affinity.
     #[must_use]
     pub fn with_affinity(mut self, seconds: u32) -> Self {
@@ -291,6 +306,34 @@ impl AddressPool {
     pub fn announced_on<'a>(mut self, interfaces: impl IntoIterator<Item = &'a str>) -> Self {
         let announcement = self.announcement.get_or_insert_default();
         announcement.interfaces = interfaces.into_iter().map(Name::from).collect();
+        self
+    }
+}
+
+impl Vpc {
+    /// Created at time 0, for the namespaces with the label `vpc` of its name, with slices of /24 and /64.
+    pub fn test<'a>(name: &str, cidrs: impl IntoIterator<Item = &'a str>) -> Self {
+        Self {
+            name: name.into(),
+            created: Timestamp(0),
+            deleting: false,
+            namespaces: Some(
+                [Requirement::In("vpc".into(), [name.into()].into())]
+                    .into_iter()
+                    .collect(),
+            ),
+            cidrs: cidrs.into_iter().map(Name::from).collect(),
+            host_slice_v4: 24,
+            host_slice_v6: 64,
+            egress: Egress::Node,
+            shared_services: true,
+        }
+    }
+
+    /// Created at that time.
+    #[must_use]
+    pub fn created_at(mut self, seconds: i64) -> Self {
+        self.created = Timestamp(seconds);
         self
     }
 }

@@ -203,6 +203,7 @@ mod tests {
                 node_ports: vec![],
                 mtu: None,
                 uid: None,
+                vpc: None,
             },
         }
     }

@@ -64,6 +64,7 @@ fn management() -> ManagementPort {
             node_ports: vec![],
             mtu: None,
             uid: None,
+            vpc: None,
         },
     }
 }

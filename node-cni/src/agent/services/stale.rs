@@ -161,6 +161,7 @@ mod tests {
             node_ports: vec!["30000-32767=169.254.77.1".parse().unwrap()],
             mtu: None,
             uid: None,
+            vpc: None,
         };
         vec![Device {
             name: "meridian0".into(),

@@ -32,6 +32,7 @@ impl Host {
             node_ports: vec![],
             mtu: None,
             uid: None,
+            vpc: None,
         };
         let networks = ["10.244.1.1/24", "fd00:10:244:1::1/64"];
         let mut arguments = vec![

@@ -83,6 +83,7 @@ impl Pod {
             node_ports: vec![],
             mtu: None,
             uid: Some(self.uid.clone()),
+            vpc: None,
         }
     }
 

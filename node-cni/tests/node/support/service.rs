@@ -128,6 +128,7 @@ impl Host {
             node_ports: node_ports.map(|ports| ports.parse().unwrap()).into(),
             mtu: None,
             uid: None,
+            vpc: None,
         };
         let name = meridian_api::name::service_port("", meridian_api::name::DEFAULT_VPC, NODE);
         self.create_port(&name, &facts, NODE);

@@ -1,0 +1,159 @@
+//! [`Vpc`]: a network of its own for the pods of some namespaces.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Annotation of a service: `true` if pods of every VPC may connect to it.
+pub const SHARED: &str = "meridian.dev/shared";
+
+/// Finalizer that keeps a VPC until no pod is in it.
+pub const FINALIZER: &str = "meridian.dev/vpc";
+
+/// Condition of a VPC: whether pods can be in it.
+pub const READY: &str = "Ready";
+
+/// Condition of a VPC: whether it has every namespace that it selects.
+pub const NAMESPACES: &str = "NamespacesSelected";
+
+/// Condition of a VPC that is to be deleted: which pods keep it.
+pub const IN_USE: &str = "InUse";
+
+/// Reason of [`READY`] and of [`NAMESPACES`]: it clashes with something that was there before.
+pub const CONFLICT: &str = "Conflict";
+
+/// A network of its own for the pods of some namespaces.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "meridian.dev",
+    version = "v1alpha1",
+    kind = "Vpc",
+    plural = "vpcs",
+    category = "meridian",
+    doc = "A network of its own for the pods of some namespaces, which knows nothing of other such networks.",
+    status = "VpcStatus",
+    derive = "Default",
+    derive = "PartialEq",
+    validation = Rule::new("self.metadata.name.matches('^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$')")
+        .message("the name of a VPC has at most 63 characters, of a-z, 0-9 and -"),
+    validation = Rule::new("self.metadata.name != 'default' && !self.metadata.name.startsWith('default-')")
+        .message("default is the VPC of namespaces that no other selects; names that begin with default- are its, too"),
+    printcolumn = r#"{"name": "CIDRs", "type": "string", "jsonPath": ".spec.podNetwork.cidrs"}"#,
+    printcolumn = r#"{"name": "Egress", "type": "string", "jsonPath": ".spec.egress.mode"}"#,
+    printcolumn = r#"{"name": "Pods", "type": "integer", "jsonPath": ".status.pods"}"#,
+    printcolumn = r#"{"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name": "Reason", "type": "string", "priority": 1, "jsonPath": ".status.conditions[?(@.type==\"Ready\")].reason"}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct VpcSpec {
+    /// Labels of the namespaces whose pods are in this VPC. Absent: none. A namespace that several VPCs select is the oldest one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace_selector: Option<LabelSelector>,
+    /// Where pods have their addresses.
+    #[schemars(extend("x-kubernetes-validations" = [{"rule": "self == oldSelf", "message": "pods have addresses of the network: make another VPC, and move the namespaces"}]))]
+    pub pod_network: PodNetwork,
+    /// How pods reach the world outside the cluster.
+    #[serde(default)]
+    pub egress: Egress,
+    /// Which services of other VPCs pods reach.
+    #[serde(default)]
+    pub services: Services,
+}
+
+/// Where pods have their addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodNetwork {
+    /// One network of IPv4, of IPv6, or one of each. Another VPC may have the same.
+    #[schemars(
+        length(min = 1, max = 2),
+        inner(length(max = 43), regex(pattern = r"^[0-9A-Fa-f:.]+/[0-9]{1,3}$"))
+    )]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub cidrs: Vec<String>,
+    /// Prefix length of the part of an IPv4 network that each node with pods of this VPC has.
+    #[serde(default = "host_slice")]
+    #[schemars(range(min = 8, max = 29))]
+    pub host_slice: u8,
+    /// The same of an IPv6 network.
+    #[serde(default = "host_slice_ipv6", rename = "hostSliceIPv6")]
+    #[schemars(range(min = 16, max = 126))]
+    pub host_slice_ipv6: u8,
+}
+
+/// How pods reach the world outside the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Egress {
+    /// By which way.
+    #[serde(default)]
+    pub mode: EgressMode,
+}
+
+/// By which way pods reach the world outside the cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum EgressMode {
+    /// Through their own node, under its address.
+    #[default]
+    Node,
+    /// Not at all.
+    None,
+}
+
+/// Which services of other VPCs pods reach.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Services {
+    /// Whether pods reach those that are shared with every VPC: the Kubernetes API, the cluster's DNS, and services with the
+    /// annotation meridian.dev/shared.
+    #[serde(default = "yes")]
+    pub shared: bool,
+}
+
+/// What became of a VPC.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VpcStatus {
+    /// The generation of `spec` that this is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The namespaces whose new pods are in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub namespaces: Vec<String>,
+    /// How many pods are in it.
+    #[serde(default)]
+    pub pods: i64,
+    /// How many nodes have pods of it.
+    #[serde(default)]
+    pub nodes: i64,
+    /// Pods that are in it although their namespace is in another VPC by now, the first hundred, as namespace/name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub remaining_pods: Vec<String>,
+    /// `Ready`: whether pods can be in it; `NamespacesSelected`: whether it has every namespace that it selects; `InUse`: which
+    /// pods keep it from being deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+impl Default for Services {
+    fn default() -> Self {
+        Self { shared: yes() }
+    }
+}
+
+fn host_slice() -> u8 {
+    24
+}
+
+fn host_slice_ipv6() -> u8 {
+    64
+}
+
+fn yes() -> bool {
+    true
+}

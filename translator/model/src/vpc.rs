@@ -1,0 +1,42 @@
+//! VPCs: networks that know nothing of each other.
+
+use crate::{Name, Object, Selector, Timestamp};
+
+/// A network of its own for the pods of some namespaces (`meridian.dev` `Vpc`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vpc {
+    /// `metadata.name`.
+    pub name: Name,
+    /// `metadata.creationTimestamp`.
+    pub created: Timestamp,
+    /// Whether `metadata.deletionTimestamp` is set: what is in it stays, and nothing new comes in.
+    pub deleting: bool,
+    /// `spec.namespaceSelector`; none for no namespace.
+    pub namespaces: Option<Selector>,
+    /// `spec.podNetwork.cidrs` as written.
+    pub cidrs: Box<[Name]>,
+    /// `spec.podNetwork.hostSlice`: the prefix length of what each node has of an IPv4 network.
+    pub host_slice_v4: u8,
+    /// `spec.podNetwork.hostSliceIPv6`.
+    pub host_slice_v6: u8,
+    /// `spec.egress.mode`.
+    pub egress: Egress,
+    /// `spec.services.shared`: whether pods reach the services that are shared with every VPC.
+    pub shared_services: bool,
+}
+
+/// How pods of a VPC reach the world outside the cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Egress {
+    /// Through their own node, under its address.
+    #[default]
+    Node,
+    /// Not at all.
+    None,
+}
+
+impl From<Vpc> for Object {
+    fn from(vpc: Vpc) -> Self {
+        Self::Vpc(vpc)
+    }
+}
