@@ -83,7 +83,7 @@ fn matches(selector: &Labels, labels: &Labels) -> bool {
 }
 
 /// A round of mixing after the hash: the names of nodes differ in their last characters, which must reach the first bits.
-fn weight(address: IpAddr, node: &str) -> u64 {
+pub(crate) fn weight(address: IpAddr, node: &str) -> u64 {
     let hash = ip::hash(format!("{address}/{node}").as_bytes());
     let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     mixed ^ (mixed >> 33)

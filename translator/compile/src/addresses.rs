@@ -1,7 +1,7 @@
-//! Which addresses each pod has, within its node's slice.
+//! Which addresses each pod has, within its slice.
 //!
-//! `status.podIPs` is the record; a pod without is given addresses, and keeps them. Slices never overlap, so each is
-//! settled by itself and no two pods of the cluster can hold one address.
+//! `status.podIPs` is the record; a pod without is given addresses, and keeps them. Slices of a VPC never overlap, nor do those
+//! of a node, so each is settled by itself and no two pods of a VPC or of a node can hold one address.
 //!
 //! Makes no rows; the pod's unit does.
 
@@ -13,21 +13,21 @@ use meridian_model::{Cluster, Name, Pod, PodKey};
 
 use crate::arbiter::{Arbiter, Bid, Item, Outcome, Space};
 use crate::pool::Pool;
-use crate::slices::list;
+use crate::slices::{SliceKey, list};
 use crate::{Claim, SliceUse};
 
-/// How a pod fares in its node's slice.
+/// How a pod fares in its slice.
 pub(crate) type Fare<'a> = Outcome<'a, PodKey, IpAddr>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
-    slices: HashMap<Name, Slice>,
+    slices: HashMap<SliceKey, Slice>,
     /// Where each pod with a bid, and that pod's UID.
     homes: HashMap<PodKey, Home>,
     /// Claims of pods that have no slice to make a bid in.
     claims: HashMap<PodKey, PodClaim>,
-    /// Nodes with staged bids.
-    staged: BTreeSet<Name>,
+    /// Slices with staged bids.
+    staged: BTreeSet<SliceKey>,
 }
 
 #[derive(Debug)]
@@ -39,13 +39,14 @@ struct Slice {
 
 #[derive(Debug)]
 struct Home {
-    node: Name,
+    slice: SliceKey,
     uid: Name,
 }
 
 #[derive(Debug)]
 struct PodClaim {
     uid: Name,
+    vpc: Name,
     ips: Box<[IpAddr]>,
 }
 
@@ -54,43 +55,51 @@ struct PodClaim {
 pub(crate) struct Settlement {
     /// Pods that may fare differently.
     pub(crate) pods: BTreeSet<PodKey>,
-    /// Nodes whose slice became exhausted or is no longer.
-    pub(crate) nodes: Vec<Name>,
+    /// Slices that became exhausted or are no longer.
+    pub(crate) slices: Vec<SliceKey>,
 }
 
 impl Addresses {
-    pub(crate) fn claim(&mut self, pod: PodKey, uid: Name, ips: Box<[IpAddr]>) {
-        self.claims.insert(pod, PodClaim { uid, ips });
+    pub(crate) fn claim(&mut self, pod: PodKey, uid: Name, vpc: Name, ips: Box<[IpAddr]>) {
+        self.claims.insert(pod, PodClaim { uid, vpc, ips });
     }
 
-    /// Notes a node's slice, or that it has none. True if it is different from before: then the node's pods have to be
-    /// staged again.
-    pub(crate) fn set_slice(&mut self, node: &Name, networks: Option<&[IpNetwork]>) -> bool {
-        let known = self.slices.get(node).map(|slice| slice.arbiter.space());
+    /// The VPC in which a pod of that UID has addresses, or had them by what is claimed.
+    pub(crate) fn vpc_of(&self, pod: &PodKey, uid: &Name) -> Option<&Name> {
+        let home = self.homes.get(pod).filter(|home| home.uid == *uid);
+        let claim = || self.claims.get(pod).filter(|claim| claim.uid == *uid);
+        home.map(|home| &home.slice.vpc).or_else(|| Some(&claim()?.vpc))
+    }
+
+    /// Notes what a slice is, or that there is none. True if it is different from before: then its pods have to be staged
+    /// again.
+    pub(crate) fn set_slice(&mut self, key: &SliceKey, networks: Option<&[IpNetwork]>) -> bool {
+        let known = self.slices.get(key).map(|slice| slice.arbiter.space());
         if known.map(Pools::networks).as_deref() == networks {
             return false;
         }
-        if let Some(old) = self.slices.remove(node) {
+        if let Some(old) = self.slices.remove(key) {
             // What its pods hold they shall hold in the new slice, or when the node comes back.
             for (pod, held) in old.arbiter.holdings() {
                 let Some(home) = self.homes.remove(pod) else { continue };
-                if !held.is_empty() {
+                if !held.is_empty() || !key.is_default() {
                     self.claims.insert(
                         pod.clone(),
                         PodClaim {
                             uid: home.uid,
+                            vpc: home.slice.vpc,
                             ips: held.into(),
                         },
                     );
                 }
             }
-            self.staged.remove(node);
+            self.staged.remove(key);
         }
         if let Some(networks) = networks {
             let pools = Pools(networks.iter().copied().map(Pool::new).collect());
             let full = pools.full();
             self.slices.insert(
-                node.clone(),
+                key.clone(),
                 Slice {
                     arbiter: Arbiter::new(pools),
                     full,
@@ -100,24 +109,27 @@ impl Addresses {
         true
     }
 
-    /// Notes what a pod is like now; takes effect with [`Self::settle`].
-    pub(crate) fn stage(&mut self, key: &PodKey, pod: Option<&Pod>) {
+    /// Notes what a pod is like now and which slice it is to be in, if it is to be in one; takes effect with [`Self::settle`].
+    pub(crate) fn stage(&mut self, key: &PodKey, pod: Option<&Pod>, slice: Option<SliceKey>) {
         let pod = pod.filter(|pod| wants_port(pod));
-        let node = pod.and_then(|pod| pod.node.as_ref());
-        let stays = |home: &Home| Some(&home.node) == node && pod.is_some_and(|pod| pod.uid == home.uid);
+        let stays = |home: &Home| Some(&home.slice) == slice.as_ref() && pod.is_some_and(|pod| pod.uid == home.uid);
         let held = match self.homes.get(key) {
-            Some(home) if stays(home) => Some(Box::from(self.slices[&home.node].arbiter.held(key))),
+            Some(home) if stays(home) => Some(Box::from(self.slices[&home.slice].arbiter.held(key))),
             Some(_) => {
                 self.leave(key);
                 None
             }
             None => None,
         };
-        let (Some(pod), Some(node)) = (pod, node) else {
-            self.claims.remove(key);
+        let (Some(pod), Some(at)) = (pod, slice) else {
+            // One that waits for its VPC keeps what it had.
+            let is_its = |claim: &PodClaim| pod.is_some_and(|pod| pod.node.is_some() && pod.uid == claim.uid);
+            if self.claims.get(key).is_some_and(|claim| !is_its(claim)) {
+                self.claims.remove(key);
+            }
             return;
         };
-        let Some(slice) = self.slices.get_mut(node) else {
+        let Some(slice) = self.slices.get_mut(&at) else {
             if self.claims.get(key).is_some_and(|claim| claim.uid != pod.uid) {
                 self.claims.remove(key);
             }
@@ -126,7 +138,7 @@ impl Addresses {
         let claim = self
             .claims
             .remove(key)
-            .filter(|claim| claim.uid == pod.uid)
+            .filter(|claim| claim.uid == pod.uid && claim.vpc == at.vpc)
             .map(|claim| claim.ips);
         if let Ok(record) = recorded(pod, slice.arbiter.space()) {
             let claim = claim.or(held).unwrap_or_default();
@@ -136,16 +148,17 @@ impl Addresses {
                     created: pod.created,
                     record,
                     claim,
+                    avoid: Box::default(),
                 }),
             );
             self.homes.insert(
                 key.clone(),
                 Home {
-                    node: node.clone(),
+                    slice: at.clone(),
                     uid: pod.uid.clone(),
                 },
             );
-            self.staged.insert(node.clone());
+            self.staged.insert(at);
         } else {
             self.leave(key);
         }
@@ -154,15 +167,15 @@ impl Addresses {
     /// Settles what is staged.
     pub(crate) fn settle(&mut self) -> Settlement {
         let mut settlement = Settlement::default();
-        for node in std::mem::take(&mut self.staged) {
-            let Some(slice) = self.slices.get_mut(&node) else {
+        for key in std::mem::take(&mut self.staged) {
+            let Some(slice) = self.slices.get_mut(&key) else {
                 continue;
             };
             settlement.pods.extend(slice.arbiter.settle());
             let full = slice.arbiter.space().full();
             if slice.full != full {
                 slice.full = full;
-                settlement.nodes.push(node);
+                settlement.slices.push(key);
             }
         }
         settlement
@@ -177,12 +190,12 @@ impl Addresses {
     /// How a pod fares; nothing if it made no bid.
     pub(crate) fn fare(&self, key: &PodKey) -> Option<Fare<'_>> {
         let home = self.homes.get(key)?;
-        self.slices.get(&home.node)?.arbiter.outcome(key)
+        self.slices.get(&home.slice)?.arbiter.outcome(key)
     }
 
-    /// Why a pod that asks for any address has to wait in this node's slice.
-    pub(crate) fn shortage(&self, node: &Name) -> Option<String> {
-        let Pools(pools) = self.slices.get(node)?.arbiter.space();
+    /// Why a pod that asks for any address has to wait in this slice.
+    pub(crate) fn shortage(&self, slice: &SliceKey) -> Option<String> {
+        let Pools(pools) = self.slices.get(slice)?.arbiter.space();
         let short: Vec<String> = pools
             .iter()
             .filter(|pool| pool.is_exhausted())
@@ -191,17 +204,18 @@ impl Addresses {
         (!short.is_empty()).then(|| short.join(", "))
     }
 
-    /// Why a pod's `status.podIPs` cannot be right on this node.
-    pub(crate) fn fault(&self, pod: &Pod, node: &Name) -> Option<String> {
-        recorded(pod, self.slices.get(node)?.arbiter.space()).err()
+    /// Why a pod's `status.podIPs` cannot be right in this slice.
+    pub(crate) fn fault(&self, pod: &Pod, slice: &SliceKey) -> Option<String> {
+        recorded(pod, self.slices.get(slice)?.arbiter.space()).err()
     }
 
     /// How full each slice is, in no particular order.
     pub(crate) fn usage(&self) -> impl Iterator<Item = SliceUse> {
-        self.slices.iter().flat_map(|(node, slice)| {
+        self.slices.iter().flat_map(|(key, slice)| {
             let Pools(pools) = slice.arbiter.space();
             pools.iter().map(|pool| SliceUse {
-                node: node.clone(),
+                vpc: key.vpc.clone(),
+                node: key.node.clone(),
                 network: pool.network(),
                 used: pool.used(),
                 capacity: pool.capacity(),
@@ -211,17 +225,20 @@ impl Addresses {
 
     pub(crate) fn claims(&self) -> impl Iterator<Item = Claim> {
         let seated = self.slices.values().flat_map(|slice| slice.arbiter.holdings());
-        let held = seated.filter(|(_, ips)| !ips.is_empty()).filter_map(|(pod, ips)| {
-            let uid = self.homes.get(pod)?.uid.clone();
-            Some(Claim::Pod {
+        let held = seated.filter_map(|(pod, ips)| {
+            let home = self.homes.get(pod)?;
+            // Also where it has no address, in which VPC a pod is says no other address than those it has.
+            (!ips.is_empty() || !home.slice.is_default()).then(|| Claim::Pod {
                 pod: pod.clone(),
-                uid,
+                uid: home.uid.clone(),
+                vpc: home.slice.vpc.clone(),
                 ips: ips.into(),
             })
         });
         let kept = self.claims.iter().map(|(pod, claim)| Claim::Pod {
             pod: pod.clone(),
             uid: claim.uid.clone(),
+            vpc: claim.vpc.clone(),
             ips: claim.ips.clone(),
         });
         held.chain(kept)
@@ -229,9 +246,9 @@ impl Addresses {
 
     fn leave(&mut self, key: &PodKey) {
         let Some(home) = self.homes.remove(key) else { return };
-        if let Some(slice) = self.slices.get_mut(&home.node) {
+        if let Some(slice) = self.slices.get_mut(&home.slice) {
             slice.arbiter.stage(key.clone(), None);
-            self.staged.insert(home.node);
+            self.staged.insert(home.slice);
         }
     }
 }
@@ -320,7 +337,7 @@ impl Space for Pools {
         self.of(item).give_back(item);
     }
 
-    fn complete<V>(&mut self, in_use: &BTreeMap<IpAddr, V>, held: &[IpAddr]) -> Option<Vec<IpAddr>> {
+    fn complete<V>(&mut self, in_use: &BTreeMap<IpAddr, V>, held: &[IpAddr], _: &[IpAddr]) -> Option<Vec<IpAddr>> {
         let lacking = |pool: &&mut Pool| !held.iter().any(|ip| ip.is_ipv4() == pool.network().is_ipv4());
         self.0
             .iter_mut()

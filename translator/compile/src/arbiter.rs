@@ -39,8 +39,14 @@ pub(crate) trait Space {
     /// An item is neither held nor recorded any more.
     fn give_back(&mut self, item: Self::Item);
 
-    /// What a party holding `held` still lacks, from what is not `in_use`; nothing if not all of it is there.
-    fn complete<V>(&mut self, in_use: &BTreeMap<Self::Item, V>, held: &[Self::Item]) -> Option<Vec<Self::Item>>;
+    /// What a party holding `held` still lacks, from what is not `in_use` and shares nothing with what it is to `avoid`;
+    /// nothing if not all of it is there.
+    fn complete<V>(
+        &mut self,
+        in_use: &BTreeMap<Self::Item, V>,
+        held: &[Self::Item],
+        avoid: &[Self::Item],
+    ) -> Option<Vec<Self::Item>>;
 }
 
 /// What a party comes with.
@@ -51,6 +57,8 @@ pub(crate) struct Bid<I> {
     pub(crate) record: Box<[I]>,
     /// What it held before. Meaningless with a record.
     pub(crate) claim: Box<[I]>,
+    /// What it is not to be given, because it would be mistaken for something else. Says nothing of records and claims.
+    pub(crate) avoid: Box<[I]>,
 }
 
 /// How a party fares.
@@ -87,6 +95,7 @@ struct Entry<K> {
 struct Seat<I> {
     created: Timestamp,
     record: Box<[I]>,
+    avoid: Box<[I]>,
     held: Vec<I>,
 }
 
@@ -149,6 +158,7 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
             (Some(bid), Some(seat)) => {
                 bid.created == seat.created
                     && bid.record == seat.record
+                    && bid.avoid == seat.avoid
                     && (!bid.record.is_empty() || *bid.claim == *seat.held)
             }
             _ => false,
@@ -202,7 +212,12 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
     }
 
     fn enter(&mut self, party: &K, bid: Bid<S::Item>, round: &mut Round<K, S::Item>) {
-        let Bid { created, record, claim } = bid;
+        let Bid {
+            created,
+            record,
+            claim,
+            avoid,
+        } = bid;
         let rank = (created, party.clone());
         for &item in &record {
             let recorded = &mut self.entry(item).recorded;
@@ -223,6 +238,7 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
             Seat {
                 created,
                 record,
+                avoid,
                 held: Vec::new(),
             },
         );
@@ -292,7 +308,8 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
         };
         for rank in candidates {
             let (_, party) = &rank;
-            if let Some(items) = self.space.complete(&self.entries, &self.seats[party].held) {
+            let seat = &self.seats[party];
+            if let Some(items) = self.space.complete(&self.entries, &seat.held, &seat.avoid) {
                 for item in items {
                     self.hold(party, item);
                 }

@@ -9,7 +9,7 @@ use meridian_model::{Name, PodKey};
 use ovsdb::Datum;
 use ovsdb_schemas::northbound::{logical_router_port, logical_switch_port};
 
-use crate::{Unit, ip};
+use crate::{Unit, ip, names};
 
 /// Something a former compile handed out. The cluster's own record (`status.podIPs`, `spec.podCIDRs`) goes before it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,11 +20,15 @@ pub enum Claim {
         pod: PodKey,
         /// Its UID then: a pod of the same name with another UID has no right to them.
         uid: Name,
+        /// The VPC it was in.
+        vpc: Name,
         /// The addresses.
         ips: Box<[IpAddr]>,
     },
-    /// The slice of a node.
+    /// What a node has of a VPC.
     Slice {
+        /// The VPC.
+        vpc: Name,
         /// The node.
         node: Name,
         /// Its networks, at most one per family.
@@ -49,20 +53,23 @@ impl Claim {
                 Some(Self::Pod {
                     pod: PodKey { namespace, name },
                     uid: facts.uid?.into(),
+                    vpc: facts.vpc.map_or_else(names::default_vpc, |vpc| vpc.name.into()),
                     ips: facts.ips.iter().map(IpNetwork::ip).collect(),
                 })
             }
             logical_router_port::TABLE => {
                 let owner = get(logical_router_port::EXTERNAL_IDS).get_str(port::OWNER)?;
-                let Unit::Node(node) = owner.parse().ok()? else {
-                    return None;
+                let (vpc, node) = match owner.parse().ok()? {
+                    Unit::Node(node) => (names::default_vpc(), node),
+                    Unit::Slice(vpc, node) => (vpc, node),
+                    _ => return None,
                 };
                 let networks = get(logical_router_port::NETWORKS)
                     .atoms()
                     .iter()
                     .map(|atom| atom.as_str()?.parse().ok().map(ip::canonical))
                     .collect::<Option<_>>()?;
-                Some(Self::Slice { node, networks })
+                Some(Self::Slice { vpc, node, networks })
             }
             _ => None,
         }
@@ -71,25 +78,30 @@ impl Claim {
 
 /// The claims among `ours` that speak of neither a party nor a thing that `theirs` speak of.
 pub(crate) fn uncontradicted(mut ours: Vec<Claim>, theirs: &[Claim]) -> Vec<Claim> {
-    let (mut pods, mut nodes, mut addresses) = (HashSet::new(), HashSet::new(), HashSet::<IpAddr>::new());
+    let (mut pods, mut nodes, mut addresses) = (HashSet::new(), HashSet::new(), HashSet::<(&Name, IpAddr)>::new());
     let mut slices = Vec::new();
     for claim in theirs {
         match claim {
-            Claim::Pod { pod, ips, .. } => {
+            Claim::Pod { pod, vpc, ips, .. } => {
                 pods.insert(pod);
-                addresses.extend(ips);
+                addresses.extend(ips.iter().map(|&ip| (vpc, ip)));
             }
-            Claim::Slice { node, networks } => {
-                nodes.insert(node);
-                slices.extend(networks.iter().copied());
+            Claim::Slice { vpc, node, networks } => {
+                nodes.insert((vpc, node));
+                slices.extend(networks.iter().map(|&network| (vpc, network)));
             }
         }
     }
     ours.retain(|claim| match claim {
-        Claim::Pod { pod, ips, .. } => !pods.contains(pod) && !ips.iter().any(|ip| addresses.contains(ip)),
-        Claim::Slice { node, networks } => {
-            let taken = |network: &IpNetwork| slices.iter().any(|&other| ip::overlap(*network, other));
-            !nodes.contains(node) && !networks.iter().any(taken)
+        Claim::Pod { pod, vpc, ips, .. } => {
+            !pods.contains(pod) && !ips.iter().any(|&ip| addresses.contains(&(vpc, ip)))
+        }
+        Claim::Slice { vpc, node, networks } => {
+            let taken = |network: &IpNetwork| {
+                let mut others = slices.iter().filter(|(theirs, _)| *theirs == vpc);
+                others.any(|&(_, other)| ip::overlap(*network, other))
+            };
+            !nodes.contains(&(vpc, node)) && !networks.iter().any(taken)
         }
     });
     ours

@@ -1,5 +1,8 @@
 //! [`Compiler`]: events in, changed rows out.
 
+mod report;
+mod settle;
+
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
 
@@ -11,12 +14,15 @@ use crate::context::{Context, Texts, World};
 use crate::engine::{Compiled, Engine};
 use crate::fact::Fact;
 use crate::names::{DEFAULT_VPC, Names};
+use crate::placements::Placements;
 use crate::places::Places;
 use crate::service_cidrs::ServiceCidrs;
-use crate::slices::{Slices, Standing};
+use crate::slices::{SliceKey, Slices};
 use crate::vips::Vips;
+use crate::vpcs::Vpcs;
 use crate::{
-    Claim, Config, Delta, Desired, Problem, ServiceExplanation, SliceUse, Unit, claim, node, pod, service, vpc,
+    Claim, Config, Delta, Desired, Problem, ServiceExplanation, SliceUse, Unit, VpcReport, claim, node, pod, service,
+    slice, vpc,
 };
 
 /// Keeps the desired state of a cluster up to date.
@@ -28,6 +34,8 @@ pub struct Compiler {
     config: Config,
     names: Names,
     cluster: Cluster,
+    vpcs: Vpcs,
+    placements: Placements,
     slices: Slices,
     addresses: Addresses,
     service_cidrs: ServiceCidrs,
@@ -37,6 +45,9 @@ pub struct Compiler {
     engine: Engine,
     texts: RefCell<Texts>,
     nodes: BTreeSet<Name>,
+    namespaces: BTreeSet<Name>,
+    /// Whether something changed that decides which VPCs can be used.
+    judge_vpcs: bool,
     pods: BTreeSet<PodKey>,
     /// What a compile in pieces has still to compile.
     queue: VecDeque<Unit>,
@@ -58,6 +69,8 @@ impl Compiler {
             service_cidrs: ServiceCidrs::of(&config, &Cluster::default()),
             config,
             cluster: Cluster::default(),
+            vpcs: Vpcs::default(),
+            placements: Placements::default(),
             addresses: Addresses::default(),
             pools: AddressPools::default(),
             places: Places::default(),
@@ -65,6 +78,8 @@ impl Compiler {
             engine,
             texts: RefCell::default(),
             nodes: BTreeSet::new(),
+            namespaces: BTreeSet::new(),
+            judge_vpcs: false,
             pods: BTreeSet::new(),
             queue: VecDeque::new(),
             half_settled: false,
@@ -79,8 +94,13 @@ impl Compiler {
             self.engine.touch(&Fact::Object(key.clone()));
             match key {
                 Key::Node(name) => {
+                    self.judge_vpcs |= !self.vpcs.is_empty();
                     self.nodes.insert(name);
                 }
+                Key::Namespace(name) => {
+                    self.namespaces.insert(name);
+                }
+                Key::Vpc(_) => self.judge_vpcs = true,
                 Key::Pod(namespace, name) => {
                     self.pods.insert(PodKey { namespace, name });
                 }
@@ -94,12 +114,13 @@ impl Compiler {
                 Key::ServiceCidr(_) => {
                     self.service_cidrs = ServiceCidrs::of(&self.config, &self.cluster);
                     self.engine.touch(&Fact::ServiceCidrs);
+                    self.judge_vpcs |= !self.vpcs.is_empty();
                 }
                 Key::AddressPool(_) => {
                     self.pools = AddressPools::of(&self.cluster);
                     self.engine.touch(&Fact::Pools);
                 }
-                Key::Namespace(_) | Key::EndpointSlice(..) => {}
+                Key::EndpointSlice(..) => {}
             }
         }
     }
@@ -122,6 +143,7 @@ impl Compiler {
             }
             self.slices = Slices::new(&self.config);
             self.addresses = Addresses::default();
+            self.placements = Placements::default();
             self.nodes.extend(self.cluster.nodes().map(|node| node.name.clone()));
             self.pods.extend(self.cluster.pods().map(|pod| pod.key()));
             // Whatever the two forget without a successor nobody would touch.
@@ -190,6 +212,8 @@ impl Compiler {
             config: &self.config,
             names: &self.names,
             cluster: &self.cluster,
+            vpcs: &self.vpcs,
+            placements: &self.placements,
             slices: &self.slices,
             addresses: &self.addresses,
             service_cidrs: &self.service_cidrs,
@@ -225,7 +249,16 @@ impl Compiler {
         claims
     }
 
-    /// How full each node's slice is as of the last [`Self::compile`], sorted by node. Its cost grows with the nodes.
+    /// How the VPCs beside the default one fare as of the last [`Self::compile`], the oldest first. Its cost grows with what is in
+    /// them.
+    pub fn vpcs(&self) -> Vec<VpcReport> {
+        self.vpcs
+            .iter()
+            .map(|state| report::vpc(state, &self.vpcs, &self.placements))
+            .collect()
+    }
+
+    /// How full each slice is as of the last [`Self::compile`], sorted by VPC and node. Its cost grows with the slices.
     pub fn usage(&self) -> Vec<SliceUse> {
         let mut usage: Vec<SliceUse> = self.addresses.usage().collect();
         usage.sort_unstable();
@@ -245,62 +278,9 @@ impl Compiler {
     fn note_claims(&mut self, claims: Vec<Claim>) {
         for claim in claims {
             match claim {
-                Claim::Pod { pod, uid, ips } => self.addresses.claim(pod, uid, ips),
-                Claim::Slice { node, networks } => self.slices.claim(node, networks),
+                Claim::Pod { pod, uid, vpc, ips } => self.addresses.claim(pod, uid, vpc, ips),
+                Claim::Slice { vpc, node, networks } => self.slices.claim(SliceKey::new(vpc, node), networks),
             }
-        }
-    }
-
-    fn settle_slices(&mut self) {
-        self.half_settled = true;
-        let mut changed = BTreeSet::new();
-        if !self.nodes.is_empty() {
-            self.engine.touch(&Fact::Nodes);
-            let places = Places::of(&self.cluster);
-            if self.places != places {
-                self.places = places;
-                self.engine.touch(&Fact::Places);
-            }
-        }
-        for name in std::mem::take(&mut self.nodes) {
-            let node = self.cluster.node(&name).map(|node| &**node);
-            if self.slices.stage(&name, node, &self.config) {
-                changed.insert(name);
-            }
-        }
-        if self.claimed {
-            self.slices.forget_absent();
-        }
-        changed.extend(self.slices.settle());
-        if !changed.is_empty() {
-            self.engine.touch(&Fact::Nodes);
-        }
-        for name in changed {
-            let networks = match self.slices.standing(&name) {
-                Some(Standing::Slice(networks)) => Some(networks),
-                _ => None,
-            };
-            if self.addresses.set_slice(&name, networks) {
-                self.pods.extend(self.cluster.pods_on(&name).cloned());
-            }
-            self.engine.touch(&Fact::Slice(name));
-        }
-    }
-
-    fn settle_addresses(&mut self) {
-        self.half_settled = false;
-        for key in std::mem::take(&mut self.pods) {
-            self.addresses.stage(&key, self.cluster.pod(&key).map(|pod| &**pod));
-        }
-        if std::mem::take(&mut self.claimed) {
-            self.addresses.forget_absent(&self.cluster);
-        }
-        let settlement = self.addresses.settle();
-        for pod in settlement.pods {
-            self.engine.touch(&Fact::Fare(pod));
-        }
-        for node in settlement.nodes {
-            self.engine.touch(&Fact::Shortage(node));
         }
     }
 }
@@ -315,6 +295,7 @@ fn compile(world: World<'_>, unit: &Unit) -> Compiled {
     match unit {
         Unit::Vpc(name) => vpc::compile(&mut ctx, name),
         Unit::Node(name) => node::compile(&mut ctx, name),
+        Unit::Slice(vpc, node) => slice::compile(&mut ctx, vpc, node),
         Unit::Pod(namespace, name) => pod::compile(&mut ctx, &PodKey::new(namespace.clone(), name.clone())),
         Unit::Service(namespace, name) => {
             service::compile(&mut ctx, &ServiceKey::new(namespace.clone(), name.clone()));

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use ipnetwork::IpNetwork;
 use meridian_api::name;
-use meridian_model::Name;
+use meridian_model::{Name, ServiceKey};
 
 use crate::ip;
 
@@ -36,6 +36,8 @@ pub struct Settings {
     pub host_slice_v6: u8,
     /// MTU of pods, if all nodes shall use the same; otherwise each derives it from its uplink.
     pub mtu: Option<u16>,
+    /// Services that pods of every VPC may use, beside those that say so themselves.
+    pub shared_services: Vec<ServiceKey>,
 }
 
 /// Validated choices.
@@ -48,6 +50,7 @@ pub struct Config {
     host_slice_v4: u8,
     host_slice_v6: u8,
     mtu: Option<u16>,
+    shared_services: Box<[ServiceKey]>,
 }
 
 /// Why [`Settings`] make no sense.
@@ -103,6 +106,10 @@ impl Default for Settings {
             host_slice_v4: 24,
             host_slice_v6: 64,
             mtu: None,
+            shared_services: vec![
+                ServiceKey::new("default", "kubernetes"),
+                ServiceKey::new("kube-system", "kube-dns"),
+            ],
         }
     }
 }
@@ -118,6 +125,7 @@ impl Config {
             host_slice_v4,
             host_slice_v6,
             mtu,
+            shared_services,
         } = settings;
         if cluster_cidrs.is_empty() {
             return Err(ConfigError::NoClusterCidr);
@@ -153,7 +161,13 @@ impl Config {
             host_slice_v4,
             host_slice_v6,
             mtu,
+            shared_services: shared_services.into(),
         })
+    }
+
+    /// Whether pods of every VPC may use a service, whatever it says itself.
+    pub fn is_shared(&self, service: &ServiceKey) -> bool {
+        self.shared_services.contains(service)
     }
 
     /// What tells this cluster from others on the same Northbound database.

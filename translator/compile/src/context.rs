@@ -19,10 +19,12 @@ use crate::engine::Compiled;
 use crate::fact::Fact;
 use crate::identity::row_uuid;
 use crate::names::{DEFAULT_VPC, Names};
+use crate::placements::{self, Place, Placements};
 use crate::places::Places;
 use crate::service_cidrs::ServiceCidrs;
-use crate::slices::{Slices, Standing};
+use crate::slices::{SliceKey, Slices, Standing};
 use crate::vips::{Vip, Vips};
+use crate::vpcs::{Home, State, Vpcs};
 use crate::{Config, DesiredRow, Link, Problem, Unit};
 
 /// The column of every table Meridian writes, but one.
@@ -37,6 +39,8 @@ pub(crate) struct World<'a> {
     pub(crate) config: &'a Config,
     pub(crate) names: &'a Names,
     pub(crate) cluster: &'a Cluster,
+    pub(crate) vpcs: &'a Vpcs,
+    pub(crate) placements: &'a Placements,
     pub(crate) slices: &'a Slices,
     pub(crate) addresses: &'a Addresses,
     pub(crate) service_cidrs: &'a ServiceCidrs,
@@ -53,8 +57,8 @@ pub(crate) struct Texts {
     shared: Interner,
     /// Those that the program knows, a dozen or two: where they are tells them apart.
     known: Vec<(&'static str, Name)>,
-    /// The switch asked for last, by node: pods of a node compile side by side.
-    switch: Option<(Name, Uuid)>,
+    /// The switch asked for last: pods of a node compile side by side.
+    switch: Option<(SliceKey, Uuid)>,
 }
 
 impl Texts {
@@ -122,10 +126,30 @@ impl<'a> Context<'a> {
         self.world.cluster.slices_of(service).collect()
     }
 
-    /// How a node fares with its slice, if the node exists.
-    pub(crate) fn slice(&self, node: &Name) -> Option<Standing<'a>> {
-        self.note(Fact::Slice(node.clone()));
-        self.world.slices.standing(node)
+    /// How a node fares with its slice of a VPC, if it is to have one.
+    pub(crate) fn slice(&self, slice: &SliceKey) -> Option<Standing<'a>> {
+        self.note(Fact::Slice(slice.clone()));
+        self.world.slices.standing(slice)
+    }
+
+    /// A VPC beside the default one.
+    pub(crate) fn vpc(&self, name: &Name) -> Option<&'a State> {
+        self.note(Fact::Vpc(name.clone()));
+        self.world.vpcs.get(name)
+    }
+
+    /// Where what is in a namespace belongs.
+    pub(crate) fn home(&self, namespace: &Name) -> Home<'a> {
+        self.note(Fact::Home(namespace.clone()));
+        self.world.vpcs.home(namespace)
+    }
+
+    /// Where a pod belongs. It is compiled again when that changes.
+    pub(crate) fn place(&self, pod: &Pod) -> Place {
+        match self.world.placements.of(&pod.key()) {
+            Some(slice) => Place::In(slice.clone()),
+            None => placements::place(pod, self.world.vpcs, self.world.addresses, self.world.config),
+        }
     }
 
     /// All nodes.
@@ -134,10 +158,15 @@ impl<'a> Context<'a> {
         self.world.cluster.nodes()
     }
 
-    /// The slice of any of [`Self::nodes`], empty if it has none.
-    pub(crate) fn slice_of(&self, node: &Name) -> &'a [IpNetwork] {
-        self.note(Fact::Nodes);
-        match self.world.slices.standing(node) {
+    /// What any of [`Self::nodes`] has of a VPC, empty if nothing.
+    pub(crate) fn slice_of(&self, vpc: &Name, node: &Name) -> &'a [IpNetwork] {
+        let slice = SliceKey::new(vpc.clone(), node.clone());
+        self.note(if slice.is_default() {
+            Fact::Nodes
+        } else {
+            Fact::SlicesOf(vpc.clone())
+        });
+        match self.world.slices.standing(&slice) {
             Some(Standing::Slice(networks)) => networks,
             _ => &[],
         }
@@ -167,22 +196,22 @@ impl<'a> Context<'a> {
         self.world.vips.holder(vip)
     }
 
-    /// How a pod fares with its addresses, if its node has a slice and its status makes sense.
+    /// How a pod fares with its addresses, if there is its slice and its status makes sense.
     pub(crate) fn fare(&self, pod: &PodKey) -> Option<Fare<'a>> {
         self.note(Fact::Fare(pod.clone()));
         self.world.addresses.fare(pod)
     }
 
-    /// Why a pod's status cannot be right in its node's slice.
-    pub(crate) fn address_fault(&self, pod: &Pod, node: &Name) -> Option<String> {
-        self.note(Fact::Slice(node.clone()));
-        self.world.addresses.fault(pod, node)
+    /// Why a pod's status cannot be right in its slice.
+    pub(crate) fn address_fault(&self, pod: &Pod, slice: &SliceKey) -> Option<String> {
+        self.note(Fact::Slice(slice.clone()));
+        self.world.addresses.fault(pod, slice)
     }
 
-    /// Why a node's slice has no addresses for a pod.
-    pub(crate) fn shortage(&self, node: &Name) -> Option<String> {
-        self.note(Fact::Shortage(node.clone()));
-        self.world.addresses.shortage(node)
+    /// Why a slice has no addresses for a pod.
+    pub(crate) fn shortage(&self, slice: &SliceKey) -> Option<String> {
+        self.note(Fact::Shortage(slice.clone()));
+        self.world.addresses.shortage(slice)
     }
 
     /// The one copy of a text that many rows repeat, such as a node's name or a key of `external_ids`.
@@ -205,20 +234,23 @@ impl<'a> Context<'a> {
         row_uuid(self.world.config.cluster_id().map(|id| &**id), table, key)
     }
 
-    /// The UUID of a node's switch in the default VPC.
-    pub(crate) fn switch(&self, node: &Name) -> Uuid {
+    /// The UUID of a slice's switch.
+    pub(crate) fn switch(&self, slice: &SliceKey) -> Uuid {
         let last = &mut self.world.texts.borrow_mut().switch;
         if let Some((known, uuid)) = last
-            && known == node
+            && known == slice
         {
             return *uuid;
         }
-        let uuid = self.uuid(
-            northbound::logical_switch::TABLE,
-            &self.names().switch(DEFAULT_VPC, node),
-        );
-        *last = Some((node.clone(), uuid));
+        let name = self.names().switch(&slice.vpc, &slice.node);
+        let uuid = self.uuid(northbound::logical_switch::TABLE, &name);
+        *last = Some((slice.clone(), uuid));
         uuid
+    }
+
+    /// The UUID of the default VPC's router.
+    pub(crate) fn default_router(&self) -> Uuid {
+        self.uuid(northbound::logical_router::TABLE, &self.names().router(DEFAULT_VPC))
     }
 
     /// Adds a row. Its `external_ids`, where its table has them, are what identifies it, and `ids`.

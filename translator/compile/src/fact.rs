@@ -3,18 +3,25 @@
 use meridian_model::{Key, Name, PodKey};
 
 use crate::Unit;
+use crate::slices::SliceKey;
 
 /// Something a unit can depend on. A new kind of joint knowledge is a new variant, touched where it changes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Fact {
     /// An object, or that it does not exist; of a service also its endpoints.
     Object(Key),
-    /// How a node fares with its slice.
-    Slice(Name),
+    /// How a node fares with its slice of a VPC.
+    Slice(SliceKey),
     /// How a pod fares with its addresses.
     Fare(PodKey),
-    /// Which families a node's slice has no address left of.
-    Shortage(Name),
+    /// Which families a slice has no address left of.
+    Shortage(SliceKey),
+    /// A VPC, whether it can be used, and what it is called wrong for.
+    Vpc(Name),
+    /// In which VPC a namespace is, and whether that can be used.
+    Home(Name),
+    /// Which nodes have slices of a VPC beside the default one.
+    SlicesOf(Name),
     /// The networks of ClusterIPs.
     ServiceCidrs,
     /// The pools that services' addresses come from.
@@ -30,12 +37,19 @@ impl Fact {
     /// for each of thousands of pods that it reads itself.
     pub(crate) fn home(&self) -> Option<Unit> {
         match self {
-            Self::Object(Key::Node(name)) | Self::Slice(name) => Some(Unit::Node(name.clone())),
+            Self::Object(Key::Node(name)) => Some(Unit::Node(name.clone())),
+            Self::Slice(slice) if slice.is_default() => Some(Unit::Node(slice.node.clone())),
+            Self::Slice(slice) => Some(Unit::Slice(slice.vpc.clone(), slice.node.clone())),
+            Self::Vpc(name) => Some(Unit::Vpc(name.clone())),
             Self::Object(Key::Pod(namespace, name)) => Some(Unit::Pod(namespace.clone(), name.clone())),
             Self::Fare(pod) => Some(pod.clone().into()),
             Self::Object(Key::Service(namespace, name)) => Some(Unit::Service(namespace.clone(), name.clone())),
-            Self::Object(Key::Namespace(_) | Key::EndpointSlice(..) | Key::ServiceCidr(_) | Key::AddressPool(_))
+            Self::Object(
+                Key::Namespace(_) | Key::EndpointSlice(..) | Key::ServiceCidr(_) | Key::AddressPool(_) | Key::Vpc(_),
+            )
             | Self::Shortage(_)
+            | Self::Home(_)
+            | Self::SlicesOf(_)
             | Self::ServiceCidrs
             | Self::Pools
             | Self::Places

@@ -65,6 +65,11 @@ pub(crate) fn nth_subnet(outer: IpNetwork, prefix: u8, n: u128) -> Option<IpNetw
     Some(IpNetwork::new(address, prefix).expect("the prefix length was checked"))
 }
 
+/// The network of that prefix length that an address is in, if there are such networks.
+pub(crate) fn network_around(address: IpAddr, prefix: u8) -> Option<IpNetwork> {
+    IpNetwork::new(address, prefix).ok().map(canonical)
+}
+
 /// The router's address in a slice.
 pub(crate) fn gateway(slice: IpNetwork) -> IpAddr {
     nth(slice, 1)

@@ -4,7 +4,7 @@
 //! Event -> model -> slices -> addresses -> dirty units -> rows, links and problems -> Delta
 //! ```
 //!
-//! The cluster is cut into [`Unit`]s (a VPC, a node, a pod, a service). Each unit compiles by itself to rows it owns, links into
+//! The cluster is cut into [`Unit`]s (a VPC, a node, a slice, a pod, a service). Each unit compiles by itself to rows it owns, links into
 //! set columns of rows that others own, and problems. While it compiles it notes which facts it read, and it compiles
 //! again when one of them changes: so an event costs what depends on it, whatever the size of the cluster.
 //!
@@ -24,10 +24,12 @@ mod context;
 mod desired;
 mod engine;
 mod fact;
+mod host_ports;
 mod identity;
 mod ip;
 mod names;
 mod node;
+mod placements;
 mod places;
 mod pod;
 mod pool;
@@ -35,11 +37,13 @@ mod port;
 mod problem;
 mod service;
 mod service_cidrs;
+mod slice;
 mod slices;
 mod unit;
 mod usage;
 mod vips;
 mod vpc;
+mod vpcs;
 
 pub use claim::Claim;
 pub use compiler::Compiler;
@@ -49,4 +53,4 @@ pub use identity::row_uuid;
 pub use problem::Problem;
 pub use service::{Answer, EndpointExplanation, FrontendExplanation, ServiceExplanation};
 pub use unit::{Unit, UnitParseError};
-pub use usage::SliceUse;
+pub use usage::{SliceUse, VpcReport};

@@ -1,12 +1,19 @@
 //! Names of rows. They are what a person sees in `ovn-nbctl show`, and OVN wants those of ports unique in a database.
 
 use std::fmt;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, LazyLock};
 
 use meridian_api::name;
 use meridian_model::{Name, PodKey, ServiceKey};
 
 pub(crate) use meridian_api::name::DEFAULT_VPC;
+
+/// The name of the default VPC, one copy for all.
+pub(crate) fn default_vpc() -> Name {
+    static NAME: LazyLock<Name> = LazyLock::new(|| DEFAULT_VPC.into());
+    NAME.clone()
+}
 
 /// The names in one cluster.
 #[derive(Debug)]
@@ -29,7 +36,7 @@ impl Names {
 
     /// The switch of a VPC on a node.
     pub(crate) fn switch(&self, vpc: &str, node: &str) -> Arc<str> {
-        self.name(format_args!("vpc-{vpc}-{node}"))
+        self.name(format_args!("vpc-{}", name::part(vpc, node)))
     }
 
     /// The router's port in that switch's network.
@@ -39,7 +46,7 @@ impl Names {
 
     /// The switch's port towards the router.
     pub(crate) fn uplink(&self, vpc: &str, node: &str) -> Arc<str> {
-        self.name(format_args!("vpc-{vpc}-{node}-router"))
+        self.name(format_args!("vpc-{}-router", name::part(vpc, node)))
     }
 
     /// The port of the node itself in the VPC.
@@ -55,7 +62,7 @@ impl Names {
     /// The route for what leaves a node's slice, per family.
     pub(crate) fn egress_route(&self, vpc: &str, node: &str, ipv4: bool) -> Arc<str> {
         let family = if ipv4 { "v4" } else { "v6" };
-        self.name(format_args!("vpc-{vpc}-{node}-egress-{family}"))
+        self.name(format_args!("vpc-{}-egress-{family}", name::part(vpc, node)))
     }
 
     /// A pod's port.
@@ -79,9 +86,15 @@ impl Names {
         self.name(format_args!("{namespace}_{name}_{protocol}{only}"))
     }
 
-    /// The switch whose ports stand for services of a VPC. Nothing is connected to it.
-    pub(crate) fn service_switch(&self, vpc: &str) -> Arc<str> {
-        self.name(format_args!("services-{vpc}"))
+    /// The switch whose ports stand for services. Nothing is connected to it.
+    pub(crate) fn service_switch(&self) -> Arc<str> {
+        self.name(format_args!("services-{DEFAULT_VPC}"))
+    }
+
+    /// The route of the default VPC by which hosts reach a service of another one, by its address.
+    pub(crate) fn service_route(&self, service: &ServiceKey, address: IpAddr) -> Arc<str> {
+        let ServiceKey { namespace, name } = service;
+        self.name(format_args!("{namespace}_{name}_{address}"))
     }
 
     /// The port that stands for a service. With two underscores, because with one it could be a pod's.

@@ -14,6 +14,9 @@
 //! the `vips` of the service's own load balancers and nothing else. A frontend without backends stays, and refuses. Only
 //! where endpoints answer on their own node, or are meant for a zone or a node, there are load balancers that not
 //! all switches have ([`spread`]).
+//!
+//! A service is in the VPC of its namespace. Hosts reach those of other VPCs than the default one, and hand on what others may
+//! send them, by a [`way`] of its own.
 
 mod address;
 mod backend;
@@ -21,13 +24,14 @@ mod explain;
 mod facts;
 mod frontend;
 mod spread;
+mod way;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
-use meridian_model::{EndpointSlice, Service, ServiceKey};
+use meridian_model::{EndpointSlice, Name, Service, ServiceKey};
 use ovsdb::Datum;
 use ovsdb_schemas::northbound::{load_balancer, load_balancer_group, logical_switch};
 
@@ -35,7 +39,9 @@ use self::backend::Backends;
 use self::frontend::{Face, Frontend, TRANSPORTS};
 use self::spread::{Place, Vips};
 use crate::context::Context;
-use crate::names::DEFAULT_VPC;
+use crate::names::default_vpc;
+use crate::slices::SliceKey;
+use crate::vpcs::Home;
 
 pub(crate) use self::explain::explain;
 pub use self::explain::{Answer, EndpointExplanation, FrontendExplanation, ServiceExplanation};
@@ -54,6 +60,15 @@ const CLIENT: &str = "ip_src";
 
 pub(crate) fn compile(ctx: &mut Context<'_>, key: &ServiceKey) {
     let Some(service) = ctx.service(key) else { return };
+    let vpc = match vpc(ctx, key) {
+        Ok(vpc) => vpc,
+        Err(why) => {
+            // Nobody else is to be told of it: what is nothing to balance works in no VPC, either.
+            return if frontend::is_balanced(service) {
+                ctx.problem(key.clone().into(), "metadata.namespace", why);
+            };
+        }
+    };
     let Some(face) = frontend::face(ctx, key, service) else {
         return;
     };
@@ -62,15 +77,53 @@ pub(crate) fn compile(ctx: &mut Context<'_>, key: &ServiceKey) {
         backend::report(ctx, slice);
     }
     let behind = Behind::of(ctx.service_cidrs().networks(), &face, &slices);
-    let frontends = face.frontends(ctx, key, service);
+    let frontends = face.frontends(ctx, key, service, &vpc);
     for transport in TRANSPORTS {
         let of_transport = |frontend: &&Frontend| face.ports[frontend.port].transport == transport;
         let of_one: Vec<&Frontend> = frontends.iter().filter(of_transport).collect();
-        for (place, vips) in spread::spread(ctx, &of_one, &behind) {
-            balancer(ctx, key, service, transport, &place, &vips);
+        for (place, vips) in spread::spread(ctx, &vpc, &of_one, &behind) {
+            balancer(ctx, key, service, transport, &In { vpc: &vpc, place }, &vips);
         }
     }
-    facts::compile(ctx, key, service, &face, &frontends, &behind);
+    let told = Told {
+        vpc: &vpc,
+        key,
+        service,
+        face: &face,
+        frontends: &frontends,
+        behind: &behind,
+    };
+    facts::compile(ctx, &told);
+    way::compile(ctx, &told);
+}
+
+/// What hosts are told of, and what by.
+struct Told<'t, 'a> {
+    vpc: &'t Name,
+    key: &'t ServiceKey,
+    service: &'t Service,
+    face: &'t Face,
+    frontends: &'t [Frontend],
+    behind: &'t Behind<'a>,
+}
+
+/// Where a load balancer is.
+struct In<'a> {
+    vpc: &'a Name,
+    place: Place,
+}
+
+/// The VPC of a service, or why it works in none.
+fn vpc(ctx: &Context<'_>, key: &ServiceKey) -> Result<Name, String> {
+    match ctx.home(&key.namespace) {
+        Home::Default => Ok(default_vpc()),
+        Home::Vpc(state) if state.is_usable() => Ok(state.object.name.clone()),
+        Home::Vpc(state) => Err(state.refusal().unwrap_or_default()),
+        Home::Unknown => Err(format!(
+            "namespace {} is not known, which tells the VPC: the service follows once the namespace is",
+            key.namespace
+        )),
+    }
 }
 
 /// The endpoints behind each port, family by family.
@@ -102,11 +155,11 @@ fn balancer(
     key: &ServiceKey,
     service: &Service,
     transport: Transport,
-    place: &Place,
+    at: &In<'_>,
     vips: &Vips,
 ) {
     let names = ctx.names();
-    let name = names.load_balancer(key, transport.name(), &place.suffix());
+    let name = names.load_balancer(key, transport.name(), &at.place.suffix());
     // What is longer than OVN can remember is for good: where a client goes follows from its address, as long as the
     // endpoints are the same. Not so with IPv6: before OVN 24.03 there is no word for such an address, and by a field that
     // no packet has all clients would go to one endpoint.
@@ -133,11 +186,11 @@ fn balancer(
         ),
     ];
     let balancer = ctx.row(load_balancer::TABLE, name, columns, []);
-    let group = match place {
-        Place::Everywhere => names.load_balancers(DEFAULT_VPC),
-        Place::Zone(zone) => names.load_balancers_of(DEFAULT_VPC, zone.as_deref()),
-        Place::Node(node) => return on_switches(ctx, [node], balancer),
-        Place::Rest(_, nodes) => return on_switches(ctx, nodes, balancer),
+    let group = match &at.place {
+        Place::Everywhere => names.load_balancers(at.vpc),
+        Place::Zone(zone) => names.load_balancers_of(at.vpc, zone.as_deref()),
+        Place::Node(node) => return on_switches(ctx, at.vpc, [node], balancer),
+        Place::Rest(_, nodes) => return on_switches(ctx, at.vpc, nodes, balancer),
     };
     let group = ctx.uuid(load_balancer_group::TABLE, &group);
     ctx.link(
@@ -148,9 +201,14 @@ fn balancer(
     );
 }
 
-fn on_switches<'n>(ctx: &mut Context<'_>, nodes: impl IntoIterator<Item = &'n Arc<str>>, balancer: ovsdb::Uuid) {
+fn on_switches<'n>(
+    ctx: &mut Context<'_>,
+    vpc: &Name,
+    nodes: impl IntoIterator<Item = &'n Name>,
+    balancer: ovsdb::Uuid,
+) {
     for node in nodes {
-        let switch = ctx.switch(node);
+        let switch = ctx.switch(&SliceKey::new(vpc.clone(), node.clone()));
         ctx.link(logical_switch::TABLE, switch, logical_switch::LOAD_BALANCER, balancer);
     }
 }

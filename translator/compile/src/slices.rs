@@ -1,17 +1,53 @@
-//! Which networks each node has: its slice of the default VPC.
+//! Which networks each node has of each VPC: its slices.
 //!
-//! `spec.podCIDRs` is the record. A node without is given a part of the cluster CIDRs, and keeps it. A slice is all or
-//! nothing: a node one of whose CIDRs cannot be used has no slice, rather than half of one that looks like all.
+//! Of the default VPC every node has one. `spec.podCIDRs` is the record; a node without is given a part of the cluster CIDRs, and
+//! keeps it. Of another VPC only nodes with pods of it have one, a part of the VPC's CIDRs, as long as they have such pods. VPCs may
+//! have the same CIDRs, but a node gets no two slices that overlap: its kernel could not tell whose pod has an address.
+//! A slice is all or nothing: a node one of whose CIDRs cannot be used has no slice, rather than half of one that looks like all.
 //!
-//! Makes no rows; the node's unit does.
+//! Makes no rows; the units of nodes and slices do.
+
+mod cidrs;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 
 use ipnetwork::IpNetwork;
-use meridian_model::{Name, Node};
+use meridian_model::{Name, Node, Timestamp};
 
-use crate::arbiter::{Arbiter, Bid, Item, Outcome, Space};
+use self::cidrs::Cidrs;
+use crate::arbiter::{Arbiter, Bid, Outcome};
+use crate::names::{DEFAULT_VPC, default_vpc};
+use crate::vpcs::Network;
 use crate::{Claim, Config, ip};
+
+/// Names what a node has of a VPC.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SliceKey {
+    pub(crate) vpc: Name,
+    pub(crate) node: Name,
+}
+
+impl SliceKey {
+    pub(crate) fn new(vpc: Name, node: Name) -> Self {
+        Self { vpc, node }
+    }
+
+    /// What a node has of the default VPC.
+    pub(crate) fn of_default(node: &Name) -> Self {
+        Self::new(default_vpc(), node.clone())
+    }
+
+    pub(crate) fn is_default(&self) -> bool {
+        &*self.vpc == DEFAULT_VPC
+    }
+}
+
+impl fmt::Display for SliceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "slice of VPC {} at node {}", self.vpc, self.node)
+    }
+}
 
 /// How a node fares.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +62,7 @@ pub(crate) enum Standing<'a> {
         theirs: IpNetwork,
         to: &'a Name,
     },
-    /// It has no podCIDRs, and the cluster CIDRs have nothing for it.
+    /// The VPC's CIDRs have nothing for it.
     Waiting,
 }
 
@@ -40,60 +76,221 @@ pub(crate) struct Fault {
 
 #[derive(Debug)]
 pub(crate) struct Slices {
-    arbiter: Arbiter<Name, Cidrs>,
+    vpcs: HashMap<Name, Arbiter<Name, Cidrs>>,
+    /// Of nodes in the default VPC.
     faults: HashMap<Name, Vec<Fault>>,
-    /// Claims of nodes that were not seen yet.
-    claims: HashMap<Name, Box<[IpNetwork]>>,
+    /// Claims of slices that nobody asked for yet.
+    claims: HashMap<SliceKey, Box<[IpNetwork]>>,
+    /// What is to be settled beside the default VPC, by VPC and node.
+    staged: BTreeMap<Name, BTreeMap<Name, Option<Wish>>>,
+    /// Slices beside those of the default VPC, by node; also those that there is nothing for.
+    at: HashMap<Name, BTreeMap<Name, Wish>>,
+}
+
+/// A node has pods of a VPC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wish {
+    pub(crate) created: Timestamp,
+    /// The slice that its pods' addresses are of, as far as they have any.
+    pub(crate) of_pods: Box<[IpNetwork]>,
 }
 
 impl Slices {
     pub(crate) fn new(config: &Config) -> Self {
+        let cidrs = config
+            .cluster_cidrs()
+            .iter()
+            .map(|&cidr| (cidr, config.host_slice(cidr)));
         Self {
-            arbiter: Arbiter::new(Cidrs::new(config)),
+            vpcs: HashMap::from([(default_vpc(), Arbiter::new(Cidrs::new(cidrs)))]),
             faults: HashMap::new(),
             claims: HashMap::new(),
+            staged: BTreeMap::new(),
+            at: HashMap::new(),
         }
     }
 
-    pub(crate) fn claim(&mut self, node: Name, networks: Box<[IpNetwork]>) {
-        self.claims.insert(node, networks);
+    pub(crate) fn claim(&mut self, slice: SliceKey, networks: Box<[IpNetwork]>) {
+        self.claims.insert(slice, networks);
     }
 
     /// Notes what a node is like now; takes effect with [`Self::settle`]. True if that alone makes it fare differently.
     pub(crate) fn stage(&mut self, name: &Name, node: Option<&Node>, config: &Config) -> bool {
         let had_faults = self.faults.remove(name);
-        let claim = self.claims.remove(name);
-        let bid = node.and_then(|node| match recorded(node, config) {
-            Ok(record) => Some(Bid {
+        let claim = self.claims.remove(&SliceKey::of_default(name));
+        let default = self.default_vpc();
+        let bid = match node.map(|node| (node, recorded(node, config))) {
+            Some((node, Ok(record))) => Some(Bid {
                 created: node.created,
-                claim: claim.unwrap_or_else(|| self.arbiter.held(name).into()),
+                claim: claim.unwrap_or_else(|| default.held(name).into()),
                 record,
+                avoid: Box::default(),
             }),
-            Err(faults) => {
+            Some((_, Err(faults))) => {
                 self.faults.insert(name.clone(), faults);
                 None
             }
-        });
-        self.arbiter.stage(name.clone(), bid);
+            None => None,
+        };
+        self.default_vpc().stage(name.clone(), bid);
         self.faults.get(name) != had_faults.as_ref()
     }
 
-    /// Settles what is staged and returns the nodes that may fare differently.
-    pub(crate) fn settle(&mut self) -> BTreeSet<Name> {
-        self.arbiter.settle()
+    /// Notes whether a node has pods of a VPC beside the default one; takes effect with [`Self::settle`].
+    pub(crate) fn stage_on_demand(&mut self, slice: &SliceKey, wish: Option<Wish>) {
+        let staged = self.staged.entry(slice.vpc.clone()).or_default();
+        staged.insert(slice.node.clone(), wish);
     }
 
-    /// Claims of nodes that do not exist are void once everything was seen.
+    /// Settles what is staged and returns the slices that may fare differently. `order` has the VPCs beside the default one, those
+    /// first that come first where two would have the same.
+    pub(crate) fn settle<'v>(&mut self, order: impl Iterator<Item = (&'v Name, &'v Network)>) -> BTreeSet<SliceKey> {
+        let changed = self.default_vpc().settle();
+        let mut changed: BTreeSet<SliceKey> = changed.iter().map(SliceKey::of_default).collect();
+        if self.staged.is_empty() {
+            return changed;
+        }
+        self.release(&mut changed);
+        self.stage_waiting();
+        let order: Vec<_> = order.filter(|(vpc, _)| self.staged.contains_key(*vpc)).collect();
+        // What was held before goes before what is allocated, whichever VPC it is of.
+        for (vpc, network) in &order {
+            self.claim_staged(vpc, network, &mut changed);
+        }
+        for (vpc, network) in order {
+            self.grant(vpc, network, &mut changed);
+        }
+        // Of VPCs that there are no more.
+        self.staged.clear();
+        changed
+    }
+
+    /// Takes slices back from nodes that have no pods of the VPC any more.
+    fn release(&mut self, changed: &mut BTreeSet<SliceKey>) {
+        for (vpc, nodes) in &mut self.staged {
+            let gone = nodes.extract_if(.., |_, wish| wish.is_none());
+            let mut settled = Vec::new();
+            for (node, _) in gone {
+                if let Some(wishes) = self.at.get_mut(&node) {
+                    wishes.remove(vpc);
+                    if wishes.is_empty() {
+                        self.at.remove(&node);
+                    }
+                }
+                self.claims.remove(&SliceKey::new(vpc.clone(), node.clone()));
+                settled.push(node);
+            }
+            let Some(arbiter) = self.vpcs.get_mut(vpc).filter(|_| !settled.is_empty()) else {
+                continue;
+            };
+            for node in settled {
+                arbiter.stage(node, None);
+            }
+            let settled = arbiter.settle();
+            changed.extend(settled.into_iter().map(|node| SliceKey::new(vpc.clone(), node)));
+            if arbiter.holdings().next().is_none() {
+                self.vpcs.remove(vpc);
+            }
+        }
+    }
+
+    /// There may be something by now for those that wait.
+    fn stage_waiting(&mut self) {
+        for (node, wishes) in &self.at {
+            for (vpc, wish) in wishes {
+                let waits = |arbiter: &Arbiter<_, _>| arbiter.outcome(node) == Some(Outcome::Waiting);
+                if self.vpcs.get(vpc).is_some_and(waits) {
+                    let staged = self.staged.entry(vpc.clone()).or_default();
+                    staged.entry(node.clone()).or_insert_with(|| Some(wish.clone()));
+                }
+            }
+        }
+    }
+
+    /// Finds out what those held before for whom something is staged.
+    fn claim_staged(&mut self, vpc: &Name, network: &Network, changed: &mut BTreeSet<SliceKey>) {
+        if let Some(arbiter) = self.vpcs.get(vpc)
+            && !arbiter.space().is_of(network.slices())
+        {
+            // What nodes hold of other networks they keep as far as it is of these, too.
+            for (node, networks) in arbiter.holdings() {
+                self.claims
+                    .insert(SliceKey::new(vpc.clone(), node.clone()), networks.into());
+                changed.insert(SliceKey::new(vpc.clone(), node.clone()));
+            }
+            self.vpcs.remove(vpc);
+        }
+        for (node, wish) in self.staged.get(vpc).into_iter().flatten() {
+            let Some(wish) = wish else { continue };
+            let held = self.vpcs.get(vpc).map_or(&[][..], |arbiter| arbiter.held(node));
+            let key = SliceKey::new(vpc.clone(), node.clone());
+            if held.is_empty() {
+                self.claims.entry(key).or_insert_with(|| wish.of_pods.clone());
+            } else {
+                self.claims.insert(key, held.into());
+            }
+            self.at
+                .entry(node.clone())
+                .or_default()
+                .insert(vpc.clone(), wish.clone());
+        }
+    }
+
+    fn grant(&mut self, vpc: &Name, network: &Network, changed: &mut BTreeSet<SliceKey>) {
+        for (node, wish) in self.staged.remove(vpc).unwrap_or_default() {
+            let Some(wish) = wish else { continue };
+            let avoid = self.beside(vpc, &node);
+            let claim = self.claims.remove(&SliceKey::new(vpc.clone(), node.clone()));
+            let claim = claim.unwrap_or_default();
+            let arbiter = self
+                .vpcs
+                .entry(vpc.clone())
+                .or_insert_with(|| Arbiter::new(Cidrs::new(network.slices())));
+            let bid = Bid {
+                created: wish.created,
+                record: Box::default(),
+                claim,
+                avoid,
+            };
+            arbiter.stage(node, Some(bid));
+        }
+        if let Some(arbiter) = self.vpcs.get_mut(vpc) {
+            let settled = arbiter.settle();
+            changed.extend(settled.into_iter().map(|node| SliceKey::new(vpc.clone(), node)));
+        }
+    }
+
+    /// What a node has, and is about to have again, of VPCs beside this one, and beside the default one, which nothing overlaps.
+    fn beside(&self, vpc: &Name, node: &Name) -> Box<[IpNetwork]> {
+        let others = self.at.get(node).into_iter().flat_map(BTreeMap::keys);
+        let mut networks = Vec::new();
+        for other in others.filter(|other| *other != vpc) {
+            networks.extend(self.vpcs.get(other).into_iter().flat_map(|arbiter| arbiter.held(node)));
+            networks.extend(
+                self.claims
+                    .get(&SliceKey::new(other.clone(), node.clone()))
+                    .into_iter()
+                    .flatten(),
+            );
+        }
+        networks.sort_unstable();
+        networks.dedup();
+        networks.into()
+    }
+
+    /// Claims of what nobody asked for are void once everything was seen.
     pub(crate) fn forget_absent(&mut self) {
         self.claims.clear();
     }
 
-    /// How a node fares, if it exists.
-    pub(crate) fn standing(&self, node: &Name) -> Option<Standing<'_>> {
-        if let Some(faults) = self.faults.get(node) {
+    /// How a node fares with a VPC, if it exists and, of other VPCs than the default one, has pods of it.
+    pub(crate) fn standing(&self, slice: &SliceKey) -> Option<Standing<'_>> {
+        if slice.is_default()
+            && let Some(faults) = self.faults.get(&slice.node)
+        {
             return Some(Standing::Unusable(faults));
         }
-        Some(match self.arbiter.outcome(node)? {
+        Some(match self.vpcs.get(&slice.vpc)?.outcome(&slice.node)? {
             Outcome::Granted(networks) => Standing::Slice(networks),
             Outcome::Lost { item, theirs, to } => Standing::Lost { cidr: item, theirs, to },
             Outcome::Waiting => Standing::Waiting,
@@ -101,11 +298,20 @@ impl Slices {
     }
 
     pub(crate) fn claims(&self) -> impl Iterator<Item = Claim> {
-        let held = self.arbiter.holdings().filter(|(_, networks)| !networks.is_empty());
-        held.map(|(node, networks)| Claim::Slice {
-            node: node.clone(),
-            networks: networks.into(),
+        self.vpcs.iter().flat_map(|(vpc, arbiter)| {
+            let held = arbiter.holdings().filter(|(_, networks)| !networks.is_empty());
+            held.map(|(node, networks)| Claim::Slice {
+                vpc: vpc.clone(),
+                node: node.clone(),
+                networks: networks.into(),
+            })
         })
+    }
+
+    fn default_vpc(&mut self) -> &mut Arbiter<Name, Cidrs> {
+        self.vpcs
+            .get_mut(DEFAULT_VPC)
+            .expect("the default VPC is there from the start and never removed")
     }
 }
 
@@ -156,182 +362,4 @@ fn judge(text: &str, earlier: &[IpNetwork], config: &Config) -> Result<IpNetwork
 /// Networks as a person lists them.
 pub(crate) fn list(networks: &[IpNetwork]) -> String {
     networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-impl Item for IpNetwork {
-    fn overlapping<V>(self, known: &BTreeMap<Self, V>) -> Vec<Self> {
-        let shorter = |prefix| {
-            let wider = IpNetwork::new(self.ip(), prefix).expect("shorter than a valid prefix");
-            ip::canonical(wider)
-        };
-        let last = IpNetwork::new(self.broadcast(), ip::width(self)).expect("the full width is a valid prefix");
-        let around = (0..self.prefix())
-            .map(shorter)
-            .filter(|wider| known.contains_key(wider));
-        // Networks sort by address, then by prefix length: all from the first address to the last are inside.
-        around
-            .chain(known.range(self..=last).map(|(&inside, _)| inside))
-            .collect()
-    }
-}
-
-/// The cluster CIDRs, as blocks of the length that each slice has.
-#[derive(Debug)]
-struct Cidrs {
-    blocks: Box<[Blocks]>,
-}
-
-#[derive(Debug)]
-struct Blocks {
-    cidr: IpNetwork,
-    prefix: u8,
-    /// All blocks below are in use.
-    free_from: u128,
-}
-
-impl Cidrs {
-    fn new(config: &Config) -> Self {
-        let blocks = config.cluster_cidrs().iter();
-        Self {
-            blocks: blocks
-                .map(|&cidr| Blocks {
-                    cidr,
-                    prefix: config.host_slice(cidr),
-                    free_from: 0,
-                })
-                .collect(),
-        }
-    }
-}
-
-impl Blocks {
-    /// The block that an address is in.
-    fn index_of(&self, address: std::net::IpAddr) -> Option<u128> {
-        let host_bits = ip::width(self.cidr) - self.prefix;
-        Some(
-            ip::offset(self.cidr, address)?
-                .checked_shr(host_bits.into())
-                .unwrap_or(0),
-        )
-    }
-
-    fn first_free<V>(&mut self, in_use: &BTreeMap<IpNetwork, V>) -> Option<IpNetwork> {
-        loop {
-            let block = ip::nth_subnet(self.cidr, self.prefix, self.free_from)?;
-            let users = block.overlapping(in_use);
-            // A user may cover many blocks: go on behind it.
-            let Some(end) = users.iter().map(IpNetwork::broadcast).max() else {
-                return Some(block);
-            };
-            self.free_from = self.index_of(end)? + 1;
-        }
-    }
-}
-
-impl Space for Cidrs {
-    type Item = IpNetwork;
-
-    fn admits(&self, held: &[IpNetwork], item: IpNetwork) -> bool {
-        item == ip::canonical(item)
-            && item.prefix() <= ip::longest_slice(item)
-            && held.iter().all(|other| other.is_ipv4() != item.is_ipv4())
-            && self.blocks.iter().any(|blocks| ip::contains(blocks.cidr, item))
-    }
-
-    fn take(&mut self, _: IpNetwork) {}
-
-    fn give_back(&mut self, item: IpNetwork) {
-        for blocks in &mut self.blocks {
-            if let Some(index) = blocks.index_of(item.network()) {
-                blocks.free_from = blocks.free_from.min(index);
-            }
-        }
-    }
-
-    fn complete<V>(&mut self, in_use: &BTreeMap<IpNetwork, V>, held: &[IpNetwork]) -> Option<Vec<IpNetwork>> {
-        let mut found: Vec<IpNetwork> = Vec::new();
-        // The family of the first cluster CIDR is the primary one.
-        let primary = self.blocks.first().is_none_or(|blocks| blocks.cidr.is_ipv4());
-        for ipv4 in [primary, !primary] {
-            if held.iter().any(|network| network.is_ipv4() == ipv4) {
-                continue;
-            }
-            let mut family = self
-                .blocks
-                .iter_mut()
-                .filter(|blocks| blocks.cidr.is_ipv4() == ipv4)
-                .peekable();
-            if family.peek().is_some() {
-                found.push(family.find_map(|blocks| blocks.first_free(in_use))?);
-            }
-        }
-        Some(found)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn nets<'a>(texts: &[&'a str]) -> BTreeMap<IpNetwork, &'a str> {
-        texts.iter().map(|&text| (text.parse().unwrap(), text)).collect()
-    }
-
-    fn overlapping(network: &str, known: &[&str]) -> Vec<String> {
-        let network: IpNetwork = network.parse().unwrap();
-        network
-            .overlapping(&nets(known))
-            .iter()
-            .map(ToString::to_string)
-            .collect()
-    }
-
-    #[test]
-    fn overlapping_finds_networks_around_inside_and_equal() {
-        let known = [
-            "10.0.0.0/8",
-            "10.1.0.0/16",
-            "10.1.2.0/24",
-            "10.1.2.0/25",
-            "10.1.3.0/24",
-            "10.2.0.0/16",
-            "fd00::/8",
-        ];
-        assert_eq!(
-            overlapping("10.1.2.0/24", &known),
-            ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.0/25"]
-        );
-        assert_eq!(overlapping("fd00:1::/32", &known), ["fd00::/8"]);
-        assert_eq!(overlapping("0.0.0.0/0", &known).len(), 6);
-        assert_eq!(overlapping("192.168.0.0/16", &known), Vec::<String>::new());
-    }
-
-    fn blocks(cidr: &str, prefix: u8) -> Blocks {
-        Blocks {
-            cidr: cidr.parse().unwrap(),
-            prefix,
-            free_from: 0,
-        }
-    }
-
-    #[test]
-    fn carving_steps_over_a_network_that_covers_many_blocks_at_once() {
-        let free = blocks("fd00::/16", 64).first_free(&nets(&["fd00::/17"]));
-        assert_eq!(free, Some("fd00:8000::/64".parse().unwrap()));
-    }
-
-    #[test]
-    fn carving_avoids_a_block_of_which_only_a_part_is_in_use() {
-        let free = blocks("10.0.0.0/16", 24).first_free(&nets(&["10.0.0.128/26", "10.0.1.4/30"]));
-        assert_eq!(free, Some("10.0.2.0/24".parse().unwrap()));
-    }
-
-    #[test]
-    fn nothing_is_carved_from_a_cidr_that_is_full() {
-        assert_eq!(
-            blocks("10.0.0.0/24", 25).first_free(&nets(&["10.0.0.0/25", "10.0.0.128/25"])),
-            None
-        );
-        assert_eq!(blocks("::/0", 0).first_free(&nets(&["fd00::/64"])), None);
-    }
 }

@@ -12,6 +12,8 @@ pub enum Unit {
     Vpc(Name),
     /// A node: its slice of the default VPC, with switch, router port, management port and routes.
     Node(Name),
+    /// What a node has of another VPC. VPC, then node.
+    Slice(Name, Name),
     /// A pod: its logical port. Namespace, then name.
     Pod(Name, Name),
     /// A service: its load balancers. Namespace, then name.
@@ -20,7 +22,9 @@ pub enum Unit {
 
 /// Why a text names no unit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} names no unit: expected vpc/NAME, node/NAME, pod/NAMESPACE/NAME or service/NAMESPACE/NAME")]
+#[error(
+    "{text:?} names no unit: expected vpc/NAME, node/NAME, slice/VPC/NODE, pod/NAMESPACE/NAME or service/NAMESPACE/NAME"
+)]
 pub struct UnitParseError {
     text: String,
 }
@@ -37,6 +41,7 @@ impl Unit {
         match self {
             Self::Vpc(name) => ["vpc/", name].concat(),
             Self::Node(name) => ["node/", name].concat(),
+            Self::Slice(vpc, node) => ["slice/", vpc, "/", node].concat(),
             Self::Pod(namespace, name) => ["pod/", namespace, "/", name].concat(),
             Self::Service(namespace, name) => ["service/", namespace, "/", name].concat(),
         }
@@ -51,6 +56,9 @@ impl FromStr for Unit {
         let unit = match (words.next(), words.next(), words.next(), words.next()) {
             (Some("vpc"), Some(name), None, None) if !name.is_empty() => Self::Vpc(name.into()),
             (Some("node"), Some(name), None, None) if !name.is_empty() => Self::Node(name.into()),
+            (Some("slice"), Some(vpc), Some(node), None) if !vpc.is_empty() && !node.is_empty() => {
+                Self::Slice(vpc.into(), node.into())
+            }
             (Some("pod"), Some(namespace), Some(name), None) if !namespace.is_empty() && !name.is_empty() => {
                 Self::Pod(namespace.into(), name.into())
             }
@@ -84,6 +92,7 @@ mod tests {
         for unit in [
             Unit::Vpc("default".into()),
             Unit::Node("node-a".into()),
+            Unit::Slice("blue".into(), "node-a".into()),
             Unit::Pod("shop".into(), "web-0".into()),
             Unit::Service("shop".into(), "web".into()),
         ] {
@@ -97,6 +106,7 @@ mod tests {
             "",
             "pod/web-0",
             "node/",
+            "slice/blue",
             "pod//web-0",
             "service/shop",
             "policy/shop/web",

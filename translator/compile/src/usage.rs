@@ -1,11 +1,13 @@
-//! [`SliceUse`]: how full a node's slice is, for those who watch it.
+//! [`SliceUse`]: how full a slice is, for those who watch it, and [`VpcReport`]: how a VPC fares.
 
 use ipnetwork::IpNetwork;
-use meridian_model::Name;
+use meridian_model::{Name, PodKey};
 
-/// How full one network of a node's slice is.
+/// How full one network of a slice is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SliceUse {
+    /// The VPC.
+    pub vpc: Name,
     /// The node.
     pub node: Name,
     /// The network.
@@ -14,4 +16,25 @@ pub struct SliceUse {
     pub used: u128,
     /// Addresses that pods can have at most.
     pub capacity: u128,
+}
+
+/// How a VPC beside the default one fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VpcReport {
+    /// Its name.
+    pub name: Name,
+    /// Why no pod can be in it, field and message; empty if pods can.
+    pub faults: Vec<(String, String)>,
+    /// The namespaces whose new pods are in it, sorted.
+    pub namespaces: Vec<Name>,
+    /// The namespaces that it selects and an older VPC has, with that VPC, sorted.
+    pub lost: Vec<(Name, Name)>,
+    /// How many nodes have pods of it.
+    pub nodes: usize,
+    /// How many pods are in it.
+    pub pods: usize,
+    /// Pods in it whose namespace is in another VPC by now: the first hundred, sorted.
+    pub remaining: Vec<PodKey>,
+    /// The first ten pods in it, sorted by node.
+    pub first: Vec<PodKey>,
 }

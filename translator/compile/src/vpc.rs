@@ -1,16 +1,26 @@
-//! A VPC: its router, the groups of its load balancers, and the switch whose ports stand for its services. What hangs off
-//! the router is linked to it by the units of the nodes, what is in the groups and on the switch by those of the services.
+//! A VPC: its router and the groups of its load balancers; the default one's has the switch, too, whose ports stand for services
+//! of all VPCs. What hangs off the router is linked to it by the units of nodes and slices, what is in the groups and on the switch
+//! by those of the services.
 
-use meridian_model::Name;
+use meridian_model::{Key, Name};
 use ovsdb::Datum;
 use ovsdb_schemas::northbound::{load_balancer_group, logical_router, logical_switch};
 
 use crate::context::Context;
+use crate::names::DEFAULT_VPC;
+use crate::vpcs::State;
 
 /// How long the router remembers a neighbour that does not talk, in seconds.
 const MAC_BINDING_AGE: &str = "300";
 
-pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &str) {
+pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &Name) {
+    if &**vpc != DEFAULT_VPC {
+        let Some(state) = ctx.vpc(vpc) else { return };
+        report_vpc(ctx, state);
+        if !state.is_usable() {
+            return;
+        }
+    }
     let name = ctx.names().router(vpc);
     let columns = [
         (logical_router::NAME, Datum::scalar(&name)),
@@ -36,13 +46,30 @@ pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &str) {
         let columns = [(load_balancer_group::NAME, Datum::scalar(&group))];
         ctx.row(load_balancer_group::TABLE, group, columns, []);
     }
-    let switch = names.service_switch(vpc);
-    let columns = [
-        (logical_switch::NAME, Datum::scalar(&switch)),
-        (logical_switch::OTHER_CONFIG, Datum::empty()),
-    ];
-    ctx.row(logical_switch::TABLE, switch, columns, []);
-    report(ctx);
+    if &**vpc == DEFAULT_VPC {
+        let switch = names.service_switch();
+        let columns = [
+            (logical_switch::NAME, Datum::scalar(&switch)),
+            (logical_switch::OTHER_CONFIG, Datum::empty()),
+        ];
+        ctx.row(logical_switch::TABLE, switch, columns, []);
+        report(ctx);
+    }
+}
+
+/// Reports what keeps a VPC from being used, and what is wrong because of it.
+fn report_vpc(ctx: &mut Context<'_>, state: &State) {
+    let object = || Key::Vpc(state.object.name.clone());
+    for (field, message) in &state.faults {
+        ctx.problem(object(), &**field, &**message);
+    }
+    for (object, field, message) in &state.clashes {
+        ctx.problem(object.clone(), &**field, &**message);
+    }
+    for (namespace, winner) in &state.lost {
+        let message = format!("namespace {namespace} is selected by VPC {winner}, too, which is older and has it");
+        ctx.problem(object(), "spec.namespaceSelector", message);
+    }
 }
 
 /// Reports what objects that services draw on say and makes no sense.

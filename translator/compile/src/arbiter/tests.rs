@@ -22,12 +22,12 @@ impl Space for Numbers {
 
     fn give_back(&mut self, _: u8) {}
 
-    fn complete<V>(&mut self, in_use: &BTreeMap<u8, V>, held: &[u8]) -> Option<Vec<u8>> {
+    fn complete<V>(&mut self, in_use: &BTreeMap<u8, V>, held: &[u8], avoid: &[u8]) -> Option<Vec<u8>> {
         if !held.is_empty() {
             return Some(Vec::new());
         }
         (0..self.0)
-            .find(|number| !in_use.contains_key(number))
+            .find(|number| !in_use.contains_key(number) && !avoid.contains(number))
             .map(|number| vec![number])
     }
 }
@@ -40,7 +40,32 @@ fn bid(created: i64, record: &[u8], claim: &[u8]) -> Option<Bid<u8>> {
         created: Timestamp(created),
         record: record.into(),
         claim: claim.into(),
+        avoid: Box::default(),
     })
+}
+
+fn avoiding(claim: &[u8], avoid: &[u8]) -> Option<Bid<u8>> {
+    let bid = bid(0, &[], claim)?;
+    Some(Bid {
+        avoid: avoid.into(),
+        ..bid
+    })
+}
+
+#[test]
+fn what_a_party_avoids_it_is_not_given_and_may_have_held_before() {
+    let mut arbiter = Numbering::new(Numbers(2));
+    arbiter.stage("a", avoiding(&[], &[0]));
+    arbiter.stage("b", avoiding(&[0], &[0]));
+    arbiter.settle();
+    assert_eq!((arbiter.held(&"a"), arbiter.held(&"b")), (&[1][..], &[0][..]));
+    arbiter.stage("b", None);
+    arbiter.stage("c", avoiding(&[], &[0]));
+    arbiter.settle();
+    assert_eq!(arbiter.outcome(&"c"), Some(Outcome::Waiting));
+    arbiter.stage("c", avoiding(&[], &[]));
+    arbiter.settle();
+    assert_eq!(arbiter.held(&"c"), [0]);
 }
 
 fn settle(arbiter: &mut Numbering, bids: &[(&'static str, Option<Bid<u8>>)]) -> Vec<&'static str> {

@@ -10,6 +10,7 @@ use meridian_model::{AddressType, Endpoint, EndpointSlice, EndpointState, Name};
 use super::frontend::{Port, port_number, transport};
 use crate::context::Context;
 use crate::ip;
+use crate::names::default_vpc;
 
 /// The endpoints of one family behind one port, sorted, each once.
 #[derive(Clone, Debug, Default)]
@@ -204,9 +205,11 @@ fn in_no_slice(ctx: &Context<'_>, address: IpAddr) -> Option<String> {
         .cluster_cidrs()
         .iter()
         .find(|cidr| cidr.contains(address))?;
-    let is_somewhere = ctx
-        .nodes()
-        .any(|node| ctx.slice_of(&node.name).iter().any(|slice| slice.contains(address)));
+    let is_somewhere = ctx.nodes().any(|node| {
+        ctx.slice_of(&default_vpc(), &node.name)
+            .iter()
+            .any(|slice| slice.contains(address))
+    });
     (!is_somewhere).then(|| {
         format!("{address} is in the cluster CIDR {cidr} and in no node's slice of it, so that nothing can have it")
     })

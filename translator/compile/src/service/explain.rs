@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::backend::{self, Backends};
 use super::frontend::{self, Face, Frontend, TRANSPORTS, port_number, transport};
 use super::spread::{self, Place};
-use super::{Behind, facts};
+use super::{Behind, Told, facts};
 use crate::context::Context;
 use crate::places;
 
@@ -21,11 +21,14 @@ use crate::places;
 pub struct ServiceExplanation {
     /// `namespace/name`.
     pub service: String,
+    /// The VPC of its namespace, if that can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc: Option<String>,
     /// `spec.type`.
     pub r#type: &'static str,
     /// Why there is nothing to balance, if there is not.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub nothing: Option<&'static str>,
+    pub nothing: Option<String>,
     /// What load balancers of the VPC know.
     pub frontends: Vec<FrontendExplanation>,
     /// Every endpoint of every slice.
@@ -93,8 +96,10 @@ pub struct EndpointExplanation {
 pub(crate) fn explain(ctx: &mut Context<'_>, key: &ServiceKey) -> Option<ServiceExplanation> {
     let service = ctx.service(key)?;
     let slices = ctx.slices_of(key);
+    let vpc = super::vpc(ctx, key);
     let mut explanation = ServiceExplanation {
         service: key.to_string(),
+        vpc: vpc.as_ref().ok().map(ToString::to_string),
         r#type: match service.r#type {
             ServiceType::ClusterIp => "ClusterIP",
             ServiceType::NodePort => "NodePort",
@@ -106,16 +111,31 @@ pub(crate) fn explain(ctx: &mut Context<'_>, key: &ServiceKey) -> Option<Service
         endpoints: Vec::new(),
         hosts: None,
     };
+    let vpc = match vpc {
+        Ok(vpc) => vpc,
+        Err(why) => {
+            explanation.nothing = Some(why);
+            return Some(explanation);
+        }
+    };
     let Some(face) = frontend::face(ctx, key, service) else {
-        explanation.nothing = Some(nothing(service));
+        explanation.nothing = Some(nothing(service).to_owned());
         return Some(explanation);
     };
     let behind = Behind::of(ctx.service_cidrs().networks(), &face, &slices);
-    let frontends = face.frontends(ctx, key, service);
-    explanation.frontends = balanced(ctx, key, &face, &frontends, &behind);
+    let frontends = face.frontends(ctx, key, service, &vpc);
+    let told = Told {
+        vpc: &vpc,
+        key,
+        service,
+        face: &face,
+        frontends: &frontends,
+        behind: &behind,
+    };
+    explanation.frontends = balanced(ctx, &told);
     let slices = slices.iter();
     explanation.endpoints = slices.flat_map(|slice| endpoints(ctx, &face, &behind, slice)).collect();
-    explanation.hosts = facts::facts(ctx, key, service, &face, &frontends, &behind);
+    explanation.hosts = facts::facts(ctx, &told);
     Some(explanation)
 }
 
@@ -131,18 +151,20 @@ fn nothing(service: &Service) -> &'static str {
     }
 }
 
-fn balanced(
-    ctx: &Context<'_>,
-    key: &ServiceKey,
-    face: &Face,
-    frontends: &[Frontend],
-    behind: &Behind<'_>,
-) -> Vec<FrontendExplanation> {
+fn balanced(ctx: &Context<'_>, told: &Told<'_, '_>) -> Vec<FrontendExplanation> {
+    let Told {
+        vpc,
+        key,
+        face,
+        frontends,
+        behind,
+        ..
+    } = *told;
     let mut explained = Vec::new();
     for of in TRANSPORTS {
         let of_transport = |frontend: &&Frontend| face.ports[frontend.port].transport == of;
         let frontends: Vec<&Frontend> = frontends.iter().filter(of_transport).collect();
-        let balancers = spread::spread(ctx, &frontends, behind);
+        let balancers = spread::spread(ctx, vpc, &frontends, behind);
         for frontend in frontends {
             let answer = |(place, vips): &(Place, spread::Vips)| {
                 Some(Answer {

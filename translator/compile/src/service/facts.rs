@@ -5,30 +5,22 @@ use std::net::{IpAddr, SocketAddr};
 
 use meridian_api::port;
 use meridian_api::service::{Address, KIND, Local, Port, SERVICE, ServiceFacts};
-use meridian_model::{Name, Service, ServiceKey, TrafficPolicy};
+use meridian_model::{Name, TrafficPolicy};
 use ovsdb::{Atom, Datum};
 use ovsdb_schemas::northbound::{logical_switch, logical_switch_port};
 
-use super::Behind;
+use super::Told;
 use super::address::External;
-use super::frontend::{Face, Frontend};
 use crate::address_pools::candidates;
 use crate::context::Context;
-use crate::names::DEFAULT_VPC;
+use crate::names::{DEFAULT_VPC, default_vpc};
 
 /// Adds the port that stands for a service, if hosts have to do with it.
-pub(super) fn compile(
-    ctx: &mut Context<'_>,
-    key: &ServiceKey,
-    service: &Service,
-    face: &Face,
-    frontends: &[Frontend],
-    behind: &Behind<'_>,
-) {
-    let Some(facts) = facts(ctx, key, service, face, frontends, behind) else {
+pub(super) fn compile(ctx: &mut Context<'_>, told: &Told<'_, '_>) {
+    let Some(facts) = facts(ctx, told) else {
         return;
     };
-    let name = ctx.names().service_port(key);
+    let name = ctx.names().service_port(told.key);
     let columns = [
         (logical_switch_port::NAME, Datum::scalar(&name)),
         (logical_switch_port::TYPE, Datum::scalar("")),
@@ -40,32 +32,36 @@ pub(super) fn compile(
         (port::KIND, Atom::from(ctx.text(KIND))),
         (SERVICE, Atom::from(facts.to_json())),
     ];
-    let switch = ctx.uuid(logical_switch::TABLE, &ctx.names().service_switch(DEFAULT_VPC));
+    let switch = ctx.uuid(logical_switch::TABLE, &ctx.names().service_switch());
     let row = ctx.row(logical_switch_port::TABLE, name, columns, ids);
     ctx.link(logical_switch::TABLE, switch, logical_switch::PORTS, row);
 }
 
 /// What hosts need to know, if they have to do with the service.
-pub(super) fn facts(
-    ctx: &mut Context<'_>,
-    key: &ServiceKey,
-    service: &Service,
-    face: &Face,
-    frontends: &[Frontend],
-    behind: &Behind<'_>,
-) -> Option<ServiceFacts> {
+pub(super) fn facts(ctx: &mut Context<'_>, told: &Told<'_, '_>) -> Option<ServiceFacts> {
+    let Told { key, service, face, .. } = *told;
     let on_nodes = face.ports.iter().any(|port| port.node_number.is_some());
     let is_local = service.external_policy == TrafficPolicy::Local;
-    if face.addresses.external.is_empty() && !(is_local && on_nodes) {
+    let shared = service.shared || ctx.config().is_shared(key);
+    let elsewhere = told.is_elsewhere();
+    if face.addresses.external.is_empty() && !(is_local && on_nodes) && !shared && !elsewhere {
         return None;
     }
-    let local = is_local.then(|| local(ctx, key, service, face, behind));
-    let ports = ports(ctx, service, face, frontends, behind);
+    let local = is_local.then(|| local(ctx, told));
+    let ports = ports(ctx, told);
     let candidates = local.as_ref().map(|local| answering(local, &ports));
     let external = face.addresses.external.iter();
+    let cluster_ips = if shared || elsewhere {
+        face.addresses.cluster.clone()
+    } else {
+        Vec::new()
+    };
     Some(ServiceFacts {
         namespace: key.namespace.to_string(),
         name: key.name.to_string(),
+        vpc: elsewhere.then(|| told.vpc.to_string()),
+        cluster_ips,
+        shared,
         ports,
         addresses: external
             .map(|external| address(ctx, external, candidates.as_ref()))
@@ -76,14 +72,31 @@ pub(super) fn facts(
     })
 }
 
-fn ports(ctx: &Context<'_>, service: &Service, face: &Face, frontends: &[Frontend], behind: &Behind<'_>) -> Vec<Port> {
+impl Told<'_, '_> {
+    /// Whether the service is in another VPC than the default one.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        &**self.vpc != DEFAULT_VPC
+    }
+}
+
+fn ports(ctx: &Context<'_>, told: &Told<'_, '_>) -> Vec<Port> {
+    let Told {
+        service,
+        face,
+        frontends,
+        behind,
+        ..
+    } = *told;
     let config = ctx.config();
+    let elsewhere = told.is_elsewhere();
     let is_local = service.external_policy == TrafficPolicy::Local;
     let families: Vec<bool> = face.addresses.cluster.iter().map(IpAddr::is_ipv4).collect();
     let of = |(index, port): (usize, &super::frontend::Port)| {
         let target = |ip: &IpAddr| match (service.internal_policy, port.node_number) {
             // The ClusterIP is answered by endpoints of the node alone, which what comes from outside need not be.
-            (TrafficPolicy::Local, Some(number)) => SocketAddr::new(config.node_address(ip.is_ipv4()), number),
+            (TrafficPolicy::Local, Some(number)) if !elsewhere => {
+                SocketAddr::new(config.node_address(ip.is_ipv4()), number)
+            }
             _ => SocketAddr::new(*ip, port.number),
         };
         // What is another service's is not among them.
@@ -92,7 +105,7 @@ fn ports(ctx: &Context<'_>, service: &Service, face: &Face, frontends: &[Fronten
             known.any(|frontend| frontend.port == index && frontend.address == *target)
         };
         let mut endpoints: BTreeMap<String, Vec<SocketAddr>> = BTreeMap::new();
-        for &v4 in families.iter().filter(|_| is_local) {
+        for &v4 in families.iter().filter(|_| is_local || elsewhere) {
             let backends = behind.backends(index, v4);
             for (node, addresses) in backends.by_node() {
                 endpoints.entry(node.to_string()).or_default().extend(addresses);
@@ -105,7 +118,7 @@ fn ports(ctx: &Context<'_>, service: &Service, face: &Face, frontends: &[Fronten
         Port {
             protocol: port.transport,
             port: port.number,
-            node_port: port.node_number.filter(|_| is_local),
+            node_port: port.node_number.filter(|_| is_local || elsewhere),
             targets: face.addresses.cluster.iter().map(target).filter(is_known).collect(),
             endpoints,
         }
@@ -113,7 +126,14 @@ fn ports(ctx: &Context<'_>, service: &Service, face: &Face, frontends: &[Fronten
     face.ports.iter().enumerate().map(of).collect()
 }
 
-fn local(ctx: &mut Context<'_>, key: &ServiceKey, service: &Service, face: &Face, behind: &Behind<'_>) -> Local {
+fn local(ctx: &mut Context<'_>, told: &Told<'_, '_>) -> Local {
+    let Told {
+        key,
+        service,
+        face,
+        behind,
+        ..
+    } = *told;
     // An endpoint of two families or with several ports is one endpoint.
     let v4 = face.addresses.cluster.first().is_some_and(IpAddr::is_ipv4);
     let mut ready: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
@@ -157,7 +177,11 @@ fn address(ctx: &Context<'_>, external: &External, among: Option<&BTreeSet<Strin
         .flatten();
     let v4 = external.address.is_ipv4();
     // Without a slice a host has no way into the VPC.
-    let is_connected = |node: &Name| ctx.slice_of(node).iter().any(|slice| slice.is_ipv4() == v4);
+    let is_connected = |node: &Name| {
+        ctx.slice_of(&default_vpc(), node)
+            .iter()
+            .any(|slice| slice.is_ipv4() == v4)
+    };
     let is_among = |node: &Name| among.is_none_or(|among| among.contains(&**node));
     let announcers = announcement.map_or_else(Vec::new, |announcement| {
         let nodes = ctx

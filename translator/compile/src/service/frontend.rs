@@ -9,6 +9,7 @@ use meridian_model::{Name, Protocol, Service, ServiceKey, ServiceType, TrafficPo
 use super::address::{self, Addresses};
 use crate::Config;
 use crate::context::Context;
+use crate::names::DEFAULT_VPC;
 use crate::vips::Claimed;
 
 /// What `spec.clusterIPs` of a headless service holds.
@@ -80,7 +81,7 @@ pub(super) fn face(ctx: &mut Context<'_>, key: &ServiceKey, service: &Service) -
 }
 
 /// Whether anything is to be done for a service.
-fn is_balanced(service: &Service) -> bool {
+pub(super) fn is_balanced(service: &Service) -> bool {
     let headless = service.cluster_ips.iter().any(|ip| is_headless(ip));
     !headless && !service.left_to_others && service.r#type != ServiceType::ExternalName
 }
@@ -97,7 +98,13 @@ fn is_on_nodes(service: &Service) -> bool {
 
 impl Face {
     /// What the load balancers of the VPC have to know.
-    pub(super) fn frontends(&self, ctx: &mut Context<'_>, key: &ServiceKey, service: &Service) -> Vec<Frontend> {
+    pub(super) fn frontends(
+        &self,
+        ctx: &mut Context<'_>,
+        key: &ServiceKey,
+        service: &Service,
+        vpc: &str,
+    ) -> Vec<Frontend> {
         let config = ctx.config();
         let mut frontends = Vec::new();
         for (port, of) in self.ports.iter().enumerate() {
@@ -113,7 +120,8 @@ impl Face {
                 if is_ours(ctx, key, "spec.clusterIPs", own) {
                     add(ip, of.number, service.internal_policy);
                 }
-                if let Some(number) = of.node_number {
+                // Into other VPCs hosts translate by themselves.
+                if let Some(number) = of.node_number.filter(|_| vpc == DEFAULT_VPC) {
                     // Who comes from beyond the cluster with a policy of Local never gets here.
                     add(config.node_address(ip.is_ipv4()), number, TrafficPolicy::Cluster);
                 }

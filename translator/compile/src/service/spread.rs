@@ -11,7 +11,7 @@ use super::backend::Meant;
 use super::frontend::Frontend;
 use crate::context::Context;
 use crate::places;
-use crate::slices::Standing;
+use crate::slices::{SliceKey, Standing};
 
 /// Backends by frontend.
 pub(super) type Vips = BTreeMap<SocketAddr, Vec<SocketAddr>>;
@@ -42,8 +42,13 @@ impl Place {
 }
 
 /// The load balancers of frontends of one protocol.
-pub(super) fn spread(ctx: &Context<'_>, frontends: &[&Frontend], behind: &Behind<'_>) -> Vec<(Place, Vips)> {
-    let mut spread = Spread::default();
+pub(super) fn spread(
+    ctx: &Context<'_>,
+    vpc: &Name,
+    frontends: &[&Frontend],
+    behind: &Behind<'_>,
+) -> Vec<(Place, Vips)> {
+    let mut spread = Spread::of(vpc.clone());
     for frontend in frontends {
         spread.add(ctx, frontend, behind);
     }
@@ -53,6 +58,7 @@ pub(super) fn spread(ctx: &Context<'_>, frontends: &[&Frontend], behind: &Behind
 
 #[derive(Default)]
 struct Spread {
+    vpc: Name,
     everywhere: Vips,
     zones: BTreeMap<Option<Name>, Vips>,
     nodes: BTreeMap<Name, Vips>,
@@ -69,12 +75,17 @@ struct MeantForNodes {
 }
 
 impl Spread {
+    fn of(vpc: Name) -> Self {
+        Self { vpc, ..Self::default() }
+    }
+
     fn add(&mut self, ctx: &Context<'_>, frontend: &Frontend, behind: &Behind<'_>) {
         let backends = behind.backends(frontend.port, frontend.address.is_ipv4());
         let all = backends.answering();
         if frontend.policy == TrafficPolicy::Local && !all.is_empty() {
             for (node, own) in backends.by_node() {
-                if matches!(ctx.slice(&node), Some(Standing::Slice(_))) {
+                let slice = SliceKey::new(self.vpc.clone(), node.clone());
+                if matches!(ctx.slice(&slice), Some(Standing::Slice(_))) {
                     self.nodes.entry(node).or_default().insert(frontend.address, own);
                 }
             }
@@ -107,7 +118,10 @@ impl Spread {
         if self.meant_for_nodes.is_empty() {
             return;
         }
-        for node in ctx.nodes().filter(|node| !ctx.slice_of(&node.name).is_empty()) {
+        let nodes = ctx
+            .nodes()
+            .filter(|node| !ctx.slice_of(&self.vpc, &node.name).is_empty());
+        for node in nodes {
             let zone = places::zone(node);
             let own = |meant: &MeantForNodes| {
                 let of_zone = || zone.and_then(|zone| meant.zones.get(zone));

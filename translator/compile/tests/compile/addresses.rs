@@ -19,6 +19,7 @@ fn claim(name: &str, uid: &str, ips: &[&str]) -> Claim {
     Claim::Pod {
         pod: PodKey::new("x", name),
         uid: uid.into(),
+        vpc: "default".into(),
         ips,
     }
 }

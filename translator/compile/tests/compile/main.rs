@@ -20,3 +20,4 @@ mod service_faults;
 mod services;
 mod slices;
 mod support;
+mod vpcs;

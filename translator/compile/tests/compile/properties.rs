@@ -141,8 +141,21 @@ fn the_generator_reaches_the_cases_that_matter() {
         ("overlaps the cluster CIDR", "a service CIDR of pods"),
         ("is no range of addresses", "a pool's range that is none"),
         ("in no node's slice of it", "an endpoint by hand that nothing can have"),
+        (
+            "would not overlap what the node has",
+            "two VPCs of one network on a node",
+        ),
+        ("no free address of VPC", "an exhausted slice of a VPC"),
+        ("is not known, which tells the VPC", "a namespace that is not known"),
+        ("is being deleted: nothing new", "a VPC that goes"),
+        ("is not ready:", "a VPC that cannot be used"),
+        ("overlaps the cluster CIDR 1", "a VPC with a network of the cluster's"),
+        ("is selected by VPC", "a namespace that two VPCs select"),
+        ("overlaps the address", "a VPC with a node's address"),
+        ("which was there before", "a node with an address of a VPC"),
+        ("cannot be the name of a VPC", "a name that none can have"),
     ];
-    for _ in 0..400 {
+    for _ in 0..800 {
         let config = configs().new_tree(&mut runner).unwrap().current();
         let steps = steps().new_tree(&mut runner).unwrap().current();
         let mut compiler = Compiler::new(config);

@@ -156,6 +156,7 @@ fn a_cluster_that_gains_a_family_keeps_the_slices_it_has() {
 fn claims_outside_the_cluster_cidrs_are_ignored() {
     let lab = Lab::of(&["10.244.0.0/16"]).with(Node::test("a"));
     let claim = Claim::Slice {
+        vpc: "default".into(),
         node: "a".into(),
         networks: ["10.9.0.0/24".parse().unwrap()].into(),
     };
@@ -174,6 +175,7 @@ fn a_node_that_is_gone_leaves_no_rows() {
 #[test]
 fn a_slice_claimed_by_a_node_that_is_gone_is_free_again() {
     let claim = Claim::Slice {
+        vpc: "default".into(),
         node: "gone".into(),
         networks: ["10.244.5.0/24".parse().unwrap()].into(),
     };

@@ -131,7 +131,12 @@ impl Lab {
 
     /// The backends that a node's switch has for a frontend by TCP; none if it does not know it.
     pub(crate) fn on(&self, node: &str, frontend: &str) -> Option<String> {
-        let switch = row_uuid(None, "Logical_Switch", &format!("vpc-default-{node}"));
+        self.on_slice(&format!("default-{node}"), frontend)
+    }
+
+    /// The same of what a node has of a VPC, by the name that `part` gives it.
+    pub(crate) fn on_slice(&self, part: &str, frontend: &str) -> Option<String> {
+        let switch = row_uuid(None, "Logical_Switch", &format!("vpc-{part}"));
         let balancers = balancers(self.0.desired(), switch);
         let of_tcp = balancers
             .iter()

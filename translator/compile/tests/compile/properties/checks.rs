@@ -65,6 +65,8 @@ pub(super) fn from_scratch<K: Ord>(compiler: &Compiler, by: impl Fn(&Object) -> 
         .chain(cluster.endpoint_slices().map(|slice| (**slice).clone().into()))
         .chain(cluster.service_cidrs().map(|cidr| (**cidr).clone().into()))
         .chain(cluster.address_pools().map(|pool| (**pool).clone().into()))
+        .chain(cluster.namespaces().map(|namespace| (**namespace).clone().into()))
+        .chain(cluster.vpcs().map(|vpc| (**vpc).clone().into()))
         .collect();
     objects.sort_by_cached_key(by);
     let mut fresh = Compiler::new(compiler.config().clone());
@@ -101,7 +103,7 @@ pub(super) fn check_consistency(desired: &Desired) {
         }
     }
 
-    let mut holders: BTreeMap<String, &str> = BTreeMap::new();
+    let mut holders: BTreeMap<(&str, String), &str> = BTreeMap::new();
     let mut keys = BTreeSet::new();
     for row in rows.values() {
         if row.table == "Load_Balancer_Group" {
@@ -127,8 +129,9 @@ pub(super) fn check_consistency(desired: &Desired) {
                 .and_then(|datum| datum.as_str())
                 .unwrap_or_default();
             for ip in addresses.split(' ').skip(1) {
-                let other = holders.insert(ip.to_owned(), &row.key);
-                assert_eq!(other, None, "{ip} is also on {}", row.key);
+                let vpc = row.get("external_ids").and_then(|ids| ids.get_str("meridian/vpc"));
+                let other = holders.insert((vpc.unwrap_or("default"), ip.to_owned()), &row.key);
+                assert_eq!(other, None, "{ip} of VPC {vpc:?} is also on {}", row.key);
             }
         }
     }
@@ -139,6 +142,7 @@ pub(super) fn check_equal(compiler: &Compiler, other: &Compiler) {
     assert_eq!(compiler.desired(), other.desired());
     assert_eq!(problems(compiler), problems(other));
     assert_eq!(compiler.claims(), other.claims());
+    assert_eq!(compiler.vpcs(), other.vpcs());
 }
 
 /// A cheap stand-in for a random order that proptest can still shrink.

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use meridian_compile::{Claim, Config};
-use meridian_model::{Event, Kind, Namespace, Node, Object, Phase, Pod};
+use meridian_model::{Egress, Event, Kind, Namespace, Node, Object, Phase, Pod, Selector, Vpc};
 use proptest::prelude::*;
 
 use super::services::{address_pools, service_cidrs, services, slices};
@@ -70,6 +70,9 @@ pub(super) fn nodes() -> impl Strategy<Value = Node> {
         .prop_map(|(name, created, cidrs, (zone, edge, excluded), ready)| {
             let mut node = Node::test(name).created_at(created).with_cidrs(cidrs);
             node.ready = ready;
+            if edge {
+                node.internal_ips = [IpAddr::from([192, 0, 2, 1])].into();
+            }
             node.labels = [
                 zone.map(|zone| ("topology.kubernetes.io/zone", zone)),
                 edge.then_some(("edge", "true")),
@@ -82,10 +85,58 @@ pub(super) fn nodes() -> impl Strategy<Value = Node> {
         })
 }
 
+fn vpc_names() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["blue", "green"])
+}
+
+pub(super) fn namespaces() -> impl Strategy<Value = Namespace> {
+    let vpc = prop::sample::select(vec!["blue", "green", ""]);
+    (prop::sample::select(vec!["x", "y"]), vpc).prop_map(|(name, vpc)| Namespace::test(name).in_vpc(vpc))
+}
+
+/// Mostly of small networks that are the same or overlap.
+pub(super) fn vpcs() -> impl Strategy<Value = Vpc> {
+    let cidr = prop::sample::select(vec![
+        "10.1.0.0/29",
+        "10.1.0.0/29",
+        "10.1.0.0/28",
+        "10.1.0.0/27",
+        "10.0.0.0/16",
+        "fd01::/124",
+        "10.1.0.1/28",
+        "192.0.2.0/28",
+        "nonsense",
+    ]);
+    let cidrs = prop_oneof![
+        6 => cidr.clone().prop_map(|cidr| vec![cidr]),
+        2 => Just(vec!["10.1.0.0/28", "fd01::/124"]),
+        1 => prop::collection::vec(cidr, 0..3),
+    ];
+    let name = prop_oneof![12 => vpc_names(), 1 => Just("default-x")];
+    let flags = (
+        any::<bool>(),
+        any::<bool>(),
+        prop::bool::weighted(0.1),
+        prop::bool::weighted(0.2),
+    );
+    (name, cidrs, 0i64..3, flags).prop_map(|(name, cidrs, created, (node, shared, deleting, all))| {
+        let mut vpc = Vpc::test(name, cidrs).created_at(created);
+        vpc.host_slice_v4 = 29;
+        vpc.host_slice_v6 = 126;
+        vpc.egress = if node { Egress::Node } else { Egress::None };
+        vpc.shared_services = shared;
+        vpc.deleting = deleting;
+        if all {
+            vpc.namespaces = Some(Selector::default());
+        }
+        vpc
+    })
+}
+
 fn pod_ips() -> impl Strategy<Value = Vec<IpAddr>> {
     // Mostly what pods of the first slice may have.
     let offset = || prop_oneof![8 => 4u8..7, 1 => 0u8..4, 1 => 0u8..20];
-    let four = offset().prop_map(|n| IpAddr::from([10, 0, 0, n]));
+    let four = (offset(), prop::bool::weighted(0.1)).prop_map(|(n, vpc)| IpAddr::from([10, u8::from(vpc), 0, n]));
     let six = offset().prop_map(|n| IpAddr::from(((0xfd00 << 112) + u128::from(n)).to_be_bytes()));
     prop_oneof![
         6 => Just(Vec::new()),
@@ -126,7 +177,8 @@ pub(super) fn objects() -> BoxedStrategy<Object> {
         8 => slices().prop_map(Object::from).boxed(),
         1 => service_cidrs().prop_map(Object::from).boxed(),
         1 => address_pools().prop_map(Object::from).boxed(),
-        1 => Just(Namespace::test("x").into()).boxed(),
+        4 => namespaces().prop_map(Object::from).boxed(),
+        4 => vpcs().prop_map(Object::from).boxed(),
     ];
     one.boxed()
 }
@@ -151,6 +203,8 @@ pub(super) fn events() -> BoxedStrategy<Event> {
         1 => replace(Kind::EndpointSlice, slices(), 5),
         1 => replace(Kind::ServiceCidr, service_cidrs(), 2),
         1 => replace(Kind::AddressPool, address_pools(), 2),
+        1 => replace(Kind::Namespace, namespaces(), 2),
+        1 => replace(Kind::Vpc, vpcs(), 2),
     ];
     one.boxed()
 }
@@ -158,15 +212,28 @@ pub(super) fn events() -> BoxedStrategy<Event> {
 /// Claims of a database that remembers what may or may not be so any more.
 pub(super) fn claims() -> BoxedStrategy<Claim> {
     let slices = (nodes(), node_cidrs()).prop_map(|(node, cidrs)| Claim::Slice {
+        vpc: "default".into(),
         node: node.name,
         networks: cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect(),
     });
-    let pods = (pods(), pod_ips()).prop_map(|(pod, ips)| Claim::Pod {
+    let of_vpcs = (
+        nodes(),
+        vpc_names(),
+        prop::sample::select(vec!["10.1.0.0/29", "10.1.0.8/29", "10.1.0.16/28"]),
+    );
+    let of_vpcs = of_vpcs.prop_map(|(node, vpc, cidr)| Claim::Slice {
+        vpc: vpc.into(),
+        node: node.name,
+        networks: [cidr.parse().unwrap()].into(),
+    });
+    let vpc = prop_oneof![3 => Just("default"), 1 => vpc_names()];
+    let pods = (pods(), pod_ips(), vpc).prop_map(|(pod, ips, vpc)| Claim::Pod {
         pod: pod.key(),
         uid: pod.uid,
+        vpc: vpc.into(),
         ips: ips.into(),
     });
-    prop_oneof![1 => slices, 3 => pods].boxed()
+    prop_oneof![2 => slices, 1 => of_vpcs, 6 => pods].boxed()
 }
 
 pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+use meridian_api::name::part;
 use meridian_compile::{Compiler, Unit, row_uuid};
 use meridian_model::{
     AddressType, Cluster, Endpoint, EndpointState, Name, Node, Service, ServicePort, ServiceType, TrafficPolicy,
@@ -26,7 +27,7 @@ pub(super) fn check_locality(compiler: &Compiler) -> usize {
             for ip in service.cluster_ips.iter().filter_map(|ip| ip.parse::<IpAddr>().ok()) {
                 let frontend = SocketAddr::new(ip, u16::try_from(port.port).unwrap());
                 for node in cluster.nodes() {
-                    let Some(found) = found(compiler, node, port, frontend) else {
+                    let Some(found) = found(compiler, service, node, port, frontend) else {
                         continue;
                     };
                     let endpoints = endpoints(cluster, service, port, ip.is_ipv4());
@@ -46,9 +47,18 @@ pub(super) fn check_locality(compiler: &Compiler) -> usize {
 
 /// The backends that a node has for a frontend, if it has the frontend; none if the node has no switch.
 #[allow(clippy::option_option, reason = "two questions")]
-fn found(compiler: &Compiler, node: &Node, port: &ServicePort, frontend: SocketAddr) -> Option<Option<String>> {
+fn found(
+    compiler: &Compiler,
+    service: &Service,
+    node: &Node,
+    port: &ServicePort,
+    frontend: SocketAddr,
+) -> Option<Option<String>> {
     let desired = compiler.desired();
-    let switch = row_uuid(None, "Logical_Switch", &format!("vpc-default-{}", node.name));
+    let reports = compiler.vpcs();
+    let vpc = reports.iter().find(|vpc| vpc.namespaces.contains(&service.namespace));
+    let part = part(vpc.map_or("default", |vpc| &vpc.name), &node.name);
+    let switch = row_uuid(None, "Logical_Switch", &format!("vpc-{part}"));
     desired.row("Logical_Switch", switch)?;
     let protocol = port.protocol.to_string().to_lowercase();
     let all = balancers(desired, switch);

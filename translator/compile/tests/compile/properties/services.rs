@@ -80,6 +80,7 @@ prop_compose! {
         ports in prop_oneof![6 => prop::collection::vec(ports(), 1), 3 => prop::collection::vec(ports(), 2), 1 => Just(vec![])],
         affinity_seconds in prop::option::weighted(0.2, prop::sample::select(vec![60, 86_400])),
         left_to_others in prop::bool::weighted(0.05),
+        shared in prop::bool::weighted(0.2),
     ) -> Service {
         Service {
             namespace: namespace.into(),
@@ -92,6 +93,7 @@ prop_compose! {
             ports: ports.into(),
             left_to_others,
             affinity_seconds,
+            shared,
         }
     }
 }

@@ -1,0 +1,35 @@
+//! How a VPC fares, for [`Compiler::vpcs`](super::Compiler::vpcs).
+
+use crate::VpcReport;
+use crate::placements::Placements;
+use crate::vpcs::{Home, State, Vpcs};
+
+/// How many pods are named that are still in a VPC their namespace has left.
+const REMAINING: usize = 100;
+
+/// How many pods are named of all that are in a VPC.
+const FIRST: usize = 10;
+
+pub(super) fn vpc(state: &State, vpcs: &Vpcs, placements: &Placements) -> VpcReport {
+    let name = &state.object.name;
+    let slices = || placements.slices(name);
+    let pods = || slices().flat_map(|(_, pods)| pods);
+    let is_at_home = |namespace| matches!(vpcs.home(namespace), Home::Vpc(home) if home.object.name == *name);
+    let remaining = pods().filter(|pod| !is_at_home(&pod.namespace)).take(REMAINING);
+    let mut remaining: Vec<_> = remaining.cloned().collect();
+    remaining.sort_unstable();
+    VpcReport {
+        name: name.clone(),
+        faults: state.faults.clone(),
+        namespaces: vpcs.namespaces_of(name).cloned().collect(),
+        lost: state
+            .lost
+            .iter()
+            .map(|(namespace, vpc)| (namespace.clone(), vpc.clone()))
+            .collect(),
+        nodes: slices().count(),
+        pods: pods().count(),
+        remaining,
+        first: pods().take(FIRST).cloned().collect(),
+    }
+}

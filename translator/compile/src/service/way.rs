@@ -1,0 +1,80 @@
+//! The way from the default VPC to a service of another one.
+//!
+//! Hosts reach a VPC only where pods of it are: nobody else has anything of it. So what a host sends to a ClusterIP of such a service
+//! goes where every ClusterIP goes, into the default VPC, whose router sends it to a host with endpoints, and that one
+//! translates the address and hands it on.
+//!
+//! One host for each address, although several may have endpoints: what follows from packets alone, as which of several routes is
+//! taken, would change for connections that there are whenever a host comes or goes. Which host depends on the address, so that
+//! services are spread.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+use meridian_model::Name;
+use ovsdb::Datum;
+use ovsdb_schemas::northbound::{logical_router, logical_router_static_route};
+
+use super::Told;
+use crate::address_pools::weight;
+use crate::context::Context;
+use crate::ip;
+use crate::names::default_vpc;
+
+pub(super) fn compile(ctx: &mut Context<'_>, told: &Told<'_, '_>) {
+    if !told.is_elsewhere() {
+        return;
+    }
+    for &address in &told.face.addresses.cluster {
+        if let Some((_, hop)) = host(ctx, told, address) {
+            route(ctx, told, address, hop);
+        }
+    }
+}
+
+/// The host that hands on what is sent to an address, and its own address in the default VPC.
+fn host(ctx: &Context<'_>, told: &Told<'_, '_>, address: IpAddr) -> Option<(Name, IpAddr)> {
+    let v4 = address.is_ipv4();
+    // Ready ones before those on their way out: by_node says what answers on each node by itself.
+    let mut ready: BTreeMap<Name, bool> = BTreeMap::new();
+    for port in 0..told.face.ports.len() {
+        let backends = told.behind.backends(port, v4);
+        for node in backends.by_node().into_keys() {
+            ready.entry(node).or_default();
+        }
+        for (_, endpoint) in backends.ready() {
+            if let Some(is_ready) = endpoint.node.as_ref().and_then(|node| ready.get_mut(node)) {
+                *is_ready = true;
+            }
+        }
+    }
+    let hop = |node: &Name| {
+        let slices = ctx.slice_of(&default_vpc(), node);
+        slices
+            .iter()
+            .find(|slice| slice.is_ipv4() == v4)
+            .map(|slice| ip::management(*slice))
+    };
+    let candidates = ready
+        .into_iter()
+        .filter_map(|(node, is_ready)| Some((is_ready, hop(&node)?, node)));
+    let best = candidates.max_by_key(|(is_ready, _, node)| (*is_ready, weight(address, node), node.clone()))?;
+    Some((best.2, best.1))
+}
+
+fn route(ctx: &mut Context<'_>, told: &Told<'_, '_>, address: IpAddr, hop: IpAddr) {
+    let name = ctx.names().service_route(told.key, address);
+    let columns = [
+        (logical_router_static_route::ROUTE_TABLE, Datum::scalar("")),
+        (logical_router_static_route::POLICY, Datum::scalar("dst-ip")),
+        (
+            logical_router_static_route::IP_PREFIX,
+            Datum::scalar(IpNetwork::from(address).to_string()),
+        ),
+        (logical_router_static_route::NEXTHOP, Datum::scalar(hop.to_string())),
+    ];
+    let route = ctx.row(logical_router_static_route::TABLE, name, columns, []);
+    let router = ctx.default_router();
+    ctx.link(logical_router::TABLE, router, logical_router::STATIC_ROUTES, route);
+}

@@ -1,0 +1,252 @@
+//! [`Vpcs`]: the VPCs beside the default one, which of them can be used, and which namespaces are in which.
+//!
+//! A namespace is in the oldest VPC that selects it, and in the default one if none does. Makes no rows; the VPC's unit does.
+
+mod judge;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ipnetwork::IpNetwork;
+use meridian_api::name::is_vpc;
+use meridian_model::{Cluster, Key, Name, Vpc};
+
+use crate::Config;
+use crate::names::default_vpc;
+use crate::service_cidrs::ServiceCidrs;
+
+/// The pod network of a VPC.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Network {
+    /// One per family.
+    cidrs: Box<[IpNetwork]>,
+    slice_v4: u8,
+    slice_v6: u8,
+}
+
+/// A VPC beside the default one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) object: Arc<Vpc>,
+    pub(crate) network: Network,
+    /// Field and message of what keeps it from being used.
+    pub(crate) faults: Vec<(String, String)>,
+    /// What is wrong elsewhere because of it: object, field and message.
+    pub(crate) clashes: Vec<(Key, String, String)>,
+    /// Namespaces that it selects and an older VPC has.
+    pub(crate) lost: BTreeMap<Name, Name>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Vpcs {
+    states: BTreeMap<Name, State>,
+    /// The oldest first.
+    order: Vec<Name>,
+    /// Of all namespaces there are.
+    homes: BTreeMap<Name, Name>,
+}
+
+/// Where the pods and services of a namespace belong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Home<'a> {
+    /// The default VPC.
+    Default,
+    /// Another one.
+    Vpc(&'a State),
+    /// Nothing is known of the namespace, and there are VPCs that might select it.
+    Unknown,
+}
+
+/// What an update changed.
+#[derive(Debug, Default)]
+pub(crate) struct Update {
+    /// VPCs that are not as they were, or no more.
+    pub(crate) vpcs: BTreeSet<Name>,
+    /// Namespaces that belong elsewhere, or whose VPC is not as it was.
+    pub(crate) namespaces: BTreeSet<Name>,
+    /// The networks that those VPCs have or had.
+    pub(crate) networks: BTreeSet<IpNetwork>,
+}
+
+impl Network {
+    /// The networks, each with the prefix length of a slice of it.
+    pub(crate) fn slices(&self) -> impl Iterator<Item = (IpNetwork, u8)> {
+        self.cidrs.iter().map(|&cidr| (cidr, self.slice(cidr.is_ipv4())))
+    }
+
+    pub(crate) fn cidrs(&self) -> &[IpNetwork] {
+        &self.cidrs
+    }
+
+    pub(crate) fn slice(&self, v4: bool) -> u8 {
+        if v4 { self.slice_v4 } else { self.slice_v6 }
+    }
+}
+
+impl State {
+    /// Whether what is in it works.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// Why nothing new can be in it.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        if let Some((field, message)) = self.faults.first() {
+            return Some(format!("VPC {} is not ready: {field}: {message}", self.object.name));
+        }
+        let deleting = self.object.deleting;
+        deleting.then(|| format!("VPC {} is being deleted: nothing new is let in", self.object.name))
+    }
+}
+
+impl Vpcs {
+    /// Looks at everything again.
+    pub(crate) fn update(&mut self, config: &Config, service_cidrs: &ServiceCidrs, cluster: &Cluster) -> Update {
+        let states = judge::all(config, service_cidrs, cluster);
+        let mut order: Vec<Name> = states.keys().cloned().collect();
+        order.sort_by_key(|name| (states[name].object.created, name.clone()));
+        let before = std::mem::replace(
+            self,
+            Self {
+                states,
+                order,
+                homes: BTreeMap::new(),
+            },
+        );
+        if !self.states.is_empty() {
+            for namespace in cluster.namespaces() {
+                self.set_home(&namespace.name, cluster);
+            }
+        }
+        let different = |name: &&Name| before.states.get(*name) != self.states.get(*name);
+        let all = before.states.keys().chain(self.states.keys());
+        let vpcs: BTreeSet<Name> = all.filter(different).cloned().collect();
+        let mut known: BTreeSet<&Name> = before.homes.keys().chain(self.homes.keys()).collect();
+        if before.states.is_empty() != self.states.is_empty() {
+            // What is not known may be waited for now, or no longer.
+            known.extend(cluster.pods().map(|pod| &pod.namespace));
+            known.extend(cluster.services().map(|service| &service.namespace));
+        }
+        let moved = known.into_iter().filter(|namespace| {
+            let (old, new) = (before.home_name(namespace), self.home_name(namespace));
+            old != new || new.is_some_and(|vpc| vpcs.contains(&vpc))
+        });
+        let namespaces = moved.cloned().collect();
+        let states = || [&before.states, &self.states].into_iter();
+        let of_vpc = |vpc: &Name| {
+            states()
+                .filter_map(|states| states.get(vpc))
+                .flat_map(|state| state.network.cidrs())
+                .copied()
+                .collect::<Vec<_>>()
+        };
+        let networks = vpcs.iter().flat_map(of_vpc).collect();
+        Update {
+            vpcs,
+            namespaces,
+            networks,
+        }
+    }
+
+    fn home_name(&self, namespace: &Name) -> Option<Name> {
+        if self.states.is_empty() {
+            Some(default_vpc())
+        } else {
+            self.homes.get(namespace).cloned()
+        }
+    }
+
+    /// Looks at one namespace again.
+    pub(crate) fn update_namespace(&mut self, namespace: &Name, cluster: &Cluster) -> Update {
+        if self.states.is_empty() {
+            return Update::default();
+        }
+        let before = self.homes.get(namespace).cloned();
+        let losers = self.set_home(namespace, cluster);
+        let mut update = Update {
+            vpcs: losers,
+            ..Update::default()
+        };
+        if before.as_ref() != self.homes.get(namespace) {
+            update.namespaces.insert(namespace.clone());
+        }
+        update
+    }
+
+    /// Yields the VPCs that win or lose something else than before.
+    fn set_home(&mut self, namespace: &Name, cluster: &Cluster) -> BTreeSet<Name> {
+        let mut changed = BTreeSet::new();
+        let Some(object) = cluster.namespace(namespace) else {
+            self.homes.remove(namespace);
+            for (name, state) in &mut self.states {
+                if state.lost.remove(namespace).is_some() {
+                    changed.insert(name.clone());
+                }
+            }
+            return changed;
+        };
+        let mut home: Option<Name> = None;
+        for name in &self.order {
+            let state = self.states.get_mut(name).expect("the order is that of the states");
+            let selects = state
+                .object
+                .namespaces
+                .as_ref()
+                .is_some_and(|of| of.matches(&object.labels));
+            let winner = home.clone().filter(|_| selects);
+            let lost = match &winner {
+                Some(winner) => state.lost.insert(namespace.clone(), winner.clone()),
+                None => state.lost.remove(namespace),
+            };
+            if lost != winner {
+                changed.insert(name.clone());
+            }
+            if selects && home.is_none() {
+                home = Some(name.clone());
+            }
+        }
+        self.homes.insert(namespace.clone(), home.unwrap_or_else(default_vpc));
+        changed
+    }
+
+    /// Whether there are any.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.states.is_empty()
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&State> {
+        self.states.get(name)
+    }
+
+    /// The oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &State> {
+        self.order.iter().map(|name| &self.states[name])
+    }
+
+    /// Where what is in a namespace belongs.
+    pub(crate) fn home(&self, namespace: &Name) -> Home<'_> {
+        match self.homes.get(namespace) {
+            Some(vpc) => self.states.get(vpc).map_or(Home::Default, Home::Vpc),
+            None if self.states.is_empty() => Home::Default,
+            None => Home::Unknown,
+        }
+    }
+
+    /// The namespaces that are in a VPC, sorted. Its cost grows with the namespaces.
+    pub(crate) fn namespaces_of(&self, vpc: &str) -> impl Iterator<Item = &Name> {
+        self.homes
+            .iter()
+            .filter(move |(_, home)| &***home == vpc)
+            .map(|(namespace, _)| namespace)
+    }
+}
+
+/// Why a text cannot be the name of a VPC.
+fn name_fault(name: &str) -> Option<String> {
+    (!is_vpc(name)).then(|| {
+        format!(
+            "{name:?} cannot be the name of a VPC: it has at most 63 characters, of a-z, 0-9 and -, and does not begin with \
+             \"default-\"; \"default\" is the VPC of namespaces that no other selects"
+        )
+    })
+}
