@@ -186,7 +186,9 @@ impl PortFacts {
             ids.insert(VPC, vpc.name.clone());
             let reach = [(vpc.services, SERVICES), (vpc.outside, OUTSIDE)];
             let reach: Vec<_> = reach.into_iter().filter_map(|(is, word)| is.then_some(word)).collect();
-            ids.insert(REACH, reach.join(" "));
+            if !reach.is_empty() {
+                ids.insert(REACH, reach.join(" "));
+            }
         }
         ids
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meridian_compile::{Config, Settings};
-use meridian_model::{EndpointSlice, Node, Pod, Protocol, Service, TrafficPolicy};
+use meridian_model::{EndpointSlice, Namespace, Node, Pod, Protocol, Service, TrafficPolicy, Vpc};
 
 use crate::support::Lab;
 
@@ -41,6 +41,17 @@ fn written() -> BTreeMap<&'static str, BTreeSet<String>> {
     let lab = Lab::new(config.unwrap())
         .with(Node::test("a").in_zone("east"))
         .with(Pod::test("shop", "web").on("a"))
+        .with(Vpc::test("blue", ["10.10.0.0/16"]))
+        .with(Namespace::test("shop"))
+        .with(Namespace::test("sky").in_vpc("blue"))
+        .with(Pod::test("sky", "web").on("a"))
+        .with(Service::test("sky", "web").under(["10.96.0.10"]).with_port("", 80))
+        .with(
+            EndpointSlice::test("sky", "web", "x")
+                .with_port("", 80)
+                .ready(["10.10.0.4"])
+                .on("a"),
+        )
         .with(
             service("web", "10.96.0.7")
                 .with_affinity(60)

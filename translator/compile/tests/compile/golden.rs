@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use meridian_compile::{Config, Settings};
-use meridian_model::{AddressPool, EndpointSlice, Node, Phase, Pod, Protocol, Service, TrafficPolicy};
+use meridian_model::{AddressPool, EndpointSlice, Namespace, Node, Phase, Pod, Protocol, Service, TrafficPolicy, Vpc};
 
 use crate::support::Lab;
 
@@ -76,6 +76,28 @@ fn one_node_ipv6() {
         .with(Node::test("a"))
         .with(Pod::test("shop", "web-0").on("a"));
     check("one_node_ipv6.txt", &lab);
+}
+
+#[test]
+fn a_vpc_with_a_pod_and_a_service() {
+    let config = Config::new(Settings {
+        cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap()],
+        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
+        ..Settings::default()
+    });
+    let lab = Lab::new(config.unwrap())
+        .with(Node::test("a"))
+        .with(Vpc::test("blue", ["10.10.0.0/16"]))
+        .with(Namespace::test("sky").in_vpc("blue"))
+        .with(Pod::test("sky", "web-0").on("a"))
+        .with(Service::test("sky", "web").under(["10.96.0.7"]).with_port("http", 80))
+        .with(
+            EndpointSlice::test("sky", "web", "x")
+                .with_port("http", 8080)
+                .ready(["10.10.0.4"])
+                .on("a"),
+        );
+    check("a_vpc_with_a_pod_and_a_service.txt", &lab);
 }
 
 #[test]
