@@ -13,3 +13,4 @@ pub mod metrics;
 pub mod pools;
 pub mod problems;
 pub mod source;
+mod upkeep;
