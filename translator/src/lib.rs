@@ -14,3 +14,4 @@ pub mod pools;
 pub mod problems;
 pub mod source;
 mod upkeep;
+pub mod vpcs;
