@@ -103,7 +103,7 @@ pub(super) fn of_pool(
     let ready = upkeep::Verdict { is, reason, message };
     let now = pool.status.clone().unwrap_or_default();
     let mut conditions = now.conditions.clone();
-    upkeep::set(&mut conditions, READY, ready, pool.metadata.generation);
+    upkeep::set(&mut conditions, READY, &ready, pool.metadata.generation);
     let wanted = AddressPoolStatus { ipv4, ipv6, conditions };
     (wanted != now).then(|| {
         let status = json!({"ipv4": wanted.ipv4, "ipv6": wanted.ipv6, "conditions": wanted.conditions});

@@ -17,7 +17,7 @@ pub(crate) struct Verdict {
 }
 
 /// Sets one condition among those of others, which stay. Its time changes only with its status.
-pub(crate) fn set(conditions: &mut Vec<Condition>, of: &str, verdict: Verdict, generation: Option<i64>) {
+pub(crate) fn set(conditions: &mut Vec<Condition>, of: &str, verdict: &Verdict, generation: Option<i64>) {
     let status = if verdict.is { "True" } else { "False" };
     let known = conditions.iter_mut().find(|condition| condition.type_ == of);
     let since = known.as_ref().filter(|known| known.status == status);
@@ -64,15 +64,15 @@ mod tests {
             last_transition_time: then.clone(),
         };
         let mut conditions = vec![other.clone()];
-        set(&mut conditions, "Ready", verdict(true, "a"), Some(1));
+        set(&mut conditions, "Ready", &verdict(true, "a"), Some(1));
         conditions[1].last_transition_time = then.clone();
-        set(&mut conditions, "Ready", verdict(true, "b"), Some(2));
+        set(&mut conditions, "Ready", &verdict(true, "b"), Some(2));
         assert_eq!(conditions[0], other);
         assert_eq!(conditions.len(), 2);
         let ready = &conditions[1];
         assert_eq!((&*ready.message, ready.observed_generation), ("b", Some(2)));
         assert_eq!(ready.last_transition_time, then);
-        set(&mut conditions, "Ready", verdict(false, "c"), Some(2));
+        set(&mut conditions, "Ready", &verdict(false, "c"), Some(2));
         assert_ne!(conditions[1].last_transition_time, then);
     }
 

@@ -69,7 +69,7 @@ mod tests {
 
     use super::*;
 
-    fn seen(spec: Value, status: Value) -> InFull<Vpc> {
+    fn seen(spec: &Value, status: &Value) -> InFull<Vpc> {
         let metadata = json!({"name": "blue", "resourceVersion": "7"});
         serde_json::from_value(json!({"metadata": metadata, "spec": spec, "status": status})).unwrap()
     }
@@ -77,10 +77,10 @@ mod tests {
     #[test]
     fn a_status_that_cannot_be_read_is_left_out_and_anything_else_is_the_objects_fault() {
         let network = || json!({"podNetwork": {"cidrs": ["10.8.0.0/16"]}});
-        let written = seen(network(), json!({"pods": 3})).object.unwrap();
+        let written = seen(&network(), &json!({"pods": 3})).object.unwrap();
         assert_eq!(written.status.unwrap().pods, 3);
-        assert_eq!(seen(network(), json!({"pods": "many"})).object.unwrap().status, None);
-        let bad = seen(json!({"podNetwork": {"cidrs": 7}}), Value::Null);
+        assert_eq!(seen(&network(), &json!({"pods": "many"})).object.unwrap().status, None);
+        let bad = seen(&json!({"podNetwork": {"cidrs": 7}}), &Value::Null);
         assert_eq!((&*bad.name, bad.version()), ("blue", Some("7")));
         let error = bad.object.unwrap_err();
         assert!(error.starts_with("spec.podNetwork.cidrs: "), "{error}");

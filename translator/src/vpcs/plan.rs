@@ -56,9 +56,9 @@ pub(super) fn status(vpc: &Vpc, known: Known<'_>) -> Option<Value> {
             ..wanted
         };
         let conditions = &mut wanted.conditions;
-        set(conditions, NAMESPACES, words::namespaces(report), generation);
+        set(conditions, NAMESPACES, &words::namespaces(report), generation);
         if is_deleting(vpc) {
-            set(conditions, IN_USE, words::in_use(report, known.doubt), generation);
+            set(conditions, IN_USE, &words::in_use(report, known.doubt), generation);
         }
     }
     let ready = match (known.unreadable, known.report) {
@@ -66,7 +66,7 @@ pub(super) fn status(vpc: &Vpc, known: Known<'_>) -> Option<Value> {
         (None, Some(report)) => words::ready(report, is_deleting(vpc)),
         (None, None) => return None,
     };
-    set(&mut wanted.conditions, READY, ready, generation);
+    set(&mut wanted.conditions, READY, &ready, generation);
     (wanted != now).then(|| {
         // Everything by name, because what a merge patch leaves out stays.
         let status = json!({

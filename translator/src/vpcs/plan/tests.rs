@@ -49,17 +49,17 @@ fn written(mut vpc: Vpc, patch: &Value) -> Vpc {
 }
 
 /// Status, reason and message of a condition.
-fn condition(vpc: &Vpc, known: Known<'_>, of: &str) -> Option<(String, String, String)> {
+fn condition(vpc: &Vpc, known: Known<'_>, of: &str) -> Option<String> {
     let patch = status(vpc, known).unwrap();
     let conditions = patch["status"]["conditions"].as_array().unwrap();
     let condition = conditions.iter().find(|condition| condition["type"] == of)?;
     assert_eq!(condition["observedGeneration"], 3);
-    let text = |field: &str| condition[field].as_str().unwrap().to_owned();
-    Some((text("status"), text("reason"), text("message")))
+    let text = |field: &str| condition[field].as_str().unwrap();
+    Some(told(text("status"), text("reason"), text("message")))
 }
 
-fn told(is: &str, reason: &str, message: &str) -> Option<(String, String, String)> {
-    Some((is.into(), reason.into(), message.into()))
+fn told(is: &str, reason: &str, message: &str) -> String {
+    format!("{is} {reason}: {message}")
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn the_status_says_what_the_compiler_reports_and_once_written_nothing_more() {
         })
     );
     assert_eq!(
-        condition(&vpc, known(&report), READY),
+        condition(&vpc, known(&report), READY).unwrap(),
         told("True", "Ready", "pods can be in it")
     );
     assert_eq!(condition(&vpc, known(&report), IN_USE), None);
@@ -156,12 +156,12 @@ fn a_vpc_that_pods_cannot_be_in_says_why() {
     };
     let message = "spec.podNetwork.cidrs[0]: is no network; spec.podNetwork.cidrs[1]: overlaps 10.244.0.0/16";
     assert_eq!(
-        condition(&vpc, known(&report), READY),
+        condition(&vpc, known(&report), READY).unwrap(),
         told("False", "Invalid", message)
     );
     report.conflict = true;
     assert_eq!(
-        condition(&vpc, known(&report), READY),
+        condition(&vpc, known(&report), READY).unwrap(),
         told("False", "Conflict", message)
     );
 }
@@ -170,17 +170,15 @@ fn a_vpc_that_pods_cannot_be_in_says_why() {
 fn namespaces_that_an_older_vpc_has_are_named() {
     let vpc = vpc(&json!({}), &Value::Null);
     let has_all = told("True", "Selected", "it has every namespace that it selects");
-    assert_eq!(condition(&vpc, known(&report()), NAMESPACES), has_all);
+    assert_eq!(condition(&vpc, known(&report()), NAMESPACES).unwrap(), has_all);
     let many = (0..11).map(|n| (format!("n{n:02}").into(), "green".into()));
     let report = VpcReport {
         lost: many.chain([("shop".into(), "red".into())]).collect(),
         ..report()
     };
-    let (is, reason, message) = condition(&vpc, known(&report), NAMESPACES).unwrap();
-    assert_eq!((&*is, &*reason), ("False", "Conflict"));
     assert_eq!(
-        message,
-        "VPC green, which is older, has n00, n01, n02, n03, n04, n05, n06, n07, n08, n09 and 1 more; VPC red, which is \
+        condition(&vpc, known(&report), NAMESPACES).unwrap(),
+        "False Conflict: VPC green, which is older, has n00, n01, n02, n03, n04, n05, n06, n07, n08, n09 and 1 more; VPC red, which is \
          older, has shop: let only one of them select a namespace"
     );
 }
@@ -190,11 +188,11 @@ fn one_that_is_to_be_deleted_says_which_pods_keep_it() {
     let vpc = leaving();
     let report = used();
     assert_eq!(
-        condition(&vpc, known(&report), IN_USE),
+        condition(&vpc, known(&report), IN_USE).unwrap(),
         told("True", "Pods", "12 pods are in it: shop/a, shop/b and 10 more")
     );
     assert_eq!(
-        condition(&vpc, known(&report), READY),
+        condition(&vpc, known(&report), READY).unwrap(),
         told(
             "False",
             "Deleting",
@@ -207,7 +205,7 @@ fn one_that_is_to_be_deleted_says_which_pods_keep_it() {
         ..report
     };
     assert_eq!(
-        condition(&vpc, known(&empty), IN_USE),
+        condition(&vpc, known(&empty), IN_USE).unwrap(),
         told("False", "NoPods", "no pod is in it")
     );
     let doubtful = Known {
@@ -215,7 +213,7 @@ fn one_that_is_to_be_deleted_says_which_pods_keep_it() {
         ..known(&empty)
     };
     assert_eq!(
-        condition(&vpc, doubtful, IN_USE),
+        condition(&vpc, doubtful, IN_USE).unwrap(),
         told(
             "True",
             "Doubt",
@@ -235,7 +233,10 @@ fn one_that_cannot_be_read_says_so_beside_what_is_known_of_it() {
     let patch = status(&fresh, unreadable).unwrap();
     assert_eq!(patch["status"]["conditions"].as_array().unwrap().len(), 1);
     let message = "metadata.name: what; what was read of it before still counts";
-    assert_eq!(condition(&fresh, unreadable, READY), told("False", "Invalid", message));
+    assert_eq!(
+        condition(&fresh, unreadable, READY).unwrap(),
+        told("False", "Invalid", message)
+    );
     // Without a report, what was written before stays.
     let report = used();
     let before = written(fresh, &status(&vpc(&json!({}), &Value::Null), known(&report)).unwrap());
