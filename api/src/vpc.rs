@@ -49,6 +49,19 @@ pub const CONFLICT: &str = "Conflict";
 #[serde(rename_all = "camelCase")]
 pub struct VpcSpec {
     /// Labels of the namespaces whose pods are in this VPC. Absent: none. A namespace that several VPCs select is the oldest one's.
+    // What makes no sense would select nobody knows what: it is refused as it is of selectors in Kubernetes' own objects.
+    #[schemars(extend("x-kubernetes-validations" = [
+        {
+            "rule": "!has(self.matchExpressions) || self.matchExpressions.all(e, e.operator == 'In' || e.operator == 'NotIn' \
+                     || e.operator == 'Exists' || e.operator == 'DoesNotExist')",
+            "message": "operators are In, NotIn, Exists and DoesNotExist",
+        },
+        {
+            "rule": "!has(self.matchExpressions) || self.matchExpressions.all(e, (e.operator == 'In' || e.operator == 'NotIn') \
+                     == (has(e.values) && e.values.size() > 0))",
+            "message": "In and NotIn need values, and Exists and DoesNotExist take none",
+        },
+    ]))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<LabelSelector>,
     /// Where pods have their addresses.

@@ -13,3 +13,5 @@ pub mod metrics;
 pub mod pools;
 pub mod problems;
 pub mod source;
+mod upkeep;
+pub mod vpcs;

@@ -59,6 +59,8 @@ pub enum Origin {
     ServiceCidrs,
     /// The watch of address pools.
     AddressPools,
+    /// The watch of VPCs.
+    Vpcs,
     /// Compiling objects to rows.
     Compile,
     /// Writing rows.
@@ -67,11 +69,13 @@ pub enum Origin {
     Chassis,
     /// Giving services addresses out of pools.
     Allocation,
+    /// Writing the status of VPCs.
+    VpcStatus,
 }
 
 impl Origin {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Manifests,
         Self::Nodes,
         Self::Namespaces,
@@ -80,10 +84,12 @@ impl Origin {
         Self::EndpointSlices,
         Self::ServiceCidrs,
         Self::AddressPools,
+        Self::Vpcs,
         Self::Compile,
         Self::Northbound,
         Self::Chassis,
         Self::Allocation,
+        Self::VpcStatus,
     ];
 }
 

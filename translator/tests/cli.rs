@@ -171,7 +171,7 @@ fn plan_tells_by_its_exit_code_whether_anything_differs() {
     );
     assert!(names(&server, "Logical_Switch").is_empty(), "a plan writes nothing");
     let value: Value = serde_json::from_slice(&plan(&["--output", "json"]).stdout).unwrap();
-    assert_eq!(value["counts"]["inserts"], 9);
+    assert_eq!(value["counts"]["inserts"], 10);
 
     let daemon = Daemon::start(&["--manifests", text(dir.path()), "--northbound", &remote]);
     eventually("ready", || daemon.is_ready().then_some(()));

@@ -2,12 +2,16 @@
 
 use kube::CustomResourceExt as _;
 use meridian_api::address_pool::AddressPool;
+use meridian_api::vpc::Vpc;
 
 use super::{Outcome, print};
 
 /// Prints them.
 pub fn execute() -> anyhow::Result<Outcome> {
-    let text = serde_saphyr::to_string(&AddressPool::crd())?;
-    print(&format!("{}\n", text.trim_end()))?;
+    let texts = [AddressPool::crd(), Vpc::crd()].map(|crd| serde_saphyr::to_string(&crd));
+    for (at, text) in texts.into_iter().enumerate() {
+        let separator = if at == 0 { "" } else { "---\n" };
+        print(&format!("{separator}{}\n", text?.trim_end()))?;
+    }
     Ok(Outcome::Fine)
 }

@@ -21,6 +21,7 @@ use crate::pools;
 use crate::problems::{Board, Origin, Problem};
 use crate::source::Running;
 use crate::source::kubernetes::Health;
+use crate::vpcs;
 
 /// Works until SIGTERM or SIGINT.
 pub async fn execute(config: RunConfig) -> anyhow::Result<Outcome> {
@@ -81,6 +82,7 @@ pub async fn execute(config: RunConfig) -> anyhow::Result<Outcome> {
     let running = source.start(feed, &board, &health).await?;
     if let Running::Kubernetes { cluster, .. } = &running {
         tellers.spawn(events::tell(cluster.clone(), board.clone(), status.clone()));
+        tellers.spawn(vpcs::keep(cluster.clone(), board.clone(), status.clone()));
         tellers.spawn(pools::allocate(cluster.clone(), networks, board, metrics, status));
     }
     writer

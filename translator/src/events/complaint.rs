@@ -1,15 +1,21 @@
 //! [`Complaint`]: a problem of an object, as an event says it.
 
+use meridian_api::name::DEFAULT_VPC;
+
 use crate::problems::{Found, Origin, Problem};
 
 /// The pod gets no address, and with it no port.
 const NO_ADDRESS: &str = "FailedAddressAllocation";
+/// Pods cannot be in the VPC, or not all that should.
+const NO_VPC: &str = "VpcNotReady";
 /// Something about the service makes no sense, or not beside others.
 const NO_SERVICE: &str = "InvalidService";
 /// The same of what is behind it.
 const NO_ENDPOINTS: &str = "InvalidEndpoints";
 /// The Northbound database refuses the pod's port.
 const NO_PORT: &str = "FailedPortWrite";
+/// The Northbound database refuses what the VPC is made of.
+const NO_NETWORK: &str = "FailedVpcWrite";
 /// The Northbound database refuses what the service is made of.
 const NO_BALANCER: &str = "FailedLoadBalancerWrite";
 
@@ -20,6 +26,7 @@ const NOTE: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Complaint {
     pub(crate) subject: Subject,
+    /// Empty where the subject is in none.
     pub(crate) namespace: String,
     pub(crate) name: String,
     /// What kind of trouble it is, in one word.
@@ -33,6 +40,9 @@ pub(crate) struct Complaint {
 impl Complaint {
     /// Namespace and name of what it is about.
     pub(super) fn about(&self) -> String {
+        if self.namespace.is_empty() {
+            return self.name.clone();
+        }
         format!("{}/{}", self.namespace, self.name)
     }
 }
@@ -46,6 +56,8 @@ pub(crate) enum Subject {
     Service,
     /// `discovery.k8s.io/v1/EndpointSlice`.
     EndpointSlice,
+    /// `meridian.dev/v1alpha1/Vpc`.
+    Vpc,
 }
 
 /// The problems whose object is of such a kind.
@@ -62,14 +74,21 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
         "pod" => Subject::Pod,
         "service" => Subject::Service,
         "endpointslice" => Subject::EndpointSlice,
+        // Of the default VPC there is no object that an event could be about.
+        "vpc" if name != DEFAULT_VPC => Subject::Vpc,
         _ => return None,
     };
-    let (namespace, name) = name.split_once('/')?;
+    let (namespace, name) = match subject {
+        Subject::Vpc => ("", name),
+        _ => name.split_once('/')?,
+    };
     let unreadable = |reason, action| (reason, action, field_and_message(problem));
     let (reason, action, note) = match (origin, subject) {
         (Origin::Compile, Subject::Pod) => (NO_ADDRESS, "AllocateAddress", problem.message.clone()),
         (Origin::Compile, Subject::Service) => (NO_SERVICE, "BalanceLoad", field_and_message(problem)),
         (Origin::Compile, Subject::EndpointSlice) => (NO_ENDPOINTS, "BalanceLoad", field_and_message(problem)),
+        (Origin::Compile, Subject::Vpc) => (NO_VPC, "BuildNetwork", field_and_message(problem)),
+        (Origin::Northbound, Subject::Vpc) => (NO_NETWORK, "BuildNetwork", problem.message.clone()),
         (Origin::Northbound, Subject::Pod) => (NO_PORT, "WritePort", problem.message.clone()),
         (Origin::Northbound, Subject::Service) => (NO_BALANCER, "WriteLoadBalancer", problem.message.clone()),
         (Origin::Allocation, _) => (
@@ -77,9 +96,11 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
             "AllocateAddress",
             problem.message.clone(),
         ),
+        (Origin::VpcStatus, _) => (problem.reason?, "WriteStatus", problem.message.clone()),
         (Origin::Pods, _) => unreadable("UnreadablePod", "ReadPod"),
         (Origin::Services, _) => unreadable("UnreadableService", "ReadService"),
         (Origin::EndpointSlices, _) => unreadable("UnreadableEndpoints", "ReadEndpoints"),
+        (Origin::Vpcs, _) => unreadable("UnreadableVpc", "ReadVpc"),
         _ => return None,
     };
     Some(Complaint {
@@ -125,7 +146,7 @@ mod tests {
 
     fn found(board: &Board) -> Vec<(String, &'static str, String)> {
         let complaints = complaints(&board.subscribe().borrow());
-        let told = |c: Complaint| (format!("{}/{}", c.namespace, c.name), c.reason, c.note);
+        let told = |c: Complaint| (c.about(), c.reason, c.note);
         complaints.into_iter().map(told).collect()
     }
 
@@ -140,6 +161,8 @@ mod tests {
                 problem("pod/shop/web", "no free address"),
                 problem("service/shop/web", "is a network"),
                 problem("addresspool/public", "is no range"),
+                problem("vpc/default", "overlaps"),
+                problem("vpc/blue", "overlaps"),
             ],
         );
         board.set(
@@ -151,13 +174,26 @@ mod tests {
         );
         board.set(
             Origin::Northbound,
-            [problem("pod/shop/db", "refused"), problem("service/shop/db", "refused")],
+            [
+                problem("pod/shop/db", "refused"),
+                problem("service/shop/db", "refused"),
+                problem("vpc/red", "refused"),
+            ],
         );
         let full = Problem {
             reason: Some("AddressPoolExhausted"),
             ..problem("service/shop/api", "all are given")
         };
         board.set(Origin::Allocation, [full]);
+        board.set(
+            Origin::Vpcs,
+            [problem("watch/vpcs", "gone"), problem("vpc/bad", "is no name")],
+        );
+        let refused = Problem {
+            reason: Some("FailedStatusWrite"),
+            ..problem("vpc/blue", "denied")
+        };
+        board.set(Origin::VpcStatus, [refused, problem("vpcs", "forbidden")]);
         assert_eq!(
             found(&board),
             [
@@ -166,11 +202,15 @@ mod tests {
                     "UnreadablePod",
                     "status.podIPs: is no IP address".into()
                 ),
+                ("bad".into(), "UnreadableVpc", "status.podIPs: is no name".into()),
                 ("shop/web".into(), NO_ADDRESS, "no free address".into()),
                 ("shop/web".into(), NO_SERVICE, "status.podIPs: is a network".into()),
+                ("blue".into(), NO_VPC, "status.podIPs: overlaps".into()),
                 ("shop/db".into(), NO_PORT, "refused".into()),
                 ("shop/db".into(), NO_BALANCER, "refused".into()),
+                ("red".into(), NO_NETWORK, "refused".into()),
                 ("shop/api".into(), "AddressPoolExhausted", "all are given".into()),
+                ("blue".into(), "FailedStatusWrite", "denied".into()),
             ]
         );
     }

@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, Error};
+use meridian_api::vpc::Vpc;
 use serde_json::json;
 use uuid::{Uuid, uuid};
 
@@ -37,7 +38,7 @@ pub(super) enum Refusal {
     Moot,
     /// It is not allowed.
     #[error(
-        "{0}: grant get of pods, services and endpointslices, and create and patch of events in events.k8s.io, as the ClusterRole \
+        "{0}: grant get of pods, services, endpointslices and vpcs, and create and patch of events in events.k8s.io, as the ClusterRole \
          meridian-translator of the chart does"
     )]
     Forbidden(String),
@@ -94,7 +95,7 @@ impl Recorder {
         before: Option<&Told>,
     ) -> Result<Told, Refusal> {
         let uid = uid_of(&metadata(client, complaint).await?);
-        let events: Api<Event> = Api::namespaced(client.clone(), &complaint.namespace);
+        let events: Api<Event> = Api::namespaced(client.clone(), place(complaint));
         let event = self.event(complaint, uid, Timestamp::now());
         let name = event.metadata.name.clone().unwrap_or_default();
         // Another object of the same name is told for itself.
@@ -131,17 +132,18 @@ impl Recorder {
             Subject::Pod => ("v1", "Pod"),
             Subject::Service => ("v1", "Service"),
             Subject::EndpointSlice => ("discovery.k8s.io/v1", "EndpointSlice"),
+            Subject::Vpc => ("meridian.dev/v1alpha1", "Vpc"),
         };
         Event {
             metadata: ObjectMeta {
-                namespace: Some(namespace.clone()),
+                namespace: Some(place(complaint).to_owned()),
                 name: Some(name(complaint, uid.as_deref())),
                 ..ObjectMeta::default()
             },
             regarding: Some(ObjectReference {
                 api_version: Some(version.into()),
                 kind: Some(kind.into()),
-                namespace: Some(namespace.clone()),
+                namespace: Some(namespace.clone()).filter(|namespace| !namespace.is_empty()),
                 name: Some(about.clone()),
                 uid,
                 ..ObjectReference::default()
@@ -156,6 +158,14 @@ impl Recorder {
             ..Event::default()
         }
     }
+}
+
+/// The namespace of a complaint's event: the API wants those on objects outside of all namespaces here.
+fn place(complaint: &Complaint) -> &str {
+    if complaint.namespace.is_empty() {
+        return "default";
+    }
+    &complaint.namespace
 }
 
 /// The metadata of what a complaint is about.
@@ -177,6 +187,7 @@ async fn metadata(client: &Client, complaint: &Complaint) -> Result<ObjectMeta, 
             let slices = Api::<EndpointSlice>::namespaced(client, namespace);
             slices.get_metadata(name).await?.metadata
         }
+        Subject::Vpc => Api::<Vpc>::all(client).get_metadata(name).await?.metadata,
     })
 }
 

@@ -14,13 +14,14 @@ use super::plan::{Plan, plan};
 use super::pool::{Fault, Pools, Reserved};
 use super::store::{Effect, Store};
 use super::watch::Watches;
-use super::write::{self, Refusal};
+use super::write;
 use super::{status, watch::Message};
 use crate::events::Herald;
 use crate::metrics::Metrics;
 use crate::problems::{Board, Origin};
 use crate::source::kubernetes::Cluster;
-use memory::{Quarrels, Recency, Told};
+use crate::upkeep::{Refusal, Told};
+use memory::{Quarrels, Recency};
 
 /// What changes together is decided about together.
 const SETTLE: Duration = Duration::from_millis(20);

@@ -10,14 +10,10 @@ use serde_json::Value;
 
 use super::pool::Labels;
 use crate::source::kubernetes::Seen;
+use crate::upkeep::InFull;
 
-/// A pool, or why it cannot be read.
-#[derive(Clone, Debug)]
-pub(super) struct SeenPool {
-    version: String,
-    pub(super) name: String,
-    pub(super) pool: Result<AddressPool, String>,
-}
+/// A pool.
+pub(super) type SeenPool = InFull<AddressPool>;
 
 /// The addresses of a node.
 #[derive(Clone, Debug)]
@@ -47,29 +43,6 @@ fn text(object: &Value, path: &str) -> String {
     let text = object.pointer(path).and_then(Value::as_str);
     text.unwrap_or_default().to_owned()
 }
-
-impl<'de> Deserialize<'de> for SeenPool {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut object = Value::deserialize(deserializer)?;
-        let (version, name) = (
-            text(&object, "/metadata/resourceVersion"),
-            text(&object, "/metadata/name"),
-        );
-        // What somebody wrote into the status is written anew.
-        if let Some(object) = object.as_object_mut()
-            && object
-                .get("status")
-                .is_some_and(|status| serde_json::from_value::<Status>(status.clone()).is_err())
-        {
-            object.remove("status");
-        }
-        let pool = serde_path_to_error::deserialize(object);
-        let pool = pool.map_err(|error| format!("{}: {}", error.path(), error.inner()));
-        Ok(Self { version, name, pool })
-    }
-}
-
-type Status = Option<meridian_api::address_pool::AddressPoolStatus>;
 
 impl<'de> Deserialize<'de> for SeenNode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -128,7 +101,6 @@ macro_rules! seen {
     };
 }
 
-seen!(SeenPool, AddressPool);
 seen!(SeenNode, core::Node);
 seen!(SeenNamespace, core::Namespace);
 seen!(SeenCidrs, networking::ServiceCIDR);

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use meridian_api::address_pool::{ALLOCATED, AddressPool, AddressPoolStatus, READY, Usage};
 use serde_json::{Value, json};
@@ -11,9 +11,7 @@ use super::family::Family;
 use super::plan::{Decision, Plan, Verdict};
 use super::pool::{Fault, Pools};
 use super::service::{self, Service};
-
-/// The API takes no more bytes than this as a condition's message.
-const MESSAGE: usize = 32_768;
+use crate::upkeep::{self, shortened};
 
 /// A strategic merge patch that makes a service's status what was decided; none if it is that already.
 pub(super) fn of_service(service: &Service, decision: &Decision) -> Option<Value> {
@@ -66,10 +64,6 @@ fn text(is: bool) -> &'static str {
     if is { "True" } else { "False" }
 }
 
-fn shortened(message: &str) -> String {
-    message[..message.floor_char_boundary(MESSAGE)].to_owned()
-}
-
 /// How full a pool is; none if it has no such addresses.
 pub(super) fn usage(family: Family, at: usize, pools: &Pools, plan: &Plan) -> Option<Usage> {
     let total = pools.list[at].size(family);
@@ -98,7 +92,7 @@ pub(super) fn of_pool(
     let (ipv4, ipv6) = (usage(Family::V4), usage(Family::V6));
     let full = [&ipv4, &ipv6].into_iter().flatten().all(|usage| usage.free == 0);
     let (is, reason, message) = match known.fault.clone().or(found) {
-        Some(fault) => (false, fault.reason, shortened(&fault.message)),
+        Some(fault) => (false, fault.reason, fault.message),
         None if full => (
             true,
             "Exhausted",
@@ -106,23 +100,10 @@ pub(super) fn of_pool(
         ),
         None => (true, "Available", "services get addresses out of it".to_owned()),
     };
+    let ready = upkeep::Verdict { is, reason, message };
     let now = pool.status.clone().unwrap_or_default();
-    let before = now.conditions.iter().find(|condition| condition.type_ == READY);
-    let since = before.filter(|before| before.status == text(is));
-    let ready = Condition {
-        type_: READY.to_owned(),
-        status: text(is).to_owned(),
-        reason: reason.to_owned(),
-        message,
-        observed_generation: pool.metadata.generation,
-        last_transition_time: since.map_or_else(|| Time(Timestamp::now()), |since| since.last_transition_time.clone()),
-    };
-    // Those of others stay.
     let mut conditions = now.conditions.clone();
-    match conditions.iter_mut().find(|condition| condition.type_ == READY) {
-        Some(known) => *known = ready,
-        None => conditions.push(ready),
-    }
+    upkeep::set(&mut conditions, READY, &ready, pool.metadata.generation);
     let wanted = AddressPoolStatus { ipv4, ipv6, conditions };
     (wanted != now).then(|| {
         let status = json!({"ipv4": wanted.ipv4, "ipv6": wanted.ipv6, "conditions": wanted.conditions});

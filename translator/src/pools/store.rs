@@ -12,6 +12,7 @@ use super::pool::{Pools, Reserved};
 use super::service::{Entry, Service};
 use super::watch::Message;
 use crate::source::kubernetes::News;
+use crate::upkeep::fold;
 
 /// What is known.
 #[derive(Debug, Default)]
@@ -42,7 +43,7 @@ impl Store {
         let changed = match message {
             Message::Pools(news) => {
                 let appear = matches!(*news, News::Listed(_));
-                let changed = fold(&mut self.pools, *news, |seen| (seen.name, seen.pool));
+                let changed = fold(&mut self.pools, *news, |seen| (seen.name, seen.object));
                 if appear {
                     return Effect::PoolsAppear;
                 }
@@ -183,29 +184,6 @@ impl Whole<'_> {
         let pools = pools.map(|(name, pool)| (name.as_str(), pool.as_ref().map_err(String::as_str)));
         Pools::new(pools, &reserved)
     }
-}
-
-/// Takes in news. Whether anything is different.
-fn fold<T, V: PartialEq>(
-    map: &mut Option<BTreeMap<String, V>>,
-    news: News<T>,
-    into: impl Fn(T) -> (String, V),
-) -> bool {
-    match news {
-        News::Listed(seen) => *map = Some(seen.into_iter().map(into).collect()),
-        News::Absent => *map = Some(BTreeMap::new()),
-        News::Applied(seen) => {
-            let (name, value) = into(seen);
-            let map = map.get_or_insert_default();
-            if map.get(&name) == Some(&value) {
-                return false;
-            }
-            map.insert(name, value);
-        }
-        News::Deleted(seen) => return map.get_or_insert_default().remove(&into(seen).0).is_some(),
-        News::Alive => return false,
-    }
-    true
 }
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
 //! The watches of the allocator, as one stream of news.
-//!
-//! Beside those of the sources, which keep what compiling needs; they fail for the same reasons, and the sources' say so.
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::seen::{SeenCidrs, SeenNamespace, SeenNode, SeenPool};
 use super::service::Entry;
-use crate::source::kubernetes::{Backoff, Cluster, Health, ListWatch, News, Seen};
+use crate::source::kubernetes::{Cluster, Health, ListWatch, News, Seen};
+use crate::upkeep::forward;
 
 /// News that wait to be heard.
 const ROOM: usize = 256;
@@ -60,7 +59,7 @@ impl Watches {
     fn follow<T: Seen>(&mut self, resource: &'static str, optional: bool, say: fn(News<T>) -> Message) {
         let objects = ListWatch::new(self.cluster.clone(), resource, Health::default());
         let objects = if optional { objects.optional() } else { objects };
-        self.tasks.spawn(run(objects, say, self.sender.clone()));
+        self.tasks.spawn(forward(objects, say, self.sender.clone()));
     }
 
     /// Waits for the next news.
@@ -72,37 +71,5 @@ impl Watches {
     /// News that are there already.
     pub(super) fn ready(&mut self) -> Option<Message> {
         self.receiver.try_recv().ok()
-    }
-}
-
-async fn run<T: Seen>(mut objects: ListWatch<T>, say: fn(News<T>) -> Message, sender: mpsc::Sender<Message>) {
-    let mut backoff = Backoff::default();
-    let mut listed = false;
-    loop {
-        let news = match objects.next().await {
-            Ok(news) => {
-                backoff.reset();
-                listed |= !matches!(news, News::Alive);
-                Some(news)
-            }
-            Err(failure) => {
-                tracing::debug!(%failure, "watch for address pools");
-                let pause = backoff.pause(failure.cause);
-                // As the sources have it: what may not be read and was not needed before holds up nothing.
-                if !listed && objects.is_kept_from_us() {
-                    listed = true;
-                    if sender.send(say(News::Absent)).await.is_err() {
-                        return;
-                    }
-                }
-                tokio::time::sleep(pause).await;
-                None
-            }
-        };
-        if let Some(news) = news.filter(|news| !matches!(news, News::Alive))
-            && sender.send(say(news)).await.is_err()
-        {
-            return;
-        }
     }
 }

@@ -6,6 +6,7 @@
 
 mod address_pool;
 mod service;
+mod vpc;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -65,6 +66,7 @@ pub fn from_value_of(kind: Kind, value: Value) -> Result<Object, InvalidObject> 
         Kind::AddressPool => typed(value)
             .and_then(address_pool::address_pool)
             .map(Object::AddressPool),
+        Kind::Vpc => typed(value).and_then(vpc::vpc).map(Object::Vpc),
     };
     result.map_err(|error| error.of(Some(kind), &identity.unwrap_or(Value::Null)))
 }
@@ -87,6 +89,7 @@ fn used_kind(value: &Value) -> Result<Option<Kind>, FieldError> {
         ("discovery.k8s.io/v1", "EndpointSlice") => Some(Kind::EndpointSlice),
         ("networking.k8s.io/v1", "ServiceCIDR") => Some(Kind::ServiceCidr),
         ("meridian.dev/v1alpha1", "AddressPool") => Some(Kind::AddressPool),
+        ("meridian.dev/v1alpha1", "Vpc") => Some(Kind::Vpc),
         _ => None,
     })
 }
@@ -107,6 +110,7 @@ pub fn key_of(kind: Kind, value: &Value) -> Option<Key> {
         Kind::EndpointSlice => Key::endpoint_slice(namespace(), name),
         Kind::ServiceCidr => Key::service_cidr(name),
         Kind::AddressPool => Key::address_pool(name),
+        Kind::Vpc => Key::vpc(name),
     })
 }
 

@@ -241,7 +241,7 @@ async fn groups() -> String {
 }
 
 /// Kinds that a server may do without.
-const OPTIONAL: [&str; 2] = ["servicecidrs", "addresspools"];
+const OPTIONAL: [&str; 3] = ["servicecidrs", "addresspools", "vpcs"];
 
 /// What keeps a kind from whoever asks.
 fn obstacle(plural: &str, world: &mut World) -> Option<Response> {
@@ -283,6 +283,7 @@ fn kind_of(plural: &str) -> &'static str {
         "endpointslices" => "EndpointSlice",
         "servicecidrs" => "ServiceCIDR",
         "addresspools" => "AddressPool",
+        "vpcs" => "Vpc",
         other => panic!("nobody should ask for {other}"),
     }
 }

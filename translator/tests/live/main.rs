@@ -17,4 +17,5 @@ mod pools;
 mod setting;
 mod support;
 mod translated;
+mod vpcs;
 mod watches;

@@ -1,6 +1,7 @@
 //! [`Cluster`]: a cluster that the real program translates, with a real `ovsdb-server`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use ovsdb::testing::{OvsdbServer, northbound_schema};
 use serde_json::Value;
@@ -35,8 +36,7 @@ impl Cluster {
     }
 
     pub fn start(&self, account: &Account) -> Daemon {
-        let name = account.user.rsplit(':').next().unwrap();
-        let kubeconfig = self.plane.kubeconfig(name, &Credentials::Token(&account.token));
+        let kubeconfig = self.kubeconfig(account);
         let northbound = self.database.unix().to_string();
         Daemon::start(&[
             "--kubeconfig",
@@ -44,6 +44,12 @@ impl Cluster {
             "--northbound",
             &northbound,
         ])
+    }
+
+    /// How somebody reaches the API.
+    pub fn kubeconfig(&self, account: &Account) -> PathBuf {
+        let name = account.user.rsplit(':').next().unwrap();
+        self.plane.kubeconfig(name, &Credentials::Token(&account.token))
     }
 
     pub async fn pod(&self, name: &str, node: &str) -> Value {

@@ -184,7 +184,12 @@ async fn kinds_that_come_and_go_are_followed_as_they_do() {
     s.objects.address_pool("public", &spec).await;
     let pools = |told: &Told| told.cluster.address_pools().count();
     s.followed.told.until("the pool", |told| pools(told) == 1).await;
+    let spec = json!({"namespaceSelector": {}, "podNetwork": {"cidrs": ["10.8.0.0/16"]}});
+    s.objects.vpc("blue", &spec).await;
+    let vpcs = |told: &Told| told.cluster.vpcs().count();
+    s.followed.told.until("the VPC", |told| vpcs(told) == 1).await;
     s.objects.remove_crds().await;
+    s.followed.told.until("no VPC", |told| vpcs(told) == 0).await;
     s.followed.told.until("no pool", |told| pools(told) == 0).await;
     s.followed.until_problems(&[]).await;
 }

@@ -22,6 +22,7 @@ mod input;
 mod lead;
 mod settings;
 mod status;
+mod vpcs;
 mod warnings;
 
 use std::future::Future;
@@ -46,6 +47,7 @@ pub use input::{Feed, Input, Stopped};
 pub use lead::read_claims;
 pub use settings::Settings;
 pub use status::{Held, LastTransaction, LockStatus, Phase, SourceStatus, Status};
+pub use vpcs::VpcReport;
 
 /// This many inputs are taken before compiling. All that came meanwhile is compiled at once, so that batches grow with
 /// the load.
@@ -55,8 +57,8 @@ const INPUTS_AT_ONCE: usize = 4096;
 /// not, everything is compared again after this pause.
 const RESUME_AFTER: Duration = Duration::from_secs(1);
 
-/// How full the slices are is looked at this often while things change: it costs as much as there are nodes, and nobody
-/// reads it faster.
+/// How full the slices are, and how VPCs fare, is looked at this often while things change: it costs as much as there are
+/// nodes and pods, and nobody reads it faster.
 const USAGE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Keeps the Northbound database as the compiler wants it.
@@ -89,7 +91,8 @@ pub struct Writer {
     warnings: Warnings,
     compile_problems: Arc<[meridian_compile::Problem]>,
     usage: Arc<[meridian_compile::SliceUse]>,
-    /// When to look at it again, since something was compiled.
+    vpcs: Arc<[VpcReport]>,
+    /// When to look at both again, since something was compiled.
     usage_due: Option<Instant>,
     status: watch::Sender<Status>,
 }
@@ -132,6 +135,7 @@ impl Writer {
             warnings: Warnings::default(),
             compile_problems: Arc::default(),
             usage: Arc::default(),
+            vpcs: Arc::default(),
             usage_due: None,
             status: watch::Sender::new(Status::default()),
         };
@@ -392,6 +396,7 @@ impl Writer {
             problems: self.attempts.problems().into(),
             compile_problems: self.compile_problems.clone(),
             usage: self.usage.clone(),
+            vpcs: self.vpcs.clone(),
         });
     }
 }

@@ -7,6 +7,7 @@ use meridian_compile::{Problem, SliceUse};
 use serde::Serialize;
 
 use super::attempts::WriteProblem;
+use super::vpcs::VpcReport;
 
 /// Where the writer stands. Every field is the truth at the time it was published.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +36,8 @@ pub struct Status {
     pub compile_problems: Arc<[Problem]>,
     /// How full the nodes' slices are; at most a second old while things change.
     pub usage: Arc<[SliceUse]>,
+    /// How VPCs beside the default one fare; as old as `usage`.
+    pub vpcs: Arc<[VpcReport]>,
 }
 
 /// What the writer is doing.

@@ -17,7 +17,7 @@ const AVOIDED: Duration = Duration::from_mins(10);
 /// Addresses remembered.
 const MOST: usize = 4096;
 
-/// An API server that keeps nothing of a status is not told it over and over.
+/// For this long is remembered what was written.
 const AGAIN: Duration = Duration::from_mins(5);
 
 /// Which addresses were freed a short time ago.
@@ -79,29 +79,6 @@ impl Quarrels {
     }
 }
 
-/// What pools' statuses were last told.
-#[derive(Debug, Default)]
-pub(super) struct Told(HashMap<String, (Value, Instant)>);
-
-impl Told {
-    /// Whether that is not what was said a moment ago; from now on it is.
-    pub(super) fn is_news(&mut self, pool: &str, patch: &Value, now: Instant) -> bool {
-        let mut said = patch["status"].clone();
-        let conditions = said["conditions"].as_array_mut().into_iter().flatten();
-        conditions.for_each(|condition| drop(condition["lastTransitionTime"].take()));
-        let last = self.0.get(pool);
-        let same = last.is_some_and(|(before, at)| *before == said && now < *at + AGAIN);
-        if !same {
-            self.0.insert(pool.to_owned(), (said, now));
-        }
-        !same
-    }
-
-    pub(super) fn forget(&mut self, pool: &str) {
-        self.0.remove(pool);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -119,20 +96,5 @@ mod tests {
         assert!(quarrels.goes_on(&web, &patch("198.51.100.1"), now));
         assert!(!quarrels.goes_on(&web, &patch("198.51.100.2"), now));
         assert!(!quarrels.goes_on(&ServiceKey::new("shop", "api"), &patch("198.51.100.1"), now));
-    }
-
-    #[test]
-    fn a_status_is_told_again_when_it_differs_by_more_than_a_time() {
-        let mut told = Told::default();
-        let now = Instant::now();
-        let patch = |free: u32, at: &str| {
-            let status = json!({"ipv4": {"free": free}, "conditions": [{"lastTransitionTime": at}]});
-            json!({"metadata": {"resourceVersion": at}, "status": status})
-        };
-        assert!(told.is_news("public", &patch(1, "a"), now));
-        assert!(!told.is_news("public", &patch(1, "b"), now));
-        assert!(told.is_news("public", &patch(2, "b"), now));
-        assert!(told.is_news("public", &patch(2, "b"), now + AGAIN));
-        assert!(told.is_news("other", &patch(2, "b"), now));
     }
 }

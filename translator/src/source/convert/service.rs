@@ -5,6 +5,7 @@ use std::fmt;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::api::networking::v1 as networking;
+use meridian_api::vpc::SHARED;
 use meridian_model::{
     AddressType, Endpoint, EndpointPort, EndpointSlice, EndpointState, Hints, Labels, Name, Protocol, Service,
     ServiceCidr, ServicePort, ServiceType, TrafficPolicy,
@@ -31,7 +32,8 @@ const LEFT_TO_LOAD_BALANCER: &str = "Proxy";
 /// What Kubernetes takes for `timeoutSeconds` where an object says nothing.
 const DEFAULT_AFFINITY_SECONDS: u32 = 10_800;
 
-pub(super) fn service(service: core::Service) -> Result<Service, FieldError> {
+pub(super) fn service(mut service: core::Service) -> Result<Service, FieldError> {
+    let annotations = service.metadata.annotations.take().unwrap_or_default();
     let meta = Meta::read(service.metadata)?;
     let spec = service.spec.unwrap_or_default();
     let mut cluster_ips: Vec<Name> = spec
@@ -70,6 +72,8 @@ pub(super) fn service(service: core::Service) -> Result<Service, FieldError> {
         ports: ports.collect(),
         left_to_others: is_left_to_others(&meta.labels),
         affinity_seconds: affinity(spec.session_affinity.as_deref(), spec.session_affinity_config)?,
+        // Whatever else it says opens nothing, and takes no service away.
+        shared: annotations.get(SHARED).is_some_and(|value| value == "true"),
     })
 }
 
@@ -263,6 +267,23 @@ mod tests {
             node_port: Some(30053),
         };
         assert_eq!(&*service.ports, [port]);
+    }
+
+    #[test]
+    fn a_service_is_shared_only_if_its_annotation_is_true() {
+        let shared = |value: &str| {
+            let metadata = json!({"name": "web", "namespace": "shop", "annotations": {SHARED: value}});
+            let value = json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata});
+            match from_value(value) {
+                Ok(Some(Object::Service(service))) => service.shared,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(shared("true"));
+        for other in ["false", "True", "yes", ""] {
+            assert!(!shared(other), "{other:?}");
+        }
+        assert!(!read_service(&json!({})).shared);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub use patience::Patience;
 /// The name of the source of nodes.
 pub const NODES: &str = "nodes";
 /// The names of these sources.
-pub const NAMES: [&str; 7] = [
+pub const NAMES: [&str; 8] = [
     NODES,
     "namespaces",
     "pods",
@@ -43,6 +43,7 @@ pub const NAMES: [&str; 7] = [
     "endpointslices",
     "servicecidrs",
     "addresspools",
+    "vpcs",
 ];
 
 /// Starts to follow a cluster. The watches end with the set.
@@ -51,6 +52,7 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
     use k8s_openapi::api::discovery::v1::EndpointSlice;
     use k8s_openapi::api::networking::v1::ServiceCIDR;
     use meridian_api::address_pool::AddressPool;
+    use meridian_api::vpc::Vpc;
     let shared = Shared {
         feed: feed.clone(),
         board: board.clone(),
@@ -61,7 +63,7 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
         health.note(name, |_| {});
     }
     let follow = |name, kind, origin| Follower::new(name, kind, origin, shared.clone());
-    let [nodes, namespaces, pods, services, slices, cidrs, pools] = NAMES;
+    let [nodes, namespaces, pods, services, slices, cidrs, pools, vpcs] = NAMES;
     let mut tasks = JoinSet::new();
     tasks.spawn(follow(nodes, Kind::Node, Origin::Nodes).run::<v1::Node>(cluster.clone()));
     tasks.spawn(follow(namespaces, Kind::Namespace, Origin::Namespaces).run::<v1::Namespace>(cluster.clone()));
@@ -69,10 +71,12 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
     tasks.spawn(follow(services, Kind::Service, Origin::Services).run::<v1::Service>(cluster.clone()));
     let slices = follow(slices, Kind::EndpointSlice, Origin::EndpointSlices);
     tasks.spawn(slices.run::<EndpointSlice>(cluster.clone()));
-    // Kubernetes has the one since 1.33; the other is there once our CRD is.
+    // Kubernetes has the first since 1.33; the others are there once our CRDs are.
     let cidrs = follow(cidrs, Kind::ServiceCidr, Origin::ServiceCidrs).optional();
     tasks.spawn(cidrs.run::<ServiceCIDR>(cluster.clone()));
     let pools = follow(pools, Kind::AddressPool, Origin::AddressPools).optional();
     tasks.spawn(pools.run::<AddressPool>(cluster.clone()));
+    let vpcs = follow(vpcs, Kind::Vpc, Origin::Vpcs).optional();
+    tasks.spawn(vpcs.run::<Vpc>(cluster.clone()));
     tasks
 }

@@ -47,6 +47,10 @@ impl Modelled for meridian_api::address_pool::AddressPool {
     const KIND: Kind = Kind::AddressPool;
 }
 
+impl Modelled for meridian_api::vpc::Vpc {
+    const KIND: Kind = Kind::Vpc;
+}
+
 /// An object of type `K`, reduced to the model.
 pub(super) struct Slim<K> {
     version: Option<String>,

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::eventually;
 
 pub const ADDRESS_POOLS: &str = "/apis/meridian.dev/v1alpha1/addresspools";
+pub const VPCS: &str = "/apis/meridian.dev/v1alpha1/vpcs";
 pub const SERVICE_CIDRS: &str = "/apis/networking.k8s.io/v1/servicecidrs";
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
@@ -37,7 +38,7 @@ impl Objects {
         }
     }
 
-    /// Removes what tests make: nodes, pods, services, networks of ClusterIPs and address pools. Nobody finishes the removal
+    /// Removes what tests make: nodes, pods, services, networks of ClusterIPs, address pools and VPCs. Nobody finishes the removal
     /// of namespaces here.
     pub async fn clear(&self) {
         self.delete("/api/v1/nodes").await;
@@ -57,6 +58,7 @@ impl Objects {
             }
         }
         self.delete_if_there(ADDRESS_POOLS).await;
+        self.remove_vpcs().await;
         for namespace in self.items("/api/v1/namespaces").await {
             let name = namespace["metadata"]["name"].as_str().unwrap();
             self.delete(&format!("/api/v1/namespaces/{name}/pods")).await;
@@ -91,27 +93,50 @@ impl Objects {
         }
     }
 
+    /// At once: the translator that would let them go has ended.
+    async fn remove_vpcs(&self) {
+        let vpcs = match self.get(VPCS).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => return,
+            list => list.unwrap_or_else(|error| panic!("{VPCS}: {error}")),
+        };
+        for vpc in vpcs["items"].as_array().unwrap() {
+            let path = format!("{VPCS}/{}", vpc["metadata"]["name"].as_str().unwrap());
+            self.merge(&path, &json!({"metadata": {"finalizers": null}})).await;
+            self.delete_if_there(&path).await;
+        }
+    }
+
     /// Removes our CRDs with all there is of them, and waits until the API server knows them no more.
     pub async fn remove_crds(&self) {
-        self.delete_if_there(&format!("{CRDS}/addresspools.meridian.dev")).await;
-        eventually("no CRD", || async {
-            match self.get(ADDRESS_POOLS).await {
-                Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-                answer => Err(format!("{answer:?}")),
-            }
-        })
-        .await;
+        self.remove_vpcs().await;
+        for kind in [ADDRESS_POOLS, VPCS] {
+            let plural = kind.rsplit('/').next().unwrap();
+            self.delete_if_there(&format!("{CRDS}/{plural}.meridian.dev")).await;
+            eventually("no CRD", || async {
+                match self.get(kind).await {
+                    Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+                    answer => Err(format!("{answer:?}")),
+                }
+            })
+            .await;
+        }
     }
 
     /// Installs our CRDs unless they are there, and waits until the API server knows them.
     pub async fn install_crds(&self) {
         let output = crate::common::run(&["crds"]);
-        let crd: Value = serde_json::from_value(serde_saphyr::from_slice(&output.stdout).unwrap()).unwrap();
-        self.ensure(CRDS, &crd).await;
-        eventually("the CRD", || async {
-            self.get(ADDRESS_POOLS).await.map_err(|error| error.to_string())
-        })
-        .await;
+        let text = String::from_utf8(output.stdout).unwrap();
+        let crds: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+        assert_eq!(crds.len(), 2);
+        for crd in &crds {
+            self.ensure(CRDS, crd).await;
+        }
+        for kind in [ADDRESS_POOLS, VPCS] {
+            eventually("the CRD", || async {
+                self.get(kind).await.map_err(|error| error.to_string())
+            })
+            .await;
+        }
     }
 
     pub async fn address_pool(&self, name: &str, spec: &Value) {
@@ -119,6 +144,30 @@ impl Objects {
             "apiVersion": "meridian.dev/v1alpha1", "kind": "AddressPool", "metadata": {"name": name}, "spec": spec,
         });
         self.create(ADDRESS_POOLS, &pool).await;
+    }
+
+    pub async fn vpc(&self, name: &str, spec: &Value) -> Value {
+        self.try_vpc(name, spec)
+            .await
+            .unwrap_or_else(|refusal| panic!("{name}: {refusal}"))
+    }
+
+    /// A VPC, or why the API server refuses it.
+    pub async fn try_vpc(&self, name: &str, spec: &Value) -> Result<Value, String> {
+        let vpc = json!({
+            "apiVersion": "meridian.dev/v1alpha1", "kind": "Vpc", "metadata": {"name": name}, "spec": spec,
+        });
+        let answer = self.send(Method::POST, VPCS, "application/json", Some(&vpc)).await;
+        answer.map_err(|error| error.to_string())
+    }
+
+    /// Changes a VPC, or says why the API server refuses that.
+    pub async fn try_change_vpc(&self, name: &str, change: &Value) -> Result<Value, String> {
+        let path = format!("{VPCS}/{name}");
+        let answer = self
+            .send(Method::PATCH, &path, "application/merge-patch+json", Some(change))
+            .await;
+        answer.map_err(|error| error.to_string())
     }
 
     pub async fn service(&self, namespace: &str, name: &str, spec: &Value) -> Value {

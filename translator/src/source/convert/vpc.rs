@@ -1,0 +1,201 @@
+//! Networks of their own for the pods of some namespaces.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use meridian_api::name::is_vpc;
+use meridian_api::vpc::{EgressMode, Vpc as Given};
+use meridian_model::{Egress, Name, Requirement, Selector, Vpc};
+
+use super::{FieldError, Meta};
+
+pub(super) fn vpc(vpc: Given) -> Result<Vpc, FieldError> {
+    let meta = Meta::read(vpc.metadata)?;
+    // The API server refuses such a name, but nobody else does, and it would end up in names of rows.
+    if !is_vpc(&meta.name) {
+        let message = format!(
+            "{:?} is no name of a VPC: it has at most 63 characters, of a-z, 0-9 and -, and is neither default nor begins \
+             with default-",
+            meta.name
+        );
+        return Err(FieldError::new("metadata.name", message));
+    }
+    let spec = vpc.spec;
+    Ok(Vpc {
+        name: meta.name,
+        created: meta.created,
+        deleting: meta.deleting,
+        namespaces: spec.namespace_selector.map(selector).transpose()?,
+        cidrs: spec.pod_network.cidrs.into_iter().map(Name::from).collect(),
+        host_slice_v4: spec.pod_network.host_slice,
+        host_slice_v6: spec.pod_network.host_slice_ipv6,
+        egress: match spec.egress.mode {
+            EgressMode::Node => Egress::Node,
+            EgressMode::None => Egress::None,
+        },
+        shared_services: spec.services.shared,
+    })
+}
+
+fn selector(selector: LabelSelector) -> Result<Selector, FieldError> {
+    let labels = selector.match_labels.unwrap_or_default().into_iter();
+    let labels = labels.map(|(key, value)| Ok(Requirement::In(key.into(), [value.into()].into())));
+    let expressions = selector.match_expressions.unwrap_or_default().into_iter().enumerate();
+    let expressions = expressions
+        .map(|(at, expression)| requirement(&format!("spec.namespaceSelector.matchExpressions[{at}]"), expression));
+    labels.chain(expressions).collect()
+}
+
+fn requirement(field: &str, expression: LabelSelectorRequirement) -> Result<Requirement, FieldError> {
+    let LabelSelectorRequirement { key, operator, values } = expression;
+    let values: Box<[Name]> = values.unwrap_or_default().into_iter().map(Name::from).collect();
+    let (requirement, listed) = match operator.as_str() {
+        "In" => (Requirement::In(key.into(), values.clone()), true),
+        "NotIn" => (Requirement::NotIn(key.into(), values.clone()), true),
+        "Exists" => (Requirement::Exists(key.into()), false),
+        "DoesNotExist" => (Requirement::DoesNotExist(key.into()), false),
+        other => {
+            let message = format_args!("{other:?} is none of In, NotIn, Exists, DoesNotExist");
+            return Err(FieldError::new(format!("{field}.operator"), message));
+        }
+    };
+    match (listed, values.is_empty()) {
+        (true, true) => Err(FieldError::new(
+            format!("{field}.values"),
+            format_args!("missing: {operator} needs one at least"),
+        )),
+        (false, false) => Err(FieldError::new(
+            format!("{field}.values"),
+            format_args!("{operator} takes none"),
+        )),
+        _ => Ok(requirement),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meridian_model::{Labels, Object};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::source::convert::from_value;
+
+    fn value(selector: &Value) -> Value {
+        json!({
+            "apiVersion": "meridian.dev/v1alpha1", "kind": "Vpc", "metadata": {"name": "blue"},
+            "spec": {"namespaceSelector": selector, "podNetwork": {"cidrs": ["10.8.0.0/16"]}},
+        })
+    }
+
+    fn read(value: Value) -> Vpc {
+        let Ok(Some(Object::Vpc(vpc))) = from_value(value) else {
+            panic!("no VPC");
+        };
+        vpc
+    }
+
+    fn selects(selector: &Value, labels: &[(&str, &str)]) -> bool {
+        let labels: Labels = labels.iter().copied().collect();
+        let selector = read(value(selector)).namespaces;
+        selector.is_some_and(|selector| selector.matches(&labels))
+    }
+
+    fn error(value: Value) -> String {
+        from_value(value).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_a_vpc_leaves_out_is_what_the_resource_says() {
+        let mut value = value(&Value::Null);
+        value["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
+        let vpc = read(value.clone());
+        assert_eq!(
+            (&*vpc.name, vpc.created.0, vpc.deleting),
+            ("blue", 1_767_225_600, false)
+        );
+        assert_eq!(*vpc.cidrs, [Name::from("10.8.0.0/16")]);
+        assert_eq!((vpc.host_slice_v4, vpc.host_slice_v6), (24, 64));
+        assert_eq!((vpc.egress, vpc.shared_services), (Egress::Node, true));
+        value["metadata"]["deletionTimestamp"] = json!("2026-01-02T00:00:00Z");
+        value["spec"]["egress"] = json!({"mode": "None"});
+        value["spec"]["services"] = json!({"shared": false});
+        value["spec"]["podNetwork"] = json!({"cidrs": ["what"], "hostSlice": 25, "hostSliceIPv6": 112});
+        let vpc = read(value);
+        assert!(vpc.deleting && !vpc.shared_services);
+        assert_eq!(
+            (vpc.host_slice_v4, vpc.host_slice_v6, vpc.egress),
+            (25, 112, Egress::None)
+        );
+        assert_eq!(
+            *vpc.cidrs,
+            [Name::from("what")],
+            "whether it is a network is not judged here"
+        );
+    }
+
+    #[test]
+    fn an_empty_selector_selects_every_namespace_and_an_absent_one_none() {
+        assert!(selects(&json!({}), &[]));
+        assert!(!selects(&Value::Null, &[("vpc", "blue")]));
+    }
+
+    #[test]
+    fn labels_and_expressions_must_all_match() {
+        let selector = json!({
+            "matchLabels": {"vpc": "blue"},
+            "matchExpressions": [
+                {"key": "stage", "operator": "NotIn", "values": ["test"]},
+                {"key": "team", "operator": "Exists"},
+            ],
+        });
+        assert!(selects(&selector, &[("vpc", "blue"), ("team", "a")]));
+        assert!(!selects(&selector, &[("vpc", "blue")]));
+        assert!(!selects(
+            &selector,
+            &[("vpc", "blue"), ("team", "a"), ("stage", "test")]
+        ));
+        assert!(!selects(&selector, &[("vpc", "red"), ("team", "a")]));
+    }
+
+    #[test]
+    fn an_expression_that_makes_no_sense_is_named() {
+        let of = |expression: Value| {
+            error(value(
+                &json!({"matchExpressions": [{"key": "a", "operator": "Exists"}, expression]}),
+            ))
+        };
+        assert_eq!(
+            of(json!({"key": "b", "operator": "Like", "values": ["x"]})),
+            "vpc/blue: spec.namespaceSelector.matchExpressions[1].operator: \"Like\" is none of In, NotIn, Exists, DoesNotExist"
+        );
+        assert_eq!(
+            of(json!({"key": "b", "operator": "In"})),
+            "vpc/blue: spec.namespaceSelector.matchExpressions[1].values: missing: In needs one at least"
+        );
+        assert_eq!(
+            of(json!({"key": "b", "operator": "DoesNotExist", "values": ["x"]})),
+            "vpc/blue: spec.namespaceSelector.matchExpressions[1].values: DoesNotExist takes none"
+        );
+    }
+
+    #[test]
+    fn a_name_that_no_vpc_can_have_is_an_error() {
+        for name in ["default", "default-a", "a.b", "Blue"] {
+            let mut value = value(&json!({}));
+            value["metadata"]["name"] = json!(name);
+            let error = error(value);
+            assert!(
+                error.starts_with(&format!("vpc/{name}: metadata.name: {name:?} is no name")),
+                "{error}"
+            );
+        }
+        let mut nameless = value(&json!({}));
+        nameless["metadata"]["name"] = json!("");
+        assert!(error(nameless).ends_with("metadata.name: missing"));
+    }
+
+    #[test]
+    fn a_vpc_without_a_network_is_an_error() {
+        let mut value = value(&json!({}));
+        value["spec"].as_object_mut().unwrap().remove("podNetwork");
+        assert_eq!(error(value), "vpc/blue: spec: missing field `podNetwork`");
+    }
+}

@@ -1,0 +1,275 @@
+//! [`Keeper`]: looks when something has changed, and writes what is to be different.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::api::{Patch, PatchParams};
+use kube::core::Request;
+use kube::{Client, Resource as _};
+use meridian_api::vpc::Vpc;
+use meridian_northbound::writer::{Status, VpcReport};
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::plan::{self, Known};
+use crate::problems::{Board, Found, Origin, Problem};
+use crate::source::kubernetes::{Cluster, Health, ListWatch, News};
+use crate::upkeep::{InFull, Refusal, Told, ask, fold, forward};
+
+/// What writing takes.
+const RIGHTS: &str = "patch of vpcs and of vpcs/status in meridian.dev";
+
+/// What changes together is written together.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// Between two rounds: a status counts pods, and so changes with each.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// Pauses after failures, from the first to the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+
+/// News that wait to be heard.
+const ROOM: usize = 256;
+
+/// Keeps the status of VPCs as long as this process leads.
+#[derive(Debug)]
+pub(super) struct Keeper<'a> {
+    cluster: &'a Cluster,
+    board: &'a Board,
+    news: mpsc::Receiver<News<InFull<Vpc>>>,
+    _watch: JoinSet<()>,
+    /// Without those that cannot be read as what they are, which the source complains of.
+    vpcs: Option<BTreeMap<String, Option<Vpc>>>,
+    reports: Arc<[VpcReport]>,
+    doubt: Option<String>,
+    unreadable: BTreeMap<String, String>,
+    /// When to look what differs.
+    due: Option<Instant>,
+    /// Not before.
+    open: Instant,
+    pause: Duration,
+    told: Told,
+    /// Why nothing can be written at present, and why not of single VPCs.
+    failure: Option<String>,
+    refused: BTreeMap<String, String>,
+}
+
+/// What became of a patch.
+enum Outcome {
+    /// It was written, and this is what the VPC is like now.
+    Written(Box<Vpc>),
+    /// It was not, because it was a moment ago, or is refused: other patches may fare better.
+    Withheld,
+    /// It was not, because the VPC is not what it was.
+    Overtaken,
+}
+
+impl<'a> Keeper<'a> {
+    pub(super) fn new(cluster: &'a Cluster, board: &'a Board) -> Self {
+        let (sender, news) = mpsc::channel(ROOM);
+        let objects = ListWatch::<InFull<Vpc>>::new(cluster.clone(), "vpcs", Health::default()).optional();
+        let mut watch = JoinSet::new();
+        watch.spawn(forward(objects, std::convert::identity, sender));
+        Self {
+            cluster,
+            board,
+            news,
+            _watch: watch,
+            vpcs: None,
+            reports: Arc::default(),
+            doubt: None,
+            unreadable: BTreeMap::new(),
+            due: None,
+            open: Instant::now(),
+            pause: PAUSES.0,
+            told: Told::default(),
+            failure: None,
+            refused: BTreeMap::new(),
+        }
+    }
+
+    /// Until the writer or the board is gone.
+    pub(super) async fn run(mut self, mut status: watch::Receiver<Status>) {
+        let mut found = self.board.subscribe();
+        found.mark_changed();
+        status.mark_changed();
+        loop {
+            let due = self.due;
+            let changed = tokio::select! {
+                biased;
+                Some(news) = self.news.recv() => fold(&mut self.vpcs, news, |seen| (seen.name, seen.object.ok())),
+                changed = status.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.take(&status.borrow_and_update())
+                }
+                changed = found.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let now = unreadable(&found.borrow_and_update());
+                    std::mem::replace(&mut self.unreadable, now) != self.unreadable
+                }
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    self.round().await;
+                    false
+                }
+            };
+            if changed {
+                self.look_at((Instant::now() + SETTLE).max(self.open));
+            }
+        }
+    }
+
+    /// Takes in what the writer says. Whether anything is different.
+    fn take(&mut self, status: &Status) -> bool {
+        let doubt = status.sources.iter().find_map(|source| source.doubt.clone());
+        let same = doubt == self.doubt && (Arc::ptr_eq(&status.vpcs, &self.reports) || status.vpcs == self.reports);
+        self.reports = status.vpcs.clone();
+        self.doubt = doubt;
+        !same
+    }
+
+    fn look_at(&mut self, at: Instant) {
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
+    /// Writes whatever differs.
+    async fn round(&mut self) {
+        self.due = None;
+        let client = self.cluster.client();
+        let vpcs: Vec<Vpc> = self.vpcs.iter().flat_map(BTreeMap::values).flatten().cloned().collect();
+        let before = self.refused.clone();
+        let there = |name: &str| self.vpcs.as_ref().is_some_and(|vpcs| vpcs.contains_key(name));
+        self.refused.retain(|name, _| there(name));
+        for vpc in vpcs {
+            match self.settle(&client, vpc).await {
+                Ok(()) => {}
+                Err(refusal) => return self.failed(&refusal),
+            }
+        }
+        self.open = Instant::now() + ROUND;
+        self.pause = PAUSES.0;
+        if self.failure.take().is_some() || self.refused != before {
+            self.publish();
+        }
+    }
+
+    /// Writes what differs of one. An error is one for all.
+    async fn settle(&mut self, client: &Client, mut vpc: Vpc) -> Result<(), Refusal> {
+        let name = vpc.metadata.name.clone().unwrap_or_default();
+        let uid = vpc.metadata.uid.clone().unwrap_or_default();
+        if let Some(patch) = plan::finalizer(&vpc, self.known(&name)) {
+            let of = format!("{uid}/finalizers");
+            let request = vpcs().patch(&name, &PatchParams::default(), &Patch::Merge(&patch));
+            match self.write(client, (&name, &of), &patch, request).await? {
+                Outcome::Written(now) if now.metadata.deletion_timestamp.is_some() => {
+                    tracing::info!(vpc = name, "no pod is in the VPC any more: it may go");
+                    return Ok(());
+                }
+                Outcome::Written(now) => vpc = *now,
+                Outcome::Overtaken => return Ok(()),
+                Outcome::Withheld => {}
+            }
+        }
+        let Some(patch) = plan::status(&vpc, self.known(&name)) else {
+            return Ok(());
+        };
+        let request = vpcs().patch_subresource("status", &name, &PatchParams::default(), &Patch::Merge(&patch));
+        self.write(client, (&name, &uid), &patch, request).await.map(drop)
+    }
+
+    /// Writes one patch unless that was done a moment ago.
+    async fn write(
+        &mut self,
+        client: &Client,
+        (name, of): (&str, &str),
+        patch: &Value,
+        request: Result<axum::http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<Outcome, Refusal> {
+        if !self.told.is_news(of, patch, Instant::now()) {
+            // Whoever undid it may have stopped by then.
+            if let Some(again) = self.told.until() {
+                self.look_at(again);
+            }
+            return Ok(Outcome::Withheld);
+        }
+        match ask::<InFull<Vpc>>(client, request, RIGHTS).await {
+            Ok(written) => {
+                self.refused.remove(name);
+                // We could read it before we wrote.
+                Ok(written
+                    .object
+                    .map_or(Outcome::Overtaken, |now| Outcome::Written(Box::new(now))))
+            }
+            // The watch says what it is like now, or that it is gone.
+            Err(Refusal::Conflict | Refusal::Gone) => {
+                self.told.forget(of);
+                self.look_at(Instant::now() + ROUND);
+                Ok(Outcome::Overtaken)
+            }
+            Err(refusal) if refusal.is_of_one() => {
+                self.refused.insert(name.to_owned(), refusal.to_string());
+                if let Some(again) = self.told.until() {
+                    self.look_at(again);
+                }
+                Ok(Outcome::Withheld)
+            }
+            Err(refusal) => {
+                self.told.forget(of);
+                Err(refusal)
+            }
+        }
+    }
+
+    fn known(&self, name: &str) -> Known<'_> {
+        Known {
+            report: self.reports.iter().find(|report| &*report.name == name),
+            unreadable: self.unreadable.get(name).map(String::as_str),
+            doubt: self.doubt.as_deref(),
+        }
+    }
+
+    /// Nothing can be written for a while.
+    fn failed(&mut self, refusal: &Refusal) {
+        self.open = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).min(PAUSES.1);
+        self.look_at(self.open);
+        self.failure = Some(refusal.to_string());
+        self.publish();
+    }
+
+    fn publish(&self) {
+        let problem = |object: String, reason, message: &String| Problem {
+            object,
+            field: None,
+            reason,
+            message: message.clone(),
+            place: None,
+        };
+        let refused = self.refused.iter();
+        let refused = refused.map(|(name, why)| problem(format!("vpc/{name}"), Some("FailedStatusWrite"), why));
+        let failure = self.failure.iter().map(|why| problem("vpcs".to_owned(), None, why));
+        self.board.set(Origin::VpcStatus, refused.chain(failure));
+    }
+}
+
+fn vpcs() -> Request {
+    Request::new(Vpc::url_path(&(), None))
+}
+
+/// Which VPCs the source cannot read, and why.
+fn unreadable(found: &Found) -> BTreeMap<String, String> {
+    let problems = found.get(&Origin::Vpcs).into_iter().flatten();
+    let named = problems.filter_map(|problem| {
+        let name = problem.object.strip_prefix("vpc/")?;
+        let field = problem.field.as_ref().map(|field| format!("{field}: "));
+        let message = format!("{}{}", field.unwrap_or_default(), problem.message);
+        Some((name.to_owned(), message))
+    });
+    named.collect()
+}
