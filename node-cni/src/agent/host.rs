@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
+use meridian_api::name::DEFAULT_VPC;
 use meridian_api::port::PortFacts;
 
 use crate::netlink::{self, NetlinkError, Route, RouteOwner, Rtnetlink};
@@ -15,12 +16,22 @@ use crate::sysctl::{self, SysctlError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Device {
     pub(super) name: String,
-    /// The VPC it leads into, in which it need not be the only one.
-    pub(super) vpc: String,
     pub(super) facts: PortFacts,
     pub(super) userspace: bool,
     /// The host reaches pods' hostPort under 127.0.0.1 through it.
     pub(super) local_host_ports: bool,
+}
+
+impl Device {
+    /// The VPC it leads into, in which it need not be the only one.
+    pub(super) fn vpc(&self) -> &str {
+        self.facts.vpc.as_ref().map_or(DEFAULT_VPC, |vpc| &vpc.name)
+    }
+
+    /// Whether it leads into the VPC that every cluster starts with.
+    pub(super) fn is_default(&self) -> bool {
+        self.facts.vpc.is_none()
+    }
 }
 
 /// Why the host is not as it should be.

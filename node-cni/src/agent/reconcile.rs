@@ -152,14 +152,15 @@ impl Reconciler {
         let devices: Vec<Device> = management
             .iter()
             .map(|port| Device {
-                name: self.config.management_device(&port.name),
-                vpc: self.config.vpc_of(&port.name).to_owned(),
+                name: self.config.management_device(port),
                 facts: port.facts.clone(),
                 userspace,
                 local_host_ports: matches!(self.configuration.host_ports(), Some(HostPorts::Portmap { .. })),
             })
             .collect();
-        let planned = self.serving.learn(self.southbound.services());
+        let vpcs = devices.iter().filter(|device| !device.is_default());
+        let vpcs = vpcs.map(|device| device.vpc().to_owned()).collect();
+        let planned = self.serving.learn(self.southbound.services(), vpcs);
         if self.told && (changed.routes || changed.nftables || planned || self.devices.as_ref() != Some(&devices)) {
             self.reconcile_host(devices, changed.nftables, planned, userspace).await;
         }
@@ -176,9 +177,11 @@ impl Reconciler {
         }
         let failed = !problems.is_empty();
         let controller = *self.controller.borrow_and_update();
+        // What comes for services is served without a VPC that only just came to this node.
         let connected = management
             .iter()
-            .all(|port| self.configured.contains(&self.config.management_device(&port.name)));
+            .filter(|port| port.facts.vpc.is_none())
+            .all(|port| self.configured.contains(&self.config.management_device(port)));
         let services = self.serving.serve(self.told, connected);
         let seen = Seen {
             config: &self.config,
