@@ -106,6 +106,9 @@ fn configure_device(
     let facts = &device.facts;
     if facts.ips.iter().any(IpNetwork::is_ipv6) || facts.routes.iter().any(|route| route.via.is_ipv6()) {
         sysctl::set(&format!("ipv6/conf/{}/disable_ipv6", device.name), "0")?;
+        // Until its link-local address has been looked for elsewhere, a host asks for no neighbour of a packet that it forwards;
+        // a VPC's first pod on a node would wait for that. Nobody else has the address: it follows from the MAC.
+        sysctl::set(&format!("ipv6/conf/{}/accept_dad", device.name), "0")?;
     }
     sysctl::set(&format!("ipv6/conf/{}/accept_ra", device.name), "0")?;
     if device.local_host_ports {

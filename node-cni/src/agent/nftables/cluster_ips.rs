@@ -20,7 +20,7 @@ pub(super) fn add_sets(table: &mut Table, plan: &Plan) {
         let mut addresses = Set::plain(format!("type {address}"));
         let of_family = |at: &At| matches!(at, At::Cluster(ip) if ip.is_ipv4() == (digit == 4));
         for (frontend, handling) in plan.frontends.iter().filter(|(frontend, _)| of_family(&frontend.at)) {
-            if !handling.from_anywhere().is_empty() {
+            if !handling.for_anybody().is_empty() {
                 answered.insert(key(frontend), to_endpoint(frontend, handling));
             } else if handling.here.is_none() {
                 refused.insert(key(frontend), String::new());

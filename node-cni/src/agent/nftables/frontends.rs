@@ -76,12 +76,12 @@ fn add_sets(table: &mut Table, plan: &Plan) {
                 At::Node { .. } => (&mut any_node_ports, &mut own_node_ports, &mut node_ports),
                 At::Cluster(_) => continue,
             };
-            if !handling.from_anywhere().is_empty() {
+            if !handling.for_anybody().is_empty() {
                 own.insert(key.clone(), to_endpoint(frontend, handling));
             } else if let Some(target) = handling.target {
                 any.insert(key.clone(), format!("{} . {}", target.ip(), target.port()));
             }
-            match handling.from_beyond() {
+            match handling.for_beyond() {
                 None => {}
                 Some([]) => local.insert(key.clone(), "drop".to_owned()),
                 Some(_) => local.insert(key.clone(), to_endpoint(frontend, handling)),
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_from_beyond_goes_to_endpoints_of_the_node() {
+    fn what_comes_for_beyond_goes_to_endpoints_of_the_node() {
         let rules = rules([local("web", &["10.244.1.4:8080", "10.244.1.5:8080", "[fd00::5]:8080"])]);
         assert_has(
             &rules,
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_endpoint_here_what_comes_from_beyond_is_dropped() {
+    fn without_an_endpoint_here_what_comes_for_beyond_is_dropped() {
         let rules = rules([local("web", &[])]);
         assert_has(
             &rules,

@@ -32,12 +32,12 @@ fn add_kept(table: &mut Table, plan: &Plan) {
     let mut addresses = [Set::plain("type ipv4_addr"), Set::plain("type ipv6_addr")];
     let mut ports = PROTOCOLS.map(|_| Set::plain("type inet_service"));
     let kept = plan.frontends.iter().filter(|(_, handling)| {
-        handling.service.vpc.is_some() && handling.from_beyond().is_some_and(|here| !here.is_empty())
+        handling.service.vpc.is_some() && handling.for_beyond().is_some_and(|here| !here.is_empty())
     });
     for (frontend, _) in kept {
         match frontend.at {
             At::Address(address) => {
-                addresses[usize::from(address.is_ipv6())].insert(address.to_string(), String::new())
+                addresses[usize::from(address.is_ipv6())].insert(address.to_string(), String::new());
             }
             At::Cluster(_) => {}
             At::Node { .. } => {
@@ -102,7 +102,8 @@ fn inward(devices: &[Device]) -> Vec<String> {
         return Vec::new();
     }
     let into = format!("oifname {}", names(others));
-    let beyond = format!("{into} iifname != {}", names(devices));
+    // What the host itself sends comes in by no device, which is none of these either.
+    let beyond = format!("{into} fib saddr type != local iifname != {}", names(devices));
     let addresses = [(4, "ip"), (6, "ip6")]
         .map(|(digit, family)| format!("{beyond} ct original {family} daddr @kept{digit} accept"));
     // nft knows the port of no packet but one whose protocol it knows.
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_of_another_vpc_see_clients_from_beyond_with_such_a_policy() {
+    fn endpoints_of_another_vpc_see_clients_for_beyond_with_such_a_policy() {
         let mut local = of_vpc("web", &["10.8.1.4:8080"]);
         local.local = Some(Local::default());
         let mut other = of_vpc("other", &["10.8.1.5:8080"]);
@@ -226,7 +227,7 @@ mod tests {
         ] {
             assert!(rules.contains(expected), "{expected}\n{rules}");
         }
-        let beyond = r#"oifname { "mrmblue" } iifname != { "meridian0", "mrmblue" } ct original ip daddr @kept4"#;
+        let beyond = r#"oifname { "mrmblue" } fib saddr type != local iifname != { "meridian0", "mrmblue" } ct original ip daddr @kept4"#;
         let masquerade = rules.find("ct status dnat masquerade").unwrap();
         assert!(rules.find(beyond).is_some_and(|at| at < masquerade), "{rules}");
     }

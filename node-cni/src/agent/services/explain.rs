@@ -82,14 +82,11 @@ fn describe(frontend: &Frontend, handling: &Handling) -> String {
         (At::Node { .. }, None) => "to the VPC, as any port of a node".to_owned(),
         (At::Address(_), None) => "nowhere".to_owned(),
     };
-    let from_here = match handling.from_anywhere() {
+    let from_here = match handling.for_anybody() {
         [] => other,
         endpoints => format!("to {}", any_of(endpoints)),
     };
-    let mut text = match handling
-        .from_beyond()
-        .filter(|_| !matches!(frontend.at, At::Cluster(_)))
-    {
+    let mut text = match handling.for_beyond().filter(|_| !matches!(frontend.at, At::Cluster(_))) {
         None => from_here,
         Some([]) => format!("from beyond dropped, as no endpoint is on this node; from here {from_here}"),
         Some(endpoints) => format!("from beyond to {}; from here {from_here}", any_of(endpoints)),

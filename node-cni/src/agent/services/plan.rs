@@ -48,13 +48,13 @@ pub(in crate::agent) struct HealthCheck {
 impl Handling {
     /// The endpoints of this node that what comes from beyond goes to, with such a policy; none of them is no reason to use
     /// another. Where no node has any, the VPC refuses, as it does for any service.
-    pub(in crate::agent) fn from_beyond(&self) -> Option<&[SocketAddr]> {
+    pub(in crate::agent) fn for_beyond(&self) -> Option<&[SocketAddr]> {
         self.service.local.as_ref().and(self.here.as_deref())
     }
 
     /// The endpoints of this node that everything goes to: in another VPC than the default one, nothing but the host itself
     /// reaches them from here.
-    pub(in crate::agent) fn from_anywhere(&self) -> &[SocketAddr] {
+    pub(in crate::agent) fn for_anybody(&self) -> &[SocketAddr] {
         let here = self.here.as_deref().filter(|_| self.service.vpc.is_some());
         here.unwrap_or_default()
     }
@@ -331,7 +331,7 @@ pub(in crate::agent) mod tests {
         let mut service = local("web", &[]);
         let v4 = |frontend: &&Frontend| frontend.is_ipv4();
         let before = plan([service.clone()]);
-        let here = |handling: &Handling| handling.from_beyond().map(<[_]>::len);
+        let here = |handling: &Handling| handling.for_beyond().map(<[_]>::len);
         assert!(before.frontends.values().all(|handling| here(handling) == Some(0)));
         service.ports[0].endpoints = [("n2".to_owned(), vec!["[fd00:2::9]:8080".parse().unwrap()])].into();
         let after = plan([service]);
@@ -387,8 +387,8 @@ pub(in crate::agent) mod tests {
         let here: Vec<SocketAddr> = vec!["10.8.1.4:8080".parse().unwrap()];
         for frontend in [cluster("10.96.0.7:80"), node(true), at("198.51.100.7:80")] {
             let handling = &plan.frontends[&frontend];
-            assert_eq!(handling.from_anywhere(), here, "{frontend}");
-            assert_eq!(handling.from_beyond(), None, "{frontend}");
+            assert_eq!(handling.for_anybody(), here, "{frontend}");
+            assert_eq!(handling.for_beyond(), None, "{frontend}");
         }
         // Another node has an endpoint of the other family.
         for frontend in [cluster("[fd00:10:96::7]:80"), node(false)] {

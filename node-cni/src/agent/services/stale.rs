@@ -117,14 +117,14 @@ impl Judge<'_> {
         }
         if let At::Cluster(_) = frontend.at {
             let may = handling.service.shared || self.is_host(from);
-            return match handling.from_anywhere() {
+            return match handling.for_anybody() {
                 endpoints if may && !endpoints.is_empty() => endpoints.contains(&goes),
                 _ => goes == to,
             };
         }
-        match handling.from_beyond() {
+        match handling.for_beyond() {
             Some(endpoints) if !self.is_inside(from) => endpoints.contains(&goes),
-            _ => match (handling.from_anywhere(), frontend.at) {
+            _ => match (handling.for_anybody(), frontend.at) {
                 ([], At::Address(_) | At::Cluster(_)) => handling.target.is_none_or(|target| goes == target),
                 ([], At::Node { .. }) if handling.target.is_some() => handling.target == Some(goes),
                 ([], At::Node { v4 }) => self
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_from_beyond_belongs_to_endpoints_of_the_node_and_what_comes_from_here_to_any() {
+    fn what_comes_for_beyond_belongs_to_endpoints_of_the_node_and_what_comes_from_here_to_any() {
         let plan = plan([udp(local("web", &[ENDPOINT]))]);
         for (from, to, goes, expected) in [
             (WORLD, VIP, ENDPOINT, true),
