@@ -59,6 +59,11 @@ pub fn management_device(port: &str, vpc: Option<&str>, prefix: &str, node: &str
     }
 }
 
+/// Whether a device is the host's own in a VPC beside the default one.
+pub fn is_of_other_vpc(device: &str) -> bool {
+    device.starts_with(MANAGEMENT)
+}
+
 /// The first digits of a hash in base 32 (RFC 4648, lower case).
 fn digits(text: &str, count: usize) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
@@ -108,6 +113,7 @@ mod tests {
     fn a_device_has_the_name_of_its_vpc_where_that_is_short_and_the_port_is_the_vpcs() {
         let device = |port: &str, vpc| management_device(port, Some(vpc), "east_", "n.1");
         assert_eq!(device("east_mgmt-blue.n.1", "blue"), "mrmblue");
+        assert!(is_of_other_vpc("mrmblue") && !is_of_other_vpc("meridian0"));
         assert_eq!(device("east_mgmt-a-name-of11.n.1", "a-name-of11"), "mrma-name-of11");
         for (port, vpc) in [
             ("east_mgmt-blue.n.1", "green"),

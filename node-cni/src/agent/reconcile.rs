@@ -258,11 +258,10 @@ impl Reconciler {
         let work = move || {
             let mut problems = Vec::new();
             let mut rules = None;
+            let mut isolated = true;
             if let Err(error) = host::enable_forwarding() {
                 problems.push(error.to_string());
             }
-            let (configured, device_problems) = host::configure(&wanted);
-            problems.extend(device_problems);
             if check_nftables {
                 rules = match table.ensure(&wanted, &plan, tunnel, touched) {
                     // Connections that begin anew must meet the rules.
@@ -275,10 +274,17 @@ impl Reconciler {
                         Some((Rules::Late, None))
                     }
                 };
+                // Without the rules that keep it apart, the way into a VPC is not opened.
+                isolated = !matches!(rules, Some((Rules::Late, _)));
                 if userspace && let Err(error) = shields::restore() {
                     problems.push(error.to_string());
                 }
             }
+            // After the rules, which need no device.
+            let ready = |device: &&Device| isolated || device.is_default();
+            let ready: Vec<Device> = wanted.iter().filter(ready).cloned().collect();
+            let (configured, device_problems) = host::configure(&ready);
+            problems.extend(device_problems);
             (table, stale, configured, problems, rules)
         };
         match tokio::task::spawn_blocking(work).await {

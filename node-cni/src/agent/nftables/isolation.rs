@@ -8,6 +8,9 @@ use super::super::host::Device;
 use super::table::Table;
 use super::{cluster_ips, names, reject};
 
+/// A packet that no connection has a place for. To refuse it would end the connection that it is late for.
+const INVALID: &str = "ct state invalid drop";
+
 pub(super) fn add(table: &mut Table, devices: &[Device]) {
     let filter = "type filter hook forward priority filter; policy accept;";
     table.add_chain("forward", filter, forward(devices));
@@ -29,12 +32,13 @@ fn others(devices: &[Device]) -> Vec<&Device> {
 /// ICMPv6 is how neighbours find one another.
 fn to_host(others: &[&Device]) -> Vec<String> {
     let theirs = format!("iifname {}", names(others.iter().copied()));
-    let accepted = [
+    let first = [
         "ct state established,related accept",
         "meta l4proto { icmp, ipv6-icmp } accept",
+        INVALID,
     ];
-    let accepted = accepted.map(|rule| format!("{theirs} {rule}"));
-    accepted.into_iter().chain(reject(&theirs)).collect()
+    let first = first.map(|rule| format!("{theirs} {rule}"));
+    first.into_iter().chain(reject(&theirs)).collect()
 }
 
 fn forward(devices: &[Device]) -> Vec<String> {
@@ -63,9 +67,11 @@ fn between(devices: &[Device], default: &[&Device], others: &[&Device]) -> Vec<S
     let all = names(devices);
     let theirs = names(others.iter().copied());
     let (from, into) = (format!("iifname {theirs}"), format!("oifname {theirs}"));
-    let mut rules: Vec<String> = [&from, &into]
-        .map(|what| format!("{what} ct state established,related accept"))
-        .into();
+    let mut rules = Vec::new();
+    for what in [&from, &into] {
+        rules.push(format!("{what} ct state established,related accept"));
+        rules.push(format!("{what} {INVALID}"));
+    }
     for device in others {
         let name = &device.name;
         rules.push(format!("iifname {name:?} oifname {name:?} ct status dnat accept"));
@@ -165,7 +171,9 @@ mod tests {
         let both = r#"{ "mrmblue", "mrmgreen" }"#;
         let expected = [
             format!("iifname {both} ct state established,related accept"),
+            format!("iifname {both} ct state invalid drop"),
             format!("oifname {both} ct state established,related accept"),
+            format!("oifname {both} ct state invalid drop"),
             r#"iifname "mrmblue" oifname "mrmblue" ct status dnat accept"#.to_owned(),
             r#"iifname "mrmgreen" oifname "mrmgreen" ct status dnat accept"#.to_owned(),
             r#"iifname { "mrmblue" } oifname { "meridian0", "meridian1" } ip daddr . meta l4proto . th dport @shared4 accept"#.to_owned(),
@@ -191,6 +199,7 @@ mod tests {
             [
                 r#"iifname { "mrmblue" } ct state established,related accept"#,
                 r#"iifname { "mrmblue" } meta l4proto { icmp, ipv6-icmp } accept"#,
+                r#"iifname { "mrmblue" } ct state invalid drop"#,
                 r#"iifname { "mrmblue" } meta l4proto tcp reject with tcp reset"#,
                 r#"iifname { "mrmblue" } reject"#,
             ]
