@@ -1,6 +1,6 @@
 //! Names that both sides of the node must agree on, or that must come out the same every time.
 
-use meridian_api::name::{DEFAULT_VPC, management_port, service_port};
+use meridian_api::name::{DEFAULT_VPC, is_vpc, management_port, service_port};
 use uuid::Uuid;
 
 pub use meridian_api::name::pod_port;
@@ -10,6 +10,10 @@ pub const MAX_DEVICE_NAME: usize = 15;
 
 /// Host ends of pods' veths start so.
 const HOST_END: &str = "mrd";
+/// The host's own devices in VPCs beside the default one start so.
+const MANAGEMENT: &str = "mrm";
+/// Shorter than the digits of a hash, so that no name of a VPC is taken for one.
+const READABLE_VPC: usize = MAX_DEVICE_NAME - MANAGEMENT.len() - 1;
 /// Bits of a base-32 digit.
 const DIGIT_BITS: usize = 5;
 /// Digits that tell networks apart, and those that tell attachments apart: 3 + 2 + 10 = 15 bytes.
@@ -39,25 +43,25 @@ pub fn is_host_end(network: &str, device: &str) -> bool {
 
 /// Name of the host's device for one of its ports.
 ///
-/// Those of the default VPC are the ones people look at; those of other VPCs get a short hash. `prefix` is the cluster's.
-pub fn management_device(port: &str, prefix: &str, node: &str) -> String {
+/// That of another VPC than the default one has the name of the VPC where that is short enough, for people who look at routes,
+/// and else a hash. `prefix` is the cluster's.
+pub fn management_device(port: &str, vpc: Option<&str>, prefix: &str, node: &str) -> String {
     if port == management_port(prefix, DEFAULT_VPC, node) {
         return "meridian0".to_owned();
     }
     if port == service_port(prefix, DEFAULT_VPC, node) {
         return "meridian1".to_owned();
     }
-    format!("mrm{}", digits(port, MAX_DEVICE_NAME - 3))
+    let readable = |vpc: &&str| vpc.len() <= READABLE_VPC && is_vpc(vpc) && port == management_port(prefix, vpc, node);
+    match vpc.filter(readable) {
+        Some(vpc) => format!("{MANAGEMENT}{vpc}"),
+        None => format!("{MANAGEMENT}{}", digits(port, MAX_DEVICE_NAME - MANAGEMENT.len())),
+    }
 }
 
-/// The VPC that a port of the host's leads into; for a name that is none of ours the name itself.
-pub fn vpc_of<'a>(port: &'a str, prefix: &str, node: &str) -> &'a str {
-    let of_node = port
-        .strip_prefix(prefix)
-        .and_then(|name| name.strip_suffix(node)?.strip_suffix('-'));
-    of_node
-        .and_then(|name| name.strip_prefix("mgmt-").or_else(|| name.strip_prefix("svc-")))
-        .unwrap_or(port)
+/// Whether a device is the host's own in a VPC beside the default one.
+pub fn is_of_other_vpc(device: &str) -> bool {
+    device.starts_with(MANAGEMENT)
 }
 
 /// The first digits of a hash in base 32 (RFC 4648, lower case).
@@ -96,26 +100,35 @@ mod tests {
 
     #[test]
     fn management_devices_fit_a_device_name() {
-        assert_eq!(management_device("mgmt-default-n1", "", "n1"), "meridian0");
-        assert_eq!(management_device("svc-default-n1", "", "n1"), "meridian1");
-        let custom = management_device("mgmt-blue-n1", "", "n1");
-        assert_eq!(custom.len(), MAX_DEVICE_NAME);
-        assert_ne!(custom, management_device("mgmt-green-n1", "", "n1"));
+        let device = |port: &str, vpc| management_device(port, vpc, "", "n1");
+        assert_eq!(device("mgmt-default-n1", None), "meridian0");
+        assert_eq!(device("svc-default-n1", None), "meridian1");
+        let long = "a-long-name1";
+        let hashed = device(&management_port("", long, "n1"), Some(long));
+        assert_eq!(hashed.len(), MAX_DEVICE_NAME);
+        assert_ne!(hashed, device("mgmt-another-long.n1", Some("another-long")));
     }
 
     #[test]
-    fn ports_of_one_vpc_are_told_by_their_names() {
-        for port in [
-            management_port("east_", "blue", "n-1"),
-            service_port("east_", "blue", "n-1"),
+    fn a_device_has_the_name_of_its_vpc_where_that_is_short_and_the_port_is_the_vpcs() {
+        let device = |port: &str, vpc| management_device(port, Some(vpc), "east_", "n.1");
+        assert_eq!(device("east_mgmt-blue.n.1", "blue"), "mrmblue");
+        assert!(is_of_other_vpc("mrmblue") && !is_of_other_vpc("meridian0"));
+        assert_eq!(device("east_mgmt-a-name-of11.n.1", "a-name-of11"), "mrma-name-of11");
+        for (port, vpc) in [
+            ("east_mgmt-blue.n.1", "green"),
+            ("east_mgmt-b/e.n.1", "b/e"),
+            ("east_mgmt-blue.n.2", "blue"),
         ] {
-            assert_eq!(vpc_of(&port, "east_", "n-1"), "blue");
+            assert_eq!(device(port, vpc).len(), MAX_DEVICE_NAME, "{port}");
         }
-        assert_eq!(vpc_of("strange", "east_", "n-1"), "strange");
     }
 
     #[test]
     fn the_device_of_the_default_vpc_has_its_name_whatever_the_cluster() {
-        assert_eq!(management_device("east_mgmt-default-n1", "east_", "n1"), "meridian0");
+        assert_eq!(
+            management_device("east_mgmt-default-n1", None, "east_", "n1"),
+            "meridian0"
+        );
     }
 }

@@ -194,6 +194,9 @@ pub struct ConnectionStatus {
 pub struct ManagementStatus {
     /// Its logical port.
     pub port: String,
+    /// The VPC, if it is not the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc: Option<String>,
     /// Its device on the host.
     pub device: String,
     /// Its addresses.

@@ -8,7 +8,8 @@ use meridian_api::{chassis, name};
 use ovsdb::{Remote, TlsConfig};
 
 use super::args::{CniLogLevel, DatapathArg, EncapArg, PortmapArg, Run, Socket};
-use crate::name::{management_device, vpc_of};
+use super::southbound::ManagementPort;
+use crate::name::management_device;
 use crate::netlink;
 use crate::plugin::USERSPACE;
 
@@ -191,13 +192,9 @@ impl Config {
     }
 
     /// The host's device for a management port.
-    pub(super) fn management_device(&self, port: &str) -> String {
-        management_device(port, &self.port_prefix, &self.node)
-    }
-
-    /// The VPC that a port of the host's leads into.
-    pub(super) fn vpc_of<'a>(&self, port: &'a str) -> &'a str {
-        vpc_of(port, &self.port_prefix, &self.node)
+    pub(super) fn management_device(&self, port: &ManagementPort) -> String {
+        let vpc = port.facts.vpc.as_ref().map(|vpc| vpc.name.as_str());
+        management_device(&port.name, vpc, &self.port_prefix, &self.node)
     }
 
     /// Where the integration bridge is managed: beside Open vSwitch's database, if that is on this host.
@@ -283,7 +280,6 @@ mod tests {
         let common = ["--southbound", "unix:/sb", "--encap-ip", "10.0.0.2", "--cluster-id"];
         let east = config(&[&common[..], &["east"]].concat()).unwrap();
         assert_eq!(east.port_prefix, "east_");
-        assert_eq!(east.management_device("east_mgmt-default-n1"), "meridian0");
         let error = config(&[&common[..], &["east_"]].concat()).unwrap_err();
         assert!(error.to_string().contains("--cluster-id is \"east_\""), "{error}");
     }

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
+use meridian_api::name::DEFAULT_VPC;
 use meridian_api::port::PortFacts;
 
 use crate::netlink::{self, NetlinkError, Route, RouteOwner, Rtnetlink};
@@ -15,12 +16,22 @@ use crate::sysctl::{self, SysctlError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Device {
     pub(super) name: String,
-    /// The VPC it leads into, in which it need not be the only one.
-    pub(super) vpc: String,
     pub(super) facts: PortFacts,
     pub(super) userspace: bool,
     /// The host reaches pods' hostPort under 127.0.0.1 through it.
     pub(super) local_host_ports: bool,
+}
+
+impl Device {
+    /// The VPC it leads into, in which it need not be the only one.
+    pub(super) fn vpc(&self) -> &str {
+        self.facts.vpc.as_ref().map_or(DEFAULT_VPC, |vpc| &vpc.name)
+    }
+
+    /// Whether it leads into the VPC that every cluster starts with.
+    pub(super) fn is_default(&self) -> bool {
+        self.facts.vpc.is_none()
+    }
 }
 
 /// Why the host is not as it should be.
@@ -95,6 +106,9 @@ fn configure_device(
     let facts = &device.facts;
     if facts.ips.iter().any(IpNetwork::is_ipv6) || facts.routes.iter().any(|route| route.via.is_ipv6()) {
         sysctl::set(&format!("ipv6/conf/{}/disable_ipv6", device.name), "0")?;
+        // Until its link-local address has been looked for elsewhere, a host asks for no neighbour of a packet that it forwards;
+        // a VPC's first pod on a node would wait for that. Nobody else has the address: it follows from the MAC.
+        sysctl::set(&format!("ipv6/conf/{}/accept_dad", device.name), "0")?;
     }
     sysctl::set(&format!("ipv6/conf/{}/accept_ra", device.name), "0")?;
     if device.local_host_ports {

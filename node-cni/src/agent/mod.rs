@@ -23,6 +23,7 @@ mod server;
 mod services;
 mod serving;
 mod shields;
+mod sources;
 mod southbound;
 mod status;
 

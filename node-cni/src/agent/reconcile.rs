@@ -152,14 +152,15 @@ impl Reconciler {
         let devices: Vec<Device> = management
             .iter()
             .map(|port| Device {
-                name: self.config.management_device(&port.name),
-                vpc: self.config.vpc_of(&port.name).to_owned(),
+                name: self.config.management_device(port),
                 facts: port.facts.clone(),
                 userspace,
                 local_host_ports: matches!(self.configuration.host_ports(), Some(HostPorts::Portmap { .. })),
             })
             .collect();
-        let planned = self.serving.learn(self.southbound.services());
+        let vpcs = devices.iter().filter(|device| !device.is_default());
+        let vpcs = vpcs.map(|device| device.vpc().to_owned()).collect();
+        let planned = self.serving.learn(self.southbound.services(), vpcs);
         if self.told && (changed.routes || changed.nftables || planned || self.devices.as_ref() != Some(&devices)) {
             self.reconcile_host(devices, changed.nftables, planned, userspace).await;
         }
@@ -176,9 +177,11 @@ impl Reconciler {
         }
         let failed = !problems.is_empty();
         let controller = *self.controller.borrow_and_update();
+        // What comes for services is served without a VPC that only just came to this node.
         let connected = management
             .iter()
-            .all(|port| self.configured.contains(&self.config.management_device(&port.name)));
+            .filter(|port| port.facts.vpc.is_none())
+            .all(|port| self.configured.contains(&self.config.management_device(port)));
         let services = self.serving.serve(self.told, connected);
         let seen = Seen {
             config: &self.config,
@@ -255,11 +258,10 @@ impl Reconciler {
         let work = move || {
             let mut problems = Vec::new();
             let mut rules = None;
+            let mut isolated = true;
             if let Err(error) = host::enable_forwarding() {
                 problems.push(error.to_string());
             }
-            let (configured, device_problems) = host::configure(&wanted);
-            problems.extend(device_problems);
             if check_nftables {
                 rules = match table.ensure(&wanted, &plan, tunnel, touched) {
                     // Connections that begin anew must meet the rules.
@@ -272,10 +274,17 @@ impl Reconciler {
                         Some((Rules::Late, None))
                     }
                 };
+                // Without the rules that keep it apart, the way into a VPC is not opened.
+                isolated = !matches!(rules, Some((Rules::Late, _)));
                 if userspace && let Err(error) = shields::restore() {
                     problems.push(error.to_string());
                 }
             }
+            // After the rules, which need no device.
+            let ready = |device: &&Device| isolated || device.is_default();
+            let ready: Vec<Device> = wanted.iter().filter(ready).cloned().collect();
+            let (configured, device_problems) = host::configure(&ready);
+            problems.extend(device_problems);
             (table, stale, configured, problems, rules)
         };
         match tokio::task::spawn_blocking(work).await {

@@ -143,7 +143,12 @@ async fn converse(stream: UnixStream, sources: &Sources) -> io::Result<()> {
             explain_service: service,
         } => {
             let connection = sources.southbound.connection();
-            let mut reason = services::explain(&sources.southbound.services(), &sources.node, &service);
+            let ports = sources.southbound.management_ports();
+            let vpcs = ports
+                .into_iter()
+                .filter_map(|port| Some(port.facts.vpc?.name))
+                .collect();
+            let mut reason = services::explain(&sources.southbound.services(), &sources.node, &vpcs, &service);
             if !connection.connected {
                 reason.push_str("\nas of the last connection to the Southbound database: ");
                 reason.push_str(&connection.detail);

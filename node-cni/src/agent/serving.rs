@@ -3,6 +3,7 @@
 //! Load balancers and the network send here what the host is said to serve. So they are told of nothing that no rule is there for;
 //! and nothing is taken back because a database is away, or because newer rules were refused.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::announce::{self, Announcer};
@@ -25,7 +26,9 @@ pub(super) struct Serving {
     node: String,
     announcer: Arc<Announcer>,
     services: Arc<Services>,
-    /// What follows from them here.
+    /// Those beside the default one that the host has a port in.
+    vpcs: BTreeSet<String>,
+    /// What follows from both here.
     plan: Arc<Plan>,
     rules: Rules,
     health_checks: HealthChecks,
@@ -41,6 +44,7 @@ impl Serving {
             node: node.to_owned(),
             announcer,
             services: Arc::default(),
+            vpcs: BTreeSet::new(),
             plan: Arc::default(),
             rules: Rules::Absent,
             health_checks: HealthChecks::default(),
@@ -49,13 +53,15 @@ impl Serving {
         }
     }
 
-    /// Takes note of the services; true if what this host has to do for them changes.
-    pub(super) fn learn(&mut self, services: Arc<Services>) -> bool {
-        if Arc::ptr_eq(&services, &self.services) {
+    /// Takes note of the services, and of the VPCs beside the default one that the host has a port in; true if what this host has
+    /// to do for services changes.
+    pub(super) fn learn(&mut self, services: Arc<Services>, vpcs: BTreeSet<String>) -> bool {
+        if Arc::ptr_eq(&services, &self.services) && vpcs == self.vpcs {
             return false;
         }
         self.services = services;
-        let plan = Plan::new(&self.services, &self.node);
+        self.vpcs = vpcs;
+        let plan = Plan::new(&self.services, &self.node, &self.vpcs);
         let changed = *self.plan != plan;
         self.plan = Arc::new(plan);
         changed
@@ -131,7 +137,7 @@ mod tests {
             facts: vec![Arc::new(announced)],
             problems: vec![],
         };
-        assert!(serving.learn(Arc::new(services)));
+        assert!(serving.learn(Arc::new(services), BTreeSet::new()));
         serving
     }
 
@@ -157,7 +163,7 @@ mod tests {
         let mut serving = serving();
         serving.note(Rules::Current, None);
         announced(&serving, 2);
-        serving.learn(Arc::default());
+        serving.learn(Arc::default(), BTreeSet::new());
         serving.note(Rules::Late, None);
         announced(&serving, 2);
         assert!(serving.serve(true, true).served);

@@ -71,25 +71,36 @@ impl Seen<'_> {
             )
         });
         let replica = self.ovs.replica();
+        let mut of_vpcs = Vec::new();
         let management = self
             .management
             .iter()
             .map(|port| {
-                let device = config.management_device(&port.name);
+                let device = config.management_device(port);
                 let (error, installed) = ovs::management_state(&replica, &device);
                 let configured = self.configured.contains(&device);
-                if let Some(error) = error {
-                    require(false, &|| format!("device {device}: {error}"));
-                }
                 // The kubelet's probes go through it.
-                require(configured, &|| {
+                let absent = (!configured).then(|| {
                     format!(
                         "device {device} of port {} is not there or has no carrier; is ovs-vswitchd running?",
                         port.name
                     )
                 });
+                for problem in error
+                    .map(|error| format!("device {device}: {error}"))
+                    .into_iter()
+                    .chain(absent)
+                {
+                    if port.facts.vpc.is_none() {
+                        require(false, &|| problem.clone());
+                    } else {
+                        // A VPC comes to a node with its first pod there, and pods of others start meanwhile.
+                        of_vpcs.push(problem);
+                    }
+                }
                 ManagementStatus {
                     port: port.name.clone(),
+                    vpc: port.facts.vpc.as_ref().map(|vpc| vpc.name.clone()),
                     addresses: port.facts.ips.iter().map(ipnetwork::IpNetwork::ip).collect(),
                     device,
                     configured,
@@ -97,6 +108,7 @@ impl Seen<'_> {
                 }
             })
             .collect();
+        problems.extend(of_vpcs);
         let (ports, ports_claimed) = self.southbound.counts();
         NodeStatus {
             ready,
@@ -140,6 +152,7 @@ mod tests {
     fn status(installed: &[bool]) -> NodeStatus {
         let port = |installed: &bool| ManagementStatus {
             port: "mgmt-default-n1".into(),
+            vpc: None,
             device: "meridian0".into(),
             addresses: vec![],
             configured: true,

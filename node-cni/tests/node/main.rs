@@ -35,4 +35,6 @@ mod services;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod vpcs;
+#[cfg(test)]
 mod waiting;

@@ -8,6 +8,7 @@ use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::LinkAddr;
 
 use super::frame::Mac;
+use crate::name::is_of_other_vpc;
 use crate::netlink::{NetlinkError, Rtnetlink};
 
 /// A device with an Ethernet address.
@@ -70,11 +71,13 @@ impl Devices {
             let link = links.iter().find(|link| link.index == index)?;
             devices.by_name.contains_key(&link.name).then(|| link.name.clone())
         };
+        // A VPC has what addresses it likes: one of a service that is also in its network is the world's.
         let networks: Vec<_> = rtnetlink
             .addresses()?
             .into_iter()
             .filter(|address| !address.link_local)
             .filter_map(|address| Some((address.network, name(address.index)?)))
+            .filter(|(_, name)| !is_of_other_vpc(name))
             .collect();
         let mut defaults = [None, None];
         // The kernel lists those of a smaller metric first.

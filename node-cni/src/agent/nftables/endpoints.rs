@@ -16,7 +16,7 @@ const CLIENTS: u32 = 65_536;
 /// Chains that choose one of the endpoints of this node.
 pub(super) fn add(table: &mut Table, plan: &Plan) {
     for (frontend, handling) in &plan.frontends {
-        let endpoints = handling.local.as_deref().unwrap_or_default();
+        let endpoints = handling.here.as_deref().unwrap_or_default();
         if endpoints.is_empty() {
             continue;
         }

@@ -2,7 +2,8 @@
 //!
 //! What any endpoint may answer goes into the VPC under a target that the service's load balancers know. With a `Local`
 //! policy, what comes from beyond goes straight to an endpoint of this node and keeps its source. What comes from pods or
-//! from the host itself does not come from beyond.
+//! from the host itself does not come from beyond. If a service is of another VPC than the default one and this node has
+//! endpoints, one of these answers whoever connects: the VPC's own load balancers are out of a host's reach.
 
 use std::net::SocketAddr;
 
@@ -12,13 +13,14 @@ use meridian_api::port::NodePorts;
 use super::super::host::Device;
 use super::super::services::{At, Frontend, Handling, Plan};
 use super::table::{Set, Table};
-use super::{endpoints, family, names, set};
+use super::{cluster_ips, endpoints, family, names, set};
 
 pub(super) fn add(table: &mut Table, devices: &[Device], plan: &Plan, tunnel: SocketAddr) {
     // Without a port in the VPC there is nowhere to go.
     let served = !devices.is_empty();
     if served {
         add_sets(table, plan);
+        cluster_ips::add_sets(table, plan);
         endpoints::add(table, plan);
         add_source_ranges(table, plan);
         let restricted = "type filter hook prerouting priority dstnat - 10; policy accept;";
@@ -30,10 +32,22 @@ pub(super) fn add(table: &mut Table, devices: &[Device], plan: &Plan, tunnel: So
     let common = common_rules(devices);
     let dstnat = "type nat hook prerouting priority dstnat; policy accept;";
     let [comes, goes] = spare(tunnel);
-    let coming = std::iter::once(comes).chain(beyond).chain(common.clone());
+    let (from_others, own) = if served {
+        (cluster_ips::coming(devices), cluster_ips::going().into())
+    } else {
+        (Vec::new(), Vec::new())
+    };
+    let coming = std::iter::once(comes)
+        .chain(beyond)
+        .chain(from_others)
+        .chain(common.clone());
     table.add_chain("dstnat", dstnat, coming.collect());
     let output = "type nat hook output priority -100; policy accept;";
-    table.add_chain("local", output, std::iter::once(goes).chain(common).collect());
+    table.add_chain(
+        "local",
+        output,
+        std::iter::once(goes).chain(own).chain(common).collect(),
+    );
 }
 
 /// What comes out of tunnels and goes into them is no service's. One with a node's address as external IP could otherwise take
@@ -49,28 +63,38 @@ fn add_sets(table: &mut Table, plan: &Plan) {
         let (address, digit) = if v4 { ("ipv4_addr", 4) } else { ("ipv6_addr", 6) };
         let frontend = format!("type {address} . inet_proto . inet_service");
         let mut any = Set::map(format!("{frontend} : {address} . inet_service"));
-        let mut local = Set::map(format!("{frontend} : verdict"));
-        let mut node_ports = Set::map("type inet_proto . inet_service : verdict");
+        let mut any_node_ports = Set::map(format!("type inet_proto . inet_service : {address} . inet_service"));
+        let verdicts = || Set::map(format!("{frontend} : verdict"));
+        let node_verdicts = || Set::map("type inet_proto . inet_service : verdict");
+        let (mut local, mut own) = (verdicts(), verdicts());
+        let (mut node_ports, mut own_node_ports) = (node_verdicts(), node_verdicts());
         let mut restricted = Set::map(format!("{frontend} : verdict"));
         for (frontend, handling) in plan.frontends.iter().filter(|(frontend, _)| frontend.is_ipv4() == v4) {
             let key = key(frontend);
-            if let Some(target) = handling.target {
+            let (any, own, local) = match frontend.at {
+                At::Address(_) => (&mut any, &mut own, &mut local),
+                At::Node { .. } => (&mut any_node_ports, &mut own_node_ports, &mut node_ports),
+                At::Cluster(_) => continue,
+            };
+            if !handling.for_anybody().is_empty() {
+                own.insert(key.clone(), to_endpoint(frontend, handling));
+            } else if let Some(target) = handling.target {
                 any.insert(key.clone(), format!("{} . {}", target.ip(), target.port()));
             }
-            if handling.local.is_some() {
-                let map = if matches!(frontend.at, At::Node { .. }) {
-                    &mut node_ports
-                } else {
-                    &mut local
-                };
-                map.insert(key.clone(), verdict(frontend, handling));
+            match handling.for_beyond() {
+                None => {}
+                Some([]) => local.insert(key.clone(), "drop".to_owned()),
+                Some(_) => local.insert(key.clone(), to_endpoint(frontend, handling)),
             }
             if handling.restricted {
                 restricted.insert(key, format!("goto {}", source_ranges(handling, v4)));
             }
         }
         table.add_set(format!("any{digit}"), any);
+        table.add_set(format!("own{digit}"), own);
         table.add_set(format!("local{digit}"), local);
+        table.add_set(format!("any-node-ports{digit}"), any_node_ports);
+        table.add_set(format!("own-node-ports{digit}"), own_node_ports);
         table.add_set(format!("node-ports{digit}"), node_ports);
         table.add_set(format!("restricted{digit}"), restricted);
     }
@@ -124,12 +148,26 @@ fn beyond_rules() -> Vec<String> {
 fn common_rules(devices: &[Device]) -> Vec<String> {
     let mut rules = Vec::new();
     if !devices.is_empty() {
+        rules.extend(
+            [(4, "ip"), (6, "ip6")]
+                .map(|(digit, family)| format!("{family} daddr . meta l4proto . th dport vmap @own{digit}")),
+        );
         rules.extend([(4, "ip"), (6, "ip6")].map(|(digit, family)| {
             format!(
                 "meta l4proto {{ tcp, udp, sctp }} dnat {family} to {family} daddr . meta l4proto . th dport map @any{digit}"
             )
         }));
         rules.push("fib daddr type local tcp dport @health-checks accept".to_owned());
+        // Of services of other VPCs, whose endpoints the default VPC does not know.
+        for (digit, v4) in [(4, true), (6, false)] {
+            let (to_the_host, family) = (to_the_host(v4), family(v4));
+            rules.push(format!(
+                "{to_the_host} meta l4proto . th dport vmap @own-node-ports{digit}"
+            ));
+            rules.push(format!(
+                "{to_the_host} meta l4proto {{ tcp, udp, sctp }} dnat {family} to meta l4proto . th dport map @any-node-ports{digit}"
+            ));
+        }
     }
     let node_ports = devices.iter().flat_map(|device| &device.facts.node_ports);
     rules.extend(node_ports.map(|NodePorts { ports, address }| {
@@ -151,19 +189,17 @@ fn to_the_host(v4: bool) -> String {
     format!("{} daddr != {loopback} fib daddr type local", family(v4))
 }
 
-fn key(frontend: &Frontend) -> String {
+pub(super) fn key(frontend: &Frontend) -> String {
     let Frontend { at, protocol, port } = frontend;
     match at {
-        At::Address(address) => format!("{address} . {protocol} . {port}"),
+        At::Address(address) | At::Cluster(address) => format!("{address} . {protocol} . {port}"),
         At::Node { .. } => format!("{protocol} . {port}"),
     }
 }
 
-fn verdict(frontend: &Frontend, handling: &Handling) -> String {
-    match &handling.local {
-        Some(endpoints) if !endpoints.is_empty() => format!("goto {}", endpoints::chain(frontend, handling)),
-        _ => "drop".to_owned(),
-    }
+/// The verdict for what one of the endpoints here is to answer.
+pub(super) fn to_endpoint(frontend: &Frontend, handling: &Handling) -> String {
+    format!("goto {}", endpoints::chain(frontend, handling))
 }
 
 /// The chain of a service's source ranges.
@@ -184,7 +220,7 @@ fn disjoint<'a>(networks: impl Iterator<Item = &'a IpNetwork>) -> Vec<IpNetwork>
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::services::tests::{local, plan, service};
+    use super::super::super::services::tests::{local, of_vpc, plan, service};
     use super::super::tests::{device, text};
     use super::*;
 
@@ -222,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_from_beyond_goes_to_endpoints_of_the_node() {
+    fn what_comes_for_beyond_goes_to_endpoints_of_the_node() {
         let rules = rules([local("web", &["10.244.1.4:8080", "10.244.1.5:8080", "[fd00::5]:8080"])]);
         assert_has(
             &rules,
@@ -241,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_endpoint_here_what_comes_from_beyond_is_dropped() {
+    fn without_an_endpoint_here_what_comes_for_beyond_is_dropped() {
         let rules = rules([local("web", &[])]);
         assert_has(
             &rules,
@@ -313,5 +349,42 @@ mod tests {
         ] {
             assert_eq!(rules.matches(rule).count(), 2, "{rules}");
         }
+    }
+
+    #[test]
+    fn endpoints_of_another_vpc_on_this_node_answer_whoever_connects() {
+        let devices = [
+            device("meridian0", &["10.244.1.2/24"]),
+            device("mrmblue", &["10.8.1.2/24"]),
+        ];
+        let rules = text(&devices, &plan([of_vpc("web", &["10.8.1.4:8080"])]));
+        let set = |name: &str| {
+            let (_, set) = rules.split_once(&format!(" {name} {{\n")).unwrap();
+            set.split_once("\n  }")
+                .unwrap()
+                .0
+                .split_once("elements = ")
+                .map_or("", |(_, elements)| elements)
+        };
+        assert_eq!(
+            set("own4"),
+            "{ 198.51.100.7 . tcp . 80 : goto local-shop/web/tcp/80/ip }"
+        );
+        assert_eq!(
+            set("own-node-ports4"),
+            "{ tcp . 30080 : goto local-shop/web/tcp/80/ip }"
+        );
+        for (name, expected) in [
+            ("any4", ""),
+            ("any-node-ports4", ""),
+            ("local4", ""),
+            ("node-ports4", ""),
+        ] {
+            assert_eq!(set(name), expected, "{name}");
+        }
+        // Of IPv6, another node has one, and the default VPC knows the way to it.
+        assert_eq!(set("any6"), "{ 2001:db8:1::7 . tcp . 80 : fd00:10:96::7 . 80 }");
+        assert_eq!(set("any-node-ports6"), "{ tcp . 30080 : fd00:10:96::7 . 80 }");
+        assert_eq!(set("own6"), "");
     }
 }

@@ -1,25 +1,62 @@
 //! What pods send beyond their VPC leaves under the node's address, what the host sends to services leaves under an address
-//! of its port, and the host forwards nothing between VPCs, nor back into the one it came from.
+//! of its port, and what it translates for endpoints of another VPC than the default one has its address there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use meridian_api::port::Source;
+use meridian_api::service::Protocol;
 
 use super::super::host::Device;
-use super::table::Table;
+use super::super::services::{At, Plan};
+use super::table::{Set, Table};
 use super::{family, names, set};
 
-pub(super) fn add(table: &mut Table, devices: &[Device]) {
+const PROTOCOLS: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+
+pub(super) fn add(table: &mut Table, devices: &[Device], plan: &Plan) {
+    if !devices.is_empty() {
+        add_kept(table, plan);
+    }
     let raw = "type filter hook prerouting priority raw; policy accept;";
     table.add_chain("prerouting", raw, inbound(devices));
     let srcnat = "type nat hook postrouting priority srcnat; policy accept;";
     table.add_chain("postrouting", srcnat, outbound(devices));
     let input = "type nat hook input priority 100; policy accept;";
     table.add_chain("input", input, own(devices));
-    let filter = "type filter hook forward priority filter; policy accept;";
-    table.add_chain("forward", filter, forward(devices));
+}
+
+/// Frontends of services of other VPCs whose endpoints see the clients that come from beyond.
+fn add_kept(table: &mut Table, plan: &Plan) {
+    let mut addresses = [Set::plain("type ipv4_addr"), Set::plain("type ipv6_addr")];
+    let mut ports = PROTOCOLS.map(|_| Set::plain("type inet_service"));
+    let kept = plan.frontends.iter().filter(|(_, handling)| {
+        handling.service.vpc.is_some() && handling.for_beyond().is_some_and(|here| !here.is_empty())
+    });
+    for (frontend, _) in kept {
+        match frontend.at {
+            At::Address(address) => {
+                addresses[usize::from(address.is_ipv6())].insert(address.to_string(), String::new());
+            }
+            At::Cluster(_) => {}
+            At::Node { .. } => {
+                let of_protocol = PROTOCOLS
+                    .iter()
+                    .zip(&mut ports)
+                    .find(|(protocol, _)| **protocol == frontend.protocol);
+                if let Some((_, ports)) = of_protocol {
+                    ports.insert(frontend.port.to_string(), String::new());
+                }
+            }
+        }
+    }
+    let [v4, v6] = addresses;
+    table.add_set("kept4", v4);
+    table.add_set("kept6", v6);
+    for (protocol, ports) in PROTOCOLS.iter().zip(ports) {
+        table.add_set(format!("kept-{protocol}"), ports);
+    }
 }
 
 fn inbound(devices: &[Device]) -> Vec<String> {
@@ -54,7 +91,26 @@ fn outbound(devices: &[Device]) -> Vec<String> {
             let family = family(destination.is_ipv4());
             format!("oifname {name:?} {family} daddr {destination} snat {family} to {address}")
         });
-    masquerade.chain(sources).collect()
+    masquerade.chain(sources).chain(inward(devices)).collect()
+}
+
+/// Into another VPC than the default one. A client's address may be one of that VPC's, whose router would keep the answer. From
+/// beyond it may not, and the slice's default route leads back to this host.
+fn inward(devices: &[Device]) -> Vec<String> {
+    let others: Vec<_> = devices.iter().filter(|device| !device.is_default()).collect();
+    if others.is_empty() {
+        return Vec::new();
+    }
+    let into = format!("oifname {}", names(others));
+    // What the host itself sends comes in by no device, which is none of these either.
+    let beyond = format!("{into} fib saddr type != local iifname != {}", names(devices));
+    let addresses = [(4, "ip"), (6, "ip6")]
+        .map(|(digit, family)| format!("{beyond} ct original {family} daddr @kept{digit} accept"));
+    // nft knows the port of no packet but one whose protocol it knows.
+    let ports = PROTOCOLS
+        .map(|protocol| format!("{beyond} meta l4proto {protocol} ct original proto-dst @kept-{protocol} accept"));
+    let masquerade = format!("{into} ct status dnat masquerade fully-random");
+    addresses.into_iter().chain(ports).chain([masquerade]).collect()
 }
 
 /// What the host itself is to answer for a service. A socket of UDP that listens on all addresses answers from the one that
@@ -72,29 +128,6 @@ fn own(devices: &[Device]) -> Vec<String> {
     sources.into_iter().map(rule).collect()
 }
 
-fn forward(devices: &[Device]) -> Vec<String> {
-    let mut rules = Vec::new();
-    let mut vpcs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for device in devices {
-        vpcs.entry(&device.vpc).or_default().push(&device.name);
-    }
-    for own in vpcs.values() {
-        let own = set(own.iter().map(|name| format!("{name:?}")));
-        let back = format!("iifname {own} oifname {own}");
-        // Nothing back into the VPC it came from: what has an address of the cluster that no slice contains, or of a service
-        // that nobody has, would go round between host and router. Unless the host made it that address, for a port of its own
-        // or an address of a service. Who sent it is told at once.
-        rules.push(format!("{back} ct status dnat accept"));
-        rules.push(format!("{back} meta l4proto tcp reject with tcp reset"));
-        rules.push(format!("{back} reject"));
-    }
-    if vpcs.len() > 1 {
-        let names = names(devices);
-        rules.push(format!("iifname {names} oifname {names} drop"));
-    }
-    rules
-}
-
 /// The network an address is in.
 fn network_of(address: &IpNetwork) -> Option<IpNetwork> {
     let network: IpAddr = address.network();
@@ -103,7 +136,9 @@ fn network_of(address: &IpNetwork) -> Option<IpNetwork> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::services::Plan;
+    use meridian_api::service::Local;
+
+    use super::super::super::services::tests::{of_vpc, plan};
     use super::super::tests::{device, text};
     use super::*;
 
@@ -159,22 +194,42 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_forwarded_back_or_between_vpcs_but_what_the_host_redirected() {
-        let back = |names: &str| {
-            let through = format!("    iifname {{ {names} }} oifname {{ {names} }}");
-            format!(
-                "{through} ct status dnat accept\n{through} meta l4proto tcp reject with tcp reset\n{through} reject\n"
-            )
-        };
-        let default = [device("meridian0", &["10.244.1.2/24"]), device("meridian1", &[])];
-        let one = rules(&default);
-        let own = r#""meridian0", "meridian1""#;
-        assert!(one.contains(&back(own)) && !one.contains("} drop"), "{one}");
-        let [management, services] = default;
-        let two = rules(&[management, services, device("mrmblue", &["10.8.0.2/24"])]);
-        let all = r#"{ "meridian0", "meridian1", "mrmblue" }"#;
-        let between = format!("    iifname {all} oifname {all} drop\n");
-        assert!(two.contains(&(back(own) + &back(r#""mrmblue""#) + &between)), "{two}");
+    fn what_is_translated_into_another_vpc_has_the_hosts_address_there() {
+        let rules = rules(&[
+            device("meridian0", &["10.244.1.2/24"]),
+            device("mrmblue", &["10.8.1.2/24"]),
+        ]);
+        assert!(
+            rules.contains("oifname { \"mrmblue\" } ct status dnat masquerade fully-random\n"),
+            "{rules}"
+        );
+    }
+
+    #[test]
+    fn endpoints_of_another_vpc_see_clients_for_beyond_with_such_a_policy() {
+        let mut local = of_vpc("web", &["10.8.1.4:8080"]);
+        local.local = Some(Local::default());
+        let mut other = of_vpc("other", &["10.8.1.5:8080"]);
+        other.addresses[0].address = "198.51.100.8".parse().unwrap();
+        other.cluster_ips.clear();
+        other.ports[0].node_port = Some(30081);
+        let devices = [
+            device("meridian0", &["10.244.1.2/24"]),
+            device("mrmblue", &["10.8.1.2/24"]),
+        ];
+        let rules = text(&devices, &plan([local, other]));
+        for expected in [
+            "  set kept4 {\n    type ipv4_addr\n    elements = { 198.51.100.7 }\n",
+            "  set kept-tcp {\n    type inet_service\n    elements = { 30080 }\n",
+            "  set kept-udp {\n    type inet_service\n  }\n",
+            "ct original ip daddr @kept4 accept\n",
+            "meta l4proto tcp ct original proto-dst @kept-tcp accept\n",
+        ] {
+            assert!(rules.contains(expected), "{expected}\n{rules}");
+        }
+        let beyond = r#"oifname { "mrmblue" } fib saddr type != local iifname != { "meridian0", "mrmblue" } ct original ip daddr @kept4"#;
+        let masquerade = rules.find("ct status dnat masquerade").unwrap();
+        assert!(rules.find(beyond).is_some_and(|at| at < masquerade), "{rules}");
     }
 
     #[test]

@@ -1,11 +1,13 @@
-//! nftables on the host, in an own table: what pods send beyond their VPC (`masquerade`), and what comes for services
-//! (`frontends`).
+//! nftables on the host, in an own table: what pods send beyond their VPC (`masquerade`) and what may pass between VPCs at all
+//! (`isolation`), and what comes for services (`frontends`, `cluster_ips`).
 //!
 //! By the `nft` program, from standard input: the rules are text that a person can read and try. Tables of others are
 //! never touched.
 
+mod cluster_ips;
 mod endpoints;
 mod frontends;
+mod isolation;
 mod masquerade;
 mod table;
 
@@ -135,7 +137,8 @@ fn replace(wanted: &Table) -> Result<(), NftablesError> {
 
 fn rules(devices: &[Device], plan: &Plan, tunnel: SocketAddr) -> Table {
     let mut table = Table::default();
-    masquerade::add(&mut table, devices);
+    masquerade::add(&mut table, devices, plan);
+    isolation::add(&mut table, devices);
     frontends::add(&mut table, devices, plan, tunnel);
     table
 }
@@ -144,9 +147,14 @@ fn set(items: impl Iterator<Item = String>) -> String {
     format!("{{ {} }}", items.collect::<Vec<_>>().join(", "))
 }
 
-/// The names of the host's own devices, as a set.
-fn names(devices: &[Device]) -> String {
-    set(devices.iter().map(|device| format!("{:?}", device.name)))
+/// The names of some of the host's own devices, as a set.
+fn names<'a>(devices: impl IntoIterator<Item = &'a Device>) -> String {
+    set(devices.into_iter().map(|device| format!("{:?}", device.name)))
+}
+
+/// Refuses at once what a rule matches.
+fn reject(matched: &str) -> [String; 2] {
+    ["meta l4proto tcp reject with tcp reset", "reject"].map(|how| format!("{matched} {how}"))
 }
 
 fn family(v4: bool) -> &'static str {
@@ -183,14 +191,13 @@ fn nft(arguments: &[&str], input: &str) -> Result<String, NftablesError> {
 
 #[cfg(test)]
 mod tests {
-    use meridian_api::port::{PortFacts, PortKind};
+    use meridian_api::port::{PortFacts, PortKind, VpcFacts};
 
     use super::*;
 
     pub(super) fn device(name: &str, ips: &[&str]) -> Device {
         Device {
             name: name.into(),
-            vpc: if name.starts_with("meridian") { "default" } else { name }.into(),
             userspace: true,
             local_host_ports: false,
             facts: PortFacts {
@@ -203,7 +210,11 @@ mod tests {
                 node_ports: vec![],
                 mtu: None,
                 uid: None,
-                vpc: None,
+                vpc: (!name.starts_with("meridian")).then(|| VpcFacts {
+                    name: name.into(),
+                    services: true,
+                    outside: true,
+                }),
             },
         }
     }

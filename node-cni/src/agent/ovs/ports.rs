@@ -24,7 +24,7 @@ pub(in crate::agent) fn management_state(replica: &Replica, device: &str) -> (Op
 pub(super) fn add(wanted: &Wanted<'_>, ports: &[ManagementPort], replica: &Replica, transaction: &mut Transaction) {
     let mut devices = Vec::new();
     for (index, management) in ports.iter().enumerate() {
-        let device = wanted.config.management_device(&management.name);
+        let device = wanted.config.management_device(management);
         let mut columns = vec![
             (interface::TYPE, Datum::scalar(INTERNAL)),
             // Open vSwitch sets address and MTU, also when it makes the device anew after a restart.

@@ -1,28 +1,47 @@
 //! What this host does for a service, for people.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use super::plan::full_name;
-use super::{Frontend, Handling, Plan, Services};
+use super::{At, Frontend, Handling, Plan, Services};
 
-/// Tells of the service `namespace/name`.
-pub(in crate::agent) fn explain(services: &Services, node: &str, service: &str) -> String {
+/// Tells of the service `namespace/name`; `vpcs` are those beside the default one that the host has a port in.
+pub(in crate::agent) fn explain(services: &Services, node: &str, vpcs: &BTreeSet<String>, service: &str) -> String {
     let Some(facts) = services.facts.iter().find(|facts| full_name(facts) == service) else {
         let mut text = format!(
             "nothing: the Southbound database tells hosts nothing of service {service}. Either there is no such service, or it \
-             has neither addresses beside its ClusterIPs nor externalTrafficPolicy Local: then all that it needs is done in the \
-             VPC, ports of the nodes included."
+             has neither addresses beside its ClusterIPs nor externalTrafficPolicy Local, and is of the default VPC alone: then \
+             all that it needs is done in the VPC, ports of the nodes included."
         );
         for problem in &services.problems {
             write!(text, "\n{problem}").ok();
         }
         return text;
     };
-    let plan = Plan::new(services, node);
+    let plan = Plan::new(services, node, vpcs);
     let policy = if facts.local.is_some() { "Local" } else { "Cluster" };
     let mut text = format!("service {service}, externalTrafficPolicy {policy}");
     if let Some(seconds) = facts.affinity_seconds {
         write!(text, ", clients stay at their endpoint for {seconds} s").ok();
+    }
+    if let Some(vpc) = &facts.vpc {
+        let port = if vpcs.contains(vpc) {
+            ""
+        } else {
+            ", in which this host has no port"
+        };
+        write!(text, "\nof VPC {vpc}{port}").ok();
+    }
+    if facts.shared {
+        let addresses: Vec<_> = facts.cluster_ips.iter().map(ToString::to_string).collect();
+        write!(
+            text,
+            "\nshared: pods of every VPC may connect to {}",
+            addresses.join(" and ")
+        )
+        .ok();
     }
     for (frontend, handling) in &plan.frontends {
         if full_name(&handling.service) == service {
@@ -56,20 +75,21 @@ pub(in crate::agent) fn explain(services: &Services, node: &str, service: &str) 
 }
 
 fn describe(frontend: &Frontend, handling: &Handling) -> String {
-    let target = match (frontend.at, handling.target) {
-        (super::At::Node { .. }, _) => "to the VPC, as any port of a node".to_owned(),
-        (super::At::Address(_), Some(target)) => format!("to {target} in the VPC"),
-        (super::At::Address(_), None) => "nowhere".to_owned(),
+    let other = match (frontend.at, handling.target) {
+        (At::Cluster(_), _) if handling.here.is_none() => "refused, as no node has an endpoint".to_owned(),
+        (At::Cluster(_), _) => "through the default VPC to a host that has endpoints".to_owned(),
+        (_, Some(target)) => format!("to {target} in the VPC"),
+        (At::Node { .. }, None) => "to the VPC, as any port of a node".to_owned(),
+        (At::Address(_), None) => "nowhere".to_owned(),
     };
-    let mut text = match &handling.local {
-        None => target,
-        Some(endpoints) if endpoints.is_empty() => {
-            format!("from beyond dropped, as no endpoint is on this node; from here {target}")
-        }
-        Some(endpoints) => {
-            let endpoints: Vec<_> = endpoints.iter().map(ToString::to_string).collect();
-            format!("from beyond to {}; from here {target}", endpoints.join(" or "))
-        }
+    let from_here = match handling.for_anybody() {
+        [] => other,
+        endpoints => format!("to {}", any_of(endpoints)),
+    };
+    let mut text = match handling.for_beyond().filter(|_| !matches!(frontend.at, At::Cluster(_))) {
+        None => from_here,
+        Some([]) => format!("from beyond dropped, as no endpoint is on this node; from here {from_here}"),
+        Some(endpoints) => format!("from beyond to {}; from here {from_here}", any_of(endpoints)),
     };
     if handling.restricted {
         text.push_str("; only from the source ranges");
@@ -77,11 +97,16 @@ fn describe(frontend: &Frontend, handling: &Handling) -> String {
     text
 }
 
+fn any_of(endpoints: &[SocketAddr]) -> String {
+    let endpoints: Vec<_> = endpoints.iter().map(ToString::to_string).collect();
+    endpoints.join(" or ")
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use super::super::tests::local;
+    use super::super::tests::{local, of_vpc};
     use super::*;
 
     #[test]
@@ -95,7 +120,7 @@ mod tests {
             problems: vec![],
         };
         assert_eq!(
-            explain(&services, "n1", "shop/web"),
+            explain(&services, "n1", &BTreeSet::new(), "shop/web"),
             "service shop/web, externalTrafficPolicy Local, clients stay at their endpoint for 60 s\n\
              198.51.100.7:80/tcp: from beyond to 10.244.1.4:8080; from here to 10.96.0.7:80 in the VPC; only from the source \
              ranges\n\
@@ -107,7 +132,37 @@ mod tests {
              source ranges: 192.0.2.0/24\n\
              health check port 31000: 1 ready endpoints on this node"
         );
-        let nothing = explain(&services, "n1", "shop/api");
+        let nothing = explain(&services, "n1", &BTreeSet::new(), "shop/api");
         assert!(nothing.starts_with("nothing: "), "{nothing}");
+    }
+
+    #[test]
+    fn of_a_service_of_another_vpc_it_is_told_who_answers() {
+        let mut service = of_vpc("web", &["10.8.1.4:8080"]);
+        service.addresses.clear();
+        service.ports[0].node_port = None;
+        service.shared = true;
+        let services = Services {
+            facts: vec![Arc::new(service)],
+            problems: vec![],
+        };
+        let told = |vpcs: &[&str]| {
+            let vpcs = vpcs.iter().map(|&vpc| vpc.to_owned()).collect();
+            explain(&services, "n1", &vpcs, "shop/web")
+        };
+        assert_eq!(
+            told(&["blue"]),
+            "service shop/web, externalTrafficPolicy Cluster\n\
+             of VPC blue\n\
+             shared: pods of every VPC may connect to 10.96.0.7 and fd00:10:96::7\n\
+             10.96.0.7:80/tcp: to 10.8.1.4:8080\n\
+             [fd00:10:96::7]:80/tcp: through the default VPC to a host that has endpoints"
+        );
+        let absent = told(&[]);
+        assert!(
+            absent.contains("of VPC blue, in which this host has no port\n"),
+            "{absent}"
+        );
+        assert!(absent.contains("10.96.0.7:80/tcp: through the default VPC"), "{absent}");
     }
 }

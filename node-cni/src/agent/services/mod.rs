@@ -6,6 +6,7 @@
 
 mod explain;
 mod former;
+mod frontend;
 mod health;
 mod http;
 mod plan;
@@ -14,8 +15,9 @@ mod stale;
 
 pub(super) use explain::explain;
 pub(super) use former::forget;
+pub(super) use frontend::{At, Frontend};
 pub(super) use health::HealthChecks;
-pub(super) use plan::{At, Frontend, Handling, Plan};
+pub(super) use plan::{Handling, Plan};
 pub(super) use proxy_health::serve as serve_proxy_health;
 pub(super) use stale::Stale;
 
@@ -112,7 +114,7 @@ fn parse(told: &Told<'_>) -> Result<Arc<ServiceFacts>, String> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    pub(in crate::agent) use super::plan::tests::{local, plan, service};
+    pub(in crate::agent) use super::plan::tests::{local, of_vpc, plan, service};
     use super::*;
 
     fn told<'a>(rows: &'a [(u128, &'a str)]) -> impl Iterator<Item = Told<'a>> {

@@ -1,39 +1,23 @@
 //! What follows from the services' facts for one node. Must not do I/O.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use meridian_api::service::{Port, Protocol, ServiceFacts};
+use meridian_api::service::{Port, ServiceFacts};
 
-use super::Services;
+use super::{At, Frontend, Services};
 
 /// What this host does for services.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::agent) struct Plan {
     pub(in crate::agent) frontends: BTreeMap<Frontend, Handling>,
+    /// ClusterIPs that pods of every VPC may connect to, wherever they are answered.
+    pub(in crate::agent) shared: BTreeSet<Frontend>,
     /// Services whose health check this host answers, by port.
     pub(in crate::agent) health_checks: BTreeMap<u16, HealthCheck>,
     /// What cannot be done as told.
     pub(in crate::agent) problems: Vec<String>,
-}
-
-/// Under what a service is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::agent) struct Frontend {
-    pub(in crate::agent) at: At,
-    pub(in crate::agent) protocol: Protocol,
-    pub(in crate::agent) port: u16,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::agent) enum At {
-    Address(IpAddr),
-    /// Any address of the host's own.
-    Node {
-        v4: bool,
-    },
 }
 
 /// What is done with what comes to a frontend.
@@ -42,11 +26,12 @@ pub(in crate::agent) struct Handling {
     pub(in crate::agent) service: Arc<ServiceFacts>,
     /// The service's port.
     pub(in crate::agent) port: u16,
-    /// Where to goes what any endpoint may answer. None for a port of the host: that goes to what stands for the node.
+    /// Where to goes what any endpoint may answer. None for a ClusterIP, which is that already, and for a port of the host whose
+    /// service is of the default VPC: that goes to what stands for the node.
     pub(in crate::agent) target: Option<SocketAddr>,
-    /// The endpoints of this node that what comes from beyond goes to, with such a policy; none of them is no reason
-    /// to use another. Where no node has any, the VPC refuses, as it does for any service.
-    pub(in crate::agent) local: Option<Vec<SocketAddr>>,
+    /// The endpoints of this node, where it matters which these are; `None` if no node has any. Those of a VPC that the host has
+    /// no port in are not among them.
+    pub(in crate::agent) here: Option<Vec<SocketAddr>>,
     /// Only the service's source ranges may connect.
     pub(in crate::agent) restricted: bool,
 }
@@ -60,20 +45,41 @@ pub(in crate::agent) struct HealthCheck {
     pub(in crate::agent) ready: usize,
 }
 
+impl Handling {
+    /// The endpoints of this node that what comes from beyond goes to, with such a policy; none of them is no reason to use
+    /// another. Where no node has any, the VPC refuses, as it does for any service.
+    pub(in crate::agent) fn for_beyond(&self) -> Option<&[SocketAddr]> {
+        self.service.local.as_ref().and(self.here.as_deref())
+    }
+
+    /// The endpoints of this node that everything goes to: in another VPC than the default one, nothing but the host itself
+    /// reaches them from here.
+    pub(in crate::agent) fn for_anybody(&self) -> &[SocketAddr] {
+        let here = self.here.as_deref().filter(|_| self.service.vpc.is_some());
+        here.unwrap_or_default()
+    }
+}
+
 impl Plan {
-    pub(in crate::agent) fn new(services: &Services, node: &str) -> Self {
+    /// Of one node, with the VPCs beside the default one that it has a port in.
+    pub(in crate::agent) fn new(services: &Services, node: &str, vpcs: &BTreeSet<String>) -> Self {
         let mut plan = Self::default();
         for service in &services.facts {
+            // What is translated to an endpoint without a way to it would leave by that to the world.
+            let connected = service.vpc.as_ref().is_none_or(|vpc| vpcs.contains(vpc));
+            let here =
+                |port: &Port, v4| endpoints(port, node, v4).map(|here| if connected { here } else { Vec::new() });
             for port in &service.ports {
-                plan.add_addresses(service, port, node);
-                plan.add_node_port(service, port, node);
+                plan.add_addresses(service, port, here);
+                plan.add_node_port(service, port, here);
+                plan.add_cluster_ips(service, port, here);
             }
             plan.add_health_check(service, node);
         }
         plan
     }
 
-    fn add_addresses(&mut self, service: &Arc<ServiceFacts>, port: &Port, node: &str) {
+    fn add_addresses(&mut self, service: &Arc<ServiceFacts>, port: &Port, here: impl Here) {
         for address in &service.addresses {
             let v4 = address.address.is_ipv4();
             if !serves(port, v4) {
@@ -87,8 +93,8 @@ impl Plan {
             let handling = Handling {
                 service: Arc::clone(service),
                 port: port.port,
-                target: port.targets.iter().copied().find(|target| target.is_ipv4() == v4),
-                local: service.local.as_ref().and_then(|_| endpoints(port, node, v4)),
+                target: target(port, v4),
+                here: by_endpoint(service).then(|| here(port, v4)).flatten(),
                 restricted: address.restricted,
             };
             self.add(frontend, handling);
@@ -96,8 +102,8 @@ impl Plan {
     }
 
     /// Those of services of which any endpoint may answer are handed on without being known.
-    fn add_node_port(&mut self, service: &Arc<ServiceFacts>, port: &Port, node: &str) {
-        let Some(node_port) = port.node_port.filter(|_| service.local.is_some()) else {
+    fn add_node_port(&mut self, service: &Arc<ServiceFacts>, port: &Port, here: impl Here) {
+        let Some(node_port) = port.node_port.filter(|_| by_endpoint(service)) else {
             return;
         };
         for v4 in [true, false] {
@@ -112,11 +118,36 @@ impl Plan {
             let handling = Handling {
                 service: Arc::clone(service),
                 port: port.port,
-                target: None,
-                local: endpoints(port, node, v4),
+                target: service.vpc.as_ref().and_then(|_| target(port, v4)),
+                here: here(port, v4),
                 restricted: false,
             };
             self.add(frontend, handling);
+        }
+    }
+
+    /// Those of the default VPC are the VPC's work; who else may connect is not.
+    fn add_cluster_ips(&mut self, service: &Arc<ServiceFacts>, port: &Port, here: impl Here) {
+        for &address in &service.cluster_ips {
+            let v4 = address.is_ipv4();
+            let frontend = Frontend {
+                at: At::Cluster(address),
+                protocol: port.protocol,
+                port: port.port,
+            };
+            if service.shared {
+                self.shared.insert(frontend);
+            }
+            if service.vpc.is_some() {
+                let handling = Handling {
+                    service: Arc::clone(service),
+                    port: port.port,
+                    target: None,
+                    here: here(port, v4),
+                    restricted: false,
+                };
+                self.add(frontend, handling);
+            }
         }
     }
 
@@ -160,25 +191,18 @@ impl Plan {
     }
 }
 
-impl Frontend {
-    pub(in crate::agent) fn is_ipv4(&self) -> bool {
-        match self.at {
-            At::Address(address) => address.is_ipv4(),
-            At::Node { v4 } => v4,
-        }
-    }
+/// The endpoints of this node by port and family, or `None` if no node has any.
+trait Here: Fn(&Port, bool) -> Option<Vec<SocketAddr>> {}
+
+impl<T: Fn(&Port, bool) -> Option<Vec<SocketAddr>>> Here for T {}
+
+/// Whether it matters to a host which endpoints a service has.
+fn by_endpoint(service: &ServiceFacts) -> bool {
+    service.local.is_some() || service.vpc.is_some()
 }
 
-impl fmt::Display for Frontend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.at {
-            At::Address(address) => write!(f, "{}/{}", SocketAddr::new(address, self.port), self.protocol),
-            At::Node { v4 } => {
-                let family = if v4 { "IPv4" } else { "IPv6" };
-                write!(f, "port {}/{} of the node by {family}", self.port, self.protocol)
-            }
-        }
-    }
+fn target(port: &Port, v4: bool) -> Option<SocketAddr> {
+    port.targets.iter().copied().find(|target| target.is_ipv4() == v4)
 }
 
 /// Namespace and name.
@@ -204,135 +228,4 @@ fn endpoints(port: &Port, node: &str, v4: bool) -> Option<Vec<SocketAddr>> {
 }
 
 #[cfg(test)]
-pub(in crate::agent) mod tests {
-    use meridian_api::service::{Address, Local};
-
-    use super::*;
-
-    /// A service of both families with one port of TCP.
-    pub(in crate::agent) fn service(name: &str) -> ServiceFacts {
-        ServiceFacts {
-            namespace: "shop".into(),
-            name: name.into(),
-            ports: vec![Port {
-                protocol: Protocol::Tcp,
-                port: 80,
-                node_port: None,
-                targets: ["10.96.0.7:80", "[fd00:10:96::7]:80"]
-                    .map(|at| at.parse().unwrap())
-                    .into(),
-                endpoints: BTreeMap::new(),
-            }],
-            addresses: ["198.51.100.7", "2001:db8:1::7"]
-                .map(|address| Address {
-                    address: address.parse().unwrap(),
-                    restricted: false,
-                    announcers: vec![],
-                    interfaces: vec![],
-                })
-                .into(),
-            ..ServiceFacts::default()
-        }
-    }
-
-    /// The same, answered by the endpoints of the node alone, of which n1 has these and n2 others.
-    pub(in crate::agent) fn local(name: &str, endpoints: &[&str]) -> ServiceFacts {
-        let mut service = service(name);
-        service.ports[0].node_port = Some(30080);
-        let parse = |endpoints: &[&str]| endpoints.iter().map(|at| at.parse().unwrap()).collect();
-        let elsewhere = parse(&["10.244.2.9:8080", "[fd00:2::9]:8080"]);
-        service.ports[0].endpoints = [("n1".to_owned(), parse(endpoints)), ("n2".to_owned(), elsewhere)].into();
-        service.local = Some(Local {
-            health_check_port: Some(31000),
-            ready: [("n1".to_owned(), endpoints.len())].into(),
-        });
-        service
-    }
-
-    pub(in crate::agent) fn plan(services: impl IntoIterator<Item = ServiceFacts>) -> Plan {
-        let services = Services {
-            facts: services.into_iter().map(Arc::new).collect(),
-            problems: vec![],
-        };
-        Plan::new(&services, "n1")
-    }
-
-    fn at(address: &str) -> Frontend {
-        let address: SocketAddr = address.parse().unwrap();
-        Frontend {
-            at: At::Address(address.ip()),
-            protocol: Protocol::Tcp,
-            port: address.port(),
-        }
-    }
-
-    #[test]
-    fn an_address_leads_to_the_target_of_its_family() {
-        let plan = plan([service("web")]);
-        let target = |address| plan.frontends[&at(address)].target.unwrap().to_string();
-        assert_eq!(target("198.51.100.7:80"), "10.96.0.7:80");
-        assert_eq!(target("[2001:db8:1::7]:80"), "[fd00:10:96::7]:80");
-        assert_eq!(
-            plan.frontends.len(),
-            2,
-            "its port of the nodes is not for the host to know"
-        );
-    }
-
-    #[test]
-    fn a_local_service_has_the_endpoints_of_this_node_by_family() {
-        let plan = plan([local("web", &["10.244.1.5:8080", "[fd00::5]:8080", "10.244.1.4:8080"])]);
-        let node = |v4| Frontend {
-            at: At::Node { v4 },
-            protocol: Protocol::Tcp,
-            port: 30080,
-        };
-        let here = |frontend: Frontend| plan.frontends[&frontend].local.clone().unwrap();
-        assert_eq!(
-            here(node(true)),
-            ["10.244.1.4:8080", "10.244.1.5:8080"].map(|at| at.parse().unwrap())
-        );
-        assert_eq!(here(node(false)), ["[fd00::5]:8080".parse().unwrap()]);
-        assert_eq!(here(at("198.51.100.7:80")).len(), 2);
-        assert_eq!(plan.health_checks[&31000].ready, 3);
-    }
-
-    #[test]
-    fn where_no_node_has_an_endpoint_the_vpc_answers() {
-        let mut service = local("web", &[]);
-        let v4 = |frontend: &&Frontend| frontend.is_ipv4();
-        let before = plan([service.clone()]);
-        let here = |handling: &Handling| handling.local.as_ref().map(Vec::len);
-        assert!(before.frontends.values().all(|handling| here(handling) == Some(0)));
-        service.ports[0].endpoints = [("n2".to_owned(), vec!["[fd00:2::9]:8080".parse().unwrap()])].into();
-        let after = plan([service]);
-        assert_eq!(after.frontends.len(), 4);
-        for (frontend, handling) in &after.frontends {
-            assert_eq!(here(handling), (!v4(&frontend)).then_some(0), "{frontend}");
-        }
-    }
-
-    #[test]
-    fn a_family_that_the_service_has_not_is_not_served() {
-        let mut service = local("web", &[]);
-        service.ports[0].targets.truncate(1);
-        service.ports[0].endpoints.clear();
-        let plan = plan([service]);
-        assert!(
-            plan.frontends.keys().all(Frontend::is_ipv4),
-            "{:?}",
-            plan.frontends.keys()
-        );
-        assert_eq!(plan.frontends.len(), 2);
-    }
-
-    #[test]
-    fn of_two_services_with_an_address_the_first_by_name_has_it() {
-        let plan = plan([service("api"), service("web")]);
-        assert!(plan.frontends.values().all(|handling| handling.service.name == "api"));
-        assert_eq!(
-            plan.problems[0],
-            "service shop/web: 198.51.100.7:80/tcp is already that of service shop/api"
-        );
-    }
-}
+pub(in crate::agent) mod tests;

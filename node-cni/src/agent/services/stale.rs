@@ -9,6 +9,7 @@ use meridian_api::service::Protocol;
 
 use super::{At, Frontend, Handling, Plan};
 use crate::agent::host::Device;
+use crate::agent::sources::HostSource;
 use crate::netlink::{Connection, Conntrack, NetlinkError, Rtnetlink};
 
 /// Finds connections that go where they would not go if they began now.
@@ -95,35 +96,52 @@ impl Judge<'_> {
         let to = connection.original.destination;
         let goes = connection.reply.source;
         let address = frontend(At::Address(to.ip()), to.port());
+        let cluster = frontend(At::Cluster(to.ip()), to.port());
         let node = frontend(At::Node { v4: to.is_ipv4() }, to.port());
         let node = self.own.contains(&to.ip()).then_some(node);
-        let candidates = || [Some(address), node].into_iter().flatten();
+        let candidates = || [Some(address), Some(cluster), node].into_iter().flatten();
         let known = candidates().find_map(|frontend| Some((frontend, self.plan.frontends.get(&frontend)?)));
         match known {
-            Some((frontend, handling)) => self.would_go(&frontend, handling, connection.original.source.ip(), goes),
+            Some((frontend, handling)) => self.would_go(&frontend, handling, connection, goes),
             None => !candidates().any(|frontend| self.gone.contains(&frontend)),
         }
     }
 
-    fn would_go(&self, frontend: &Frontend, handling: &Handling, from: IpAddr, goes: SocketAddr) -> bool {
+    fn would_go(&self, frontend: &Frontend, handling: &Handling, connection: &Connection, goes: SocketAddr) -> bool {
+        let (from, to) = (connection.original.source.ip(), connection.original.destination);
         if handling.restricted && !self.own.contains(&from) {
             let mut ranges = handling.service.source_ranges.iter();
             if !ranges.any(|range| range.contains(from)) {
                 return false;
             }
         }
-        match &handling.local {
+        if let At::Cluster(_) = frontend.at {
+            let may = handling.service.shared || self.is_host(from);
+            return match handling.for_anybody() {
+                endpoints if may && !endpoints.is_empty() => endpoints.contains(&goes),
+                _ => goes == to,
+            };
+        }
+        match handling.for_beyond() {
             Some(endpoints) if !self.is_inside(from) => endpoints.contains(&goes),
-            _ => match frontend.at {
-                At::Address(_) => handling.target.is_none_or(|target| goes == target),
-                At::Node { v4 } => self
+            _ => match (handling.for_anybody(), frontend.at) {
+                ([], At::Address(_) | At::Cluster(_)) => handling.target.is_none_or(|target| goes == target),
+                ([], At::Node { .. }) if handling.target.is_some() => handling.target == Some(goes),
+                ([], At::Node { v4 }) => self
                     .devices
                     .iter()
                     .flat_map(|device| &device.facts.node_ports)
                     .filter(|ports| ports.address.is_ipv4() == v4 && ports.ports.contains(&frontend.port))
                     .all(|ports| goes == SocketAddr::new(ports.address, frontend.port)),
+                (endpoints, _) => endpoints.contains(&goes),
             },
         }
+    }
+
+    /// Whether an address is this host's, or another's source for services.
+    fn is_host(&self, address: IpAddr) -> bool {
+        let mut sources = HostSource::of(self.devices).into_iter();
+        self.own.contains(&address) || sources.any(|source| source.is_of(address))
     }
 
     /// Whether an address is the host's or one of its pods'.
@@ -145,7 +163,7 @@ fn frontend(at: At, port: u16) -> Frontend {
 mod tests {
     use meridian_api::port::{PortFacts, PortKind};
 
-    use super::super::tests::{local, plan, service};
+    use super::super::tests::{local, of_vpc, plan, service};
     use super::*;
     use crate::netlink::Tuple;
 
@@ -157,7 +175,7 @@ mod tests {
             ips: vec!["10.244.1.2/24".parse().unwrap()],
             gateways: vec![],
             routes: vec![],
-            sources: vec![],
+            sources: vec!["10.96.0.0/16=10.244.1.3".parse().unwrap()],
             node_ports: vec!["30000-32767=169.254.77.1".parse().unwrap()],
             mtu: None,
             uid: None,
@@ -165,7 +183,6 @@ mod tests {
         };
         vec![Device {
             name: "meridian0".into(),
-            vpc: "default".into(),
             facts,
             userspace: true,
             local_host_ports: false,
@@ -211,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_from_beyond_belongs_to_endpoints_of_the_node_and_what_comes_from_here_to_any() {
+    fn what_comes_for_beyond_belongs_to_endpoints_of_the_node_and_what_comes_from_here_to_any() {
         let plan = plan([udp(local("web", &[ENDPOINT]))]);
         for (from, to, goes, expected) in [
             (WORLD, VIP, ENDPOINT, true),
@@ -229,6 +246,35 @@ mod tests {
                 expected,
                 "{from} to {to}, goes to {goes}"
             );
+        }
+    }
+
+    #[test]
+    fn what_goes_to_another_vpc_belongs_to_endpoints_of_the_node_if_there_are_any() {
+        const THERE: &str = "10.8.1.4:8080";
+        const OTHER_HOST: &str = "10.244.2.3:4000";
+        let mut private = udp(of_vpc("web", &[THERE]));
+        let (here, elsewhere) = (plan([private.clone()]), plan([udp(of_vpc("web", &[]))]));
+        private.shared = true;
+        let shared = plan([private]);
+        for (plan, from, to, goes, expected) in [
+            (&here, HOST, TARGET, THERE, true),
+            (&here, HOST, TARGET, TARGET, false),
+            (&here, HOST, TARGET, "10.8.1.5:8080", false),
+            (&here, OTHER_HOST, TARGET, THERE, true),
+            (&here, POD, TARGET, THERE, false),
+            (&shared, POD, TARGET, THERE, true),
+            (&elsewhere, HOST, TARGET, TARGET, true),
+            (&elsewhere, HOST, TARGET, THERE, false),
+            (&here, WORLD, VIP, THERE, true),
+            (&here, WORLD, VIP, TARGET, false),
+            (&elsewhere, WORLD, VIP, TARGET, true),
+            (&here, HOST, NODE, THERE, true),
+            (&elsewhere, HOST, NODE, TARGET, true),
+            (&elsewhere, HOST, NODE, "169.254.77.1:30080", false),
+        ] {
+            let found = belongs(plan, &[], from, to, goes);
+            assert_eq!(found, expected, "{from} to {to}, goes to {goes}");
         }
     }
 

@@ -10,6 +10,7 @@ mod ovn;
 mod plugin;
 mod pod;
 pub(crate) mod service;
+pub(crate) mod vpc;
 mod world;
 
 pub(crate) use agent::Agent;

@@ -72,9 +72,14 @@ impl Host {
 
     /// A logical port with its facts.
     pub(crate) fn create_port(&self, name: &str, facts: &PortFacts, chassis: &str) {
+        self.create_port_on("vpc-default-n1", name, facts, chassis);
+    }
+
+    /// The same on another switch than the default VPC's.
+    pub(crate) fn create_port_on(&self, switch: &str, name: &str, facts: &PortFacts, chassis: &str) {
         let ips: Vec<_> = facts.ips.iter().map(|ip| ip.ip().to_string()).collect();
         let addresses = format!("{} {}", facts.mac, ips.join(" "));
-        let mut arguments: Vec<String> = ["--may-exist", "lsp-add", "vpc-default-n1", name, "--"]
+        let mut arguments: Vec<String> = ["--may-exist", "lsp-add", switch, name, "--"]
             .map(String::from)
             .to_vec();
         arguments.extend(["lsp-set-addresses", name, &addresses, "--"].map(String::from));

@@ -10,12 +10,16 @@ use meridian_node_cni::name;
 use meridian_node_cni::netlink::{Address, Link, Route, Rtnetlink};
 use meridian_node_cni::netns::Netns;
 
+use super::vpc::Slice;
 use super::{Host, NODE, NetnsGuard, run};
 
 /// The pod's namespace in Kubernetes.
 pub(crate) const NAMESPACE: &str = "default";
 /// The CNI network.
 pub(crate) const NETWORK: &str = "meridian";
+
+/// Part of the address of the pod before the first.
+const FIRST: u32 = 10;
 
 /// A sandbox of a pod.
 #[derive(Debug)]
@@ -26,6 +30,7 @@ pub(crate) struct Pod {
     pub(crate) netns: String,
     _guard: NetnsGuard,
     number: u32,
+    slice: Slice,
 }
 
 impl Pod {
@@ -33,6 +38,27 @@ impl Pod {
     pub(crate) fn new(host: &Host) -> Self {
         let number = host.next_pod();
         Self::sandbox(host, number, format!("web-{number}"), format!("uid-{number}"))
+    }
+
+    /// And its logical port, with an address of a slice of its VPC.
+    pub(crate) fn of_slice(host: &Host, slice: Slice) -> Self {
+        let pod = Self {
+            slice,
+            ..Self::new(host)
+        };
+        pod.create_port(host);
+        pod
+    }
+
+    /// The same with an address that is not the next one.
+    pub(crate) fn numbered(host: &Host, slice: Slice, host_part: u32) -> Self {
+        let pod = Self {
+            slice,
+            number: host_part.wrapping_sub(FIRST),
+            ..Self::new(host)
+        };
+        pod.create_port(host);
+        pod
     }
 
     /// A new sandbox of the same pod, as the kubelet makes one when the old has died.
@@ -52,6 +78,7 @@ impl Pod {
             _guard: NetnsGuard(netns.clone()),
             netns,
             number,
+            slice: Slice::DEFAULT,
         };
         run("ip", &["-n", &pod.netns, "link", "set", "lo", "up"]);
         pod
@@ -65,19 +92,20 @@ impl Pod {
     }
 
     pub(crate) fn create_port(&self, host: &Host) {
-        host.create_port(&self.port(), &self.facts(), NODE);
+        host.create_port_on(self.slice.switch, &self.port(), &self.facts(), NODE);
     }
 
     pub(crate) fn facts(&self) -> PortFacts {
-        let host_part = self.number + 10;
+        let host_part = self.number.wrapping_add(FIRST);
+        let Slice { v4, v6, mac, .. } = self.slice;
         PortFacts {
             kind: PortKind::Pod,
-            mac: format!("0a:58:0a:f4:01:{host_part:02x}"),
+            mac: format!("{mac}:{host_part:02x}"),
             ips: vec![
-                format!("10.244.1.{host_part}/24").parse().unwrap(),
-                format!("fd00:10:244:1::{host_part:x}/64").parse().unwrap(),
+                format!("{v4}.{host_part}/24").parse().unwrap(),
+                format!("{v6}::{host_part:x}/64").parse().unwrap(),
             ],
-            gateways: vec!["10.244.1.1".parse().unwrap(), "fd00:10:244:1::1".parse().unwrap()],
+            gateways: vec![format!("{v4}.1").parse().unwrap(), format!("{v6}::1").parse().unwrap()],
             routes: vec![],
             sources: vec![],
             node_ports: vec![],

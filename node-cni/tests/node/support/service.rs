@@ -52,7 +52,11 @@ impl Rig {
 
     /// A pod that says who it is and whom it sees.
     pub(crate) fn server(&self) -> Pod {
-        let pod = Pod::with_port(&self.host);
+        self.serving(Pod::with_port(&self.host))
+    }
+
+    /// Adds a pod to the network and has it say so.
+    pub(crate) fn serving(&self, pod: Pod) -> Pod {
         add(&self.host, &pod);
         for v4 in [true, false] {
             let address = SocketAddr::new(pod.ip(v4), SERVER);

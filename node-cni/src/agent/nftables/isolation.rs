@@ -1,0 +1,208 @@
+//! What passes between VPCs, and between a VPC and the world or the host: nothing but what is told here. What is refused is refused at
+//! once, so that whoever sent it need not wait.
+//!
+//! The default VPC is as open as a cluster's network is used to be. Of any other, pods reach shared services, the world if the VPC
+//! may, and no port of the host; what reaches them, the host has translated for a service or a port of its own.
+
+use super::super::host::Device;
+use super::table::Table;
+use super::{cluster_ips, names, reject};
+
+/// A packet that no connection has a place for. To refuse it would end the connection that it is late for.
+const INVALID: &str = "ct state invalid drop";
+
+pub(super) fn add(table: &mut Table, devices: &[Device]) {
+    let filter = "type filter hook forward priority filter; policy accept;";
+    table.add_chain("forward", filter, forward(devices));
+    if !devices.is_empty() {
+        let filter = "type filter hook output priority filter; policy accept;";
+        table.add_chain("from-host", filter, cluster_ips::refuse().collect());
+    }
+    let others = others(devices);
+    if !others.is_empty() {
+        let filter = "type filter hook input priority filter; policy accept;";
+        table.add_chain("to-host", filter, to_host(&others));
+    }
+}
+
+fn others(devices: &[Device]) -> Vec<&Device> {
+    devices.iter().filter(|device| !device.is_default()).collect()
+}
+
+/// ICMPv6 is how neighbours find one another.
+fn to_host(others: &[&Device]) -> Vec<String> {
+    let theirs = format!("iifname {}", names(others.iter().copied()));
+    let first = [
+        "ct state established,related accept",
+        "meta l4proto { icmp, ipv6-icmp } accept",
+        INVALID,
+    ];
+    let first = first.map(|rule| format!("{theirs} {rule}"));
+    first.into_iter().chain(reject(&theirs)).collect()
+}
+
+fn forward(devices: &[Device]) -> Vec<String> {
+    let mut rules = Vec::new();
+    let default: Vec<&Device> = devices.iter().filter(|device| device.is_default()).collect();
+    if !devices.is_empty() {
+        rules.extend(cluster_ips::refuse());
+    }
+    if !default.is_empty() {
+        let own = names(default.iter().copied());
+        let back = format!("iifname {own} oifname {own}");
+        // Nothing back into the VPC it came from: what has an address of the cluster that no slice contains, or of a service
+        // that nobody has, would go round between host and router. Unless the host made it that address, for a port of its own
+        // or an address of a service.
+        rules.push(format!("{back} ct status dnat accept"));
+        rules.extend(reject(&back));
+    }
+    let others = others(devices);
+    if !others.is_empty() {
+        rules.extend(between(devices, &default, &others));
+    }
+    rules
+}
+
+fn between(devices: &[Device], default: &[&Device], others: &[&Device]) -> Vec<String> {
+    let all = names(devices);
+    let theirs = names(others.iter().copied());
+    let (from, into) = (format!("iifname {theirs}"), format!("oifname {theirs}"));
+    let mut rules = Vec::new();
+    for what in [&from, &into] {
+        rules.push(format!("{what} ct state established,related accept"));
+        rules.push(format!("{what} {INVALID}"));
+    }
+    for device in others {
+        let name = &device.name;
+        rules.push(format!("iifname {name:?} oifname {name:?} ct status dnat accept"));
+    }
+    let may = |reach: fn(&meridian_api::port::VpcFacts) -> bool| {
+        let mut devices = others
+            .iter()
+            .filter(|device| device.facts.vpc.as_ref().is_some_and(reach))
+            .peekable();
+        devices.peek()?;
+        Some(names(devices.copied()))
+    };
+    if let Some(clients) = may(|vpc| vpc.services) {
+        for (family, digit) in [("ip", 4), ("ip6", 6)] {
+            if !default.is_empty() {
+                let default = names(default.iter().copied());
+                let frontend = format!("{family} daddr . meta l4proto . th dport @shared{digit}");
+                rules.push(format!("iifname {clients} oifname {default} {frontend} accept"));
+            }
+            // The port is right, or it had not been translated to an endpoint here.
+            let translated = format!("ct status dnat ct original {family} daddr @shared-addresses{digit}");
+            rules.push(format!("iifname {clients} oifname {theirs} {translated} accept"));
+        }
+    }
+    if let Some(clients) = may(|vpc| vpc.outside) {
+        rules.push(format!("iifname {clients} oifname != {all} accept"));
+    }
+    rules.extend(reject(&from));
+    rules.push(format!("{into} ct status dnat accept"));
+    rules.extend(reject(&into));
+    rules
+}
+
+#[cfg(test)]
+mod tests {
+    use meridian_api::port::VpcFacts;
+
+    use super::super::super::services::Plan;
+    use super::super::tests::{device, text};
+    use super::*;
+
+    fn rules(devices: &[Device]) -> String {
+        text(devices, &Plan::default())
+    }
+
+    fn chain(rules: &str, name: &str) -> Vec<String> {
+        let (_, chain) = rules.split_once(&format!("chain {name} {{\n")).unwrap();
+        let chain = chain.split_once("\n  }").unwrap().0;
+        chain.lines().skip(1).map(|line| line.trim().to_owned()).collect()
+    }
+
+    /// Without what is said of ClusterIPs that nobody answers.
+    fn forwarded(rules: &str) -> Vec<String> {
+        let mut chain = chain(rules, "forward");
+        chain.retain(|rule| !rule.contains("@refused"));
+        chain
+    }
+
+    fn of_vpc(name: &str, services: bool, outside: bool) -> Device {
+        let mut device = device(&format!("mrm{name}"), &["10.8.0.2/24"]);
+        device.facts.vpc = Some(VpcFacts {
+            name: name.into(),
+            services,
+            outside,
+        });
+        device
+    }
+
+    fn default() -> [Device; 2] {
+        [device("meridian0", &["10.244.1.2/24"]), device("meridian1", &[])]
+    }
+
+    #[test]
+    fn nothing_is_forwarded_back_into_the_default_vpc_but_what_the_host_redirected() {
+        let rules = rules(&default());
+        let back = r#"iifname { "meridian0", "meridian1" } oifname { "meridian0", "meridian1" }"#;
+        assert_eq!(
+            forwarded(&rules),
+            [
+                format!("{back} ct status dnat accept"),
+                format!("{back} meta l4proto tcp reject with tcp reset"),
+                format!("{back} reject"),
+            ]
+        );
+        assert!(!rules.contains("to-host"), "{rules}");
+    }
+
+    #[test]
+    fn a_vpc_reaches_what_it_may_and_is_reached_by_what_the_host_translated() {
+        let [management, services] = default();
+        let rules = rules(&[
+            management,
+            services,
+            of_vpc("blue", true, true),
+            of_vpc("green", false, false),
+        ]);
+        let both = r#"{ "mrmblue", "mrmgreen" }"#;
+        let expected = [
+            format!("iifname {both} ct state established,related accept"),
+            format!("iifname {both} ct state invalid drop"),
+            format!("oifname {both} ct state established,related accept"),
+            format!("oifname {both} ct state invalid drop"),
+            r#"iifname "mrmblue" oifname "mrmblue" ct status dnat accept"#.to_owned(),
+            r#"iifname "mrmgreen" oifname "mrmgreen" ct status dnat accept"#.to_owned(),
+            r#"iifname { "mrmblue" } oifname { "meridian0", "meridian1" } ip daddr . meta l4proto . th dport @shared4 accept"#.to_owned(),
+            format!(r#"iifname {{ "mrmblue" }} oifname {both} ct status dnat ct original ip daddr @shared-addresses4 accept"#),
+            r#"iifname { "mrmblue" } oifname { "meridian0", "meridian1" } ip6 daddr . meta l4proto . th dport @shared6 accept"#.to_owned(),
+            format!(r#"iifname {{ "mrmblue" }} oifname {both} ct status dnat ct original ip6 daddr @shared-addresses6 accept"#),
+            r#"iifname { "mrmblue" } oifname != { "meridian0", "meridian1", "mrmblue", "mrmgreen" } accept"#.to_owned(),
+            format!("iifname {both} meta l4proto tcp reject with tcp reset"),
+            format!("iifname {both} reject"),
+            format!("oifname {both} ct status dnat accept"),
+            format!("oifname {both} meta l4proto tcp reject with tcp reset"),
+            format!("oifname {both} reject"),
+        ];
+        assert_eq!(forwarded(&rules)[3..], expected, "{rules}");
+    }
+
+    #[test]
+    fn pods_of_another_vpc_reach_no_port_of_the_host() {
+        let [management, services] = default();
+        let rules = rules(&[management, services, of_vpc("blue", true, true)]);
+        assert_eq!(
+            chain(&rules, "to-host"),
+            [
+                r#"iifname { "mrmblue" } ct state established,related accept"#,
+                r#"iifname { "mrmblue" } meta l4proto { icmp, ipv6-icmp } accept"#,
+                r#"iifname { "mrmblue" } ct state invalid drop"#,
+                r#"iifname { "mrmblue" } meta l4proto tcp reject with tcp reset"#,
+                r#"iifname { "mrmblue" } reject"#,
+            ]
+        );
+    }
+}

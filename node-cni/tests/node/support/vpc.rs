@@ -1,0 +1,140 @@
+//! VPCs beside the default one, as the translator would write them.
+
+use meridian_api::name;
+use meridian_api::port::{PortFacts, PortKind, VpcFacts};
+use ovsdb::testing::eventually;
+
+use super::service::Rig;
+use super::{Host, NODE};
+
+/// What a VPC has on a node: a switch, and what the addresses there begin with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slice {
+    pub(crate) vpc: &'static str,
+    pub(crate) switch: &'static str,
+    pub(crate) v4: &'static str,
+    pub(crate) v6: &'static str,
+    pub(crate) mac: &'static str,
+}
+
+impl Slice {
+    pub(crate) const DEFAULT: Self = Self {
+        vpc: "default",
+        switch: "vpc-default-n1",
+        v4: "10.244.1",
+        v6: "fd00:10:244:1",
+        mac: "0a:58:0a:f4:01",
+    };
+    /// That of another node, whose pods are here because there is one host only.
+    pub(crate) const ELSEWHERE: Self = Self {
+        vpc: "default",
+        switch: "vpc-default-n2",
+        v4: "10.244.2",
+        v6: "fd00:10:244:2",
+        mac: "0a:58:0a:f4:02",
+    };
+    pub(crate) const BLUE: Self = Self {
+        vpc: "blue",
+        switch: "vpc-blue.n1",
+        v4: "10.8.1",
+        v6: "fd00:8:1",
+        mac: "0a:58:0a:08:01",
+    };
+    pub(crate) const GREEN: Self = Self {
+        vpc: "green",
+        switch: "vpc-green.n1",
+        v4: "10.9.1",
+        v6: "fd00:9:1",
+        mac: "0a:58:0a:09:01",
+    };
+
+    /// The host's address there.
+    pub(crate) fn management(&self, v4: bool) -> String {
+        if v4 {
+            format!("{}.2", self.v4)
+        } else {
+            format!("{}::2", self.v6)
+        }
+    }
+}
+
+impl Rig {
+    /// A VPC whose pods reach what these words of `meridian/reach` say; waits until the host is in it.
+    pub(crate) fn create_vpc(&self, slice: Slice, reach: &str) {
+        self.host.create_slice(slice);
+        let words: Vec<_> = reach.split_whitespace().collect();
+        let facts = PortFacts {
+            kind: PortKind::Management,
+            mac: format!("{}:02", slice.mac),
+            ips: vec![
+                format!("{}.2/24", slice.v4).parse().unwrap(),
+                format!("{}::2/64", slice.v6).parse().unwrap(),
+            ],
+            gateways: vec![],
+            routes: vec![],
+            sources: vec![],
+            node_ports: vec![],
+            mtu: None,
+            uid: None,
+            vpc: Some(VpcFacts {
+                name: slice.vpc.into(),
+                services: words.contains(&"services"),
+                outside: words.contains(&"outside"),
+            }),
+        };
+        let port = name::management_port("", slice.vpc, NODE);
+        self.host.create_port_on(slice.switch, &port, &facts, NODE);
+        for (everything, v4) in [("0.0.0.0/0", true), ("::/0", false)] {
+            let router = format!("vpc-{}", slice.vpc);
+            self.host
+                .nbctl(&["lr-route-add", &router, everything, &slice.management(v4)]);
+        }
+        eventually("the host is in the VPC", || {
+            let status = self.agent.status()?;
+            let port = status.management.iter().find(|found| found.port == port)?;
+            assert_eq!(port.vpc.as_deref(), Some(slice.vpc));
+            assert_eq!(port.device, format!("mrm{}", slice.vpc));
+            (port.installed && port.configured && status.ready && status.unavailable.is_none()).then_some(())
+        });
+        self.host.await_forwarding();
+    }
+
+    /// Changes what pods of a VPC reach, and waits until the host has heard.
+    pub(crate) fn let_reach(&self, slice: Slice, reach: &str) {
+        let port = name::management_port("", slice.vpc, NODE);
+        let before = self.nft(&["list", "table", "inet", "meridian"]);
+        let ids = format!("external_ids:\"meridian/reach\"=\"{reach}\"");
+        self.host.nbctl(&["set", "Logical_Switch_Port", &port, &ids]);
+        eventually("the rules are others", || {
+            (self.nft(&["list", "table", "inet", "meridian"]) != before).then_some(())
+        });
+    }
+}
+
+impl Host {
+    /// A switch on the router of its VPC, which is made if there is none.
+    pub(crate) fn create_slice(&self, slice: Slice) {
+        let Slice {
+            vpc,
+            switch,
+            v4,
+            v6,
+            mac,
+        } = slice;
+        let router = format!("vpc-{vpc}");
+        let uplink = format!("{switch}-router");
+        let (mac, v4, v6) = (format!("{mac}:01"), format!("{v4}.1/24"), format!("{v6}::1/64"));
+        let peer = format!("router-port={switch}");
+        let commands: [&[&str]; 6] = [
+            &["--may-exist", "lr-add", &router],
+            &["ls-add", switch],
+            &["lrp-add", &router, switch, &mac, &v4, &v6],
+            &["lsp-add", switch, &uplink],
+            &["lsp-set-type", &uplink, "router"],
+            &["lsp-set-addresses", &uplink, "router"],
+        ];
+        let mut arguments = commands.join(&"--");
+        arguments.extend(["--", "lsp-set-options", &uplink, &peer]);
+        self.nbctl(&arguments);
+    }
+}
