@@ -65,6 +65,12 @@ impl Names {
         self.name(format_args!("vpc-{}-egress-{family}", name::part(vpc, node)))
     }
 
+    /// The route for addresses of a VPC that no slice has, per family.
+    pub(crate) fn nowhere(&self, vpc: &str, ipv4: bool) -> Arc<str> {
+        let family = if ipv4 { "v4" } else { "v6" };
+        self.name(format_args!("vpc-{vpc}-nowhere-{family}"))
+    }
+
     /// A pod's port.
     pub(crate) fn pod(&self, pod: &PodKey) -> Arc<str> {
         name::pod_port(&self.prefix, &pod.namespace, &pod.name).into()

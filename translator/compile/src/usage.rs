@@ -19,12 +19,16 @@ pub struct SliceUse {
 }
 
 /// How a VPC beside the default one fares.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VpcReport {
     /// Its name.
     pub name: Name,
+    /// Whether it was known to be on its way out: from then on nothing new comes in.
+    pub deleting: bool,
     /// Why no pod can be in it, field and message; empty if pods can.
     pub faults: Vec<(String, String)>,
+    /// Whether what keeps pods out is a clash with something that was there before.
+    pub conflict: bool,
     /// The namespaces whose new pods are in it, sorted.
     pub namespaces: Vec<Name>,
     /// The namespaces that it selects and an older VPC has, with that VPC, sorted.

@@ -31,6 +31,8 @@ pub(crate) struct State {
     pub(crate) network: Network,
     /// Field and message of what keeps it from being used.
     pub(crate) faults: Vec<(String, String)>,
+    /// Whether one of them is a clash with something that was there before.
+    pub(crate) conflict: bool,
     /// What is wrong elsewhere because of it: object, field and message.
     pub(crate) clashes: Vec<(Key, String, String)>,
     /// Namespaces that it selects and an older VPC has.

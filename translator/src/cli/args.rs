@@ -208,6 +208,15 @@ pub struct NetworkArgs {
     /// objects tell; before Kubernetes 1.33 there are none.
     #[arg(long, env = "MERIDIAN_SERVICE_CIDR", value_delimiter = ',', value_name = "CIDR")]
     pub service_cidr: Vec<IpNetwork>,
+    /// Services that pods of every VPC may use, beside those with the annotation meridian.dev/shared.
+    #[arg(
+        long,
+        env = "MERIDIAN_SHARED_SERVICE",
+        value_delimiter = ',',
+        default_value = "default/kubernetes,kube-system/kube-dns",
+        value_name = "NAMESPACE/NAME"
+    )]
+    pub shared_service: Vec<String>,
     /// Ports of nodes that belong to services of type NodePort, as kube-apiserver has them.
     #[arg(
         long,

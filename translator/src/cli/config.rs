@@ -234,11 +234,10 @@ impl TryFrom<ExplainArgs> for ExplainConfig {
             timeout,
             output,
         } = args;
-        let (namespace, name) = name.split_once('/').unwrap_or(("default", &name));
         let ownership = Ownership::new(network.cluster_id.as_deref());
         let (session, _) = database::northbound(northbound)?;
         Ok(Self {
-            subject: Subject::Service(ServiceKey::new(namespace, name)),
+            subject: Subject::Service(service_key(&name)),
             compile: compile_config(network)?,
             source: source.into(),
             session: (!offline).then_some(session),
@@ -269,6 +268,12 @@ fn is_ovsdb_id(name: &str) -> bool {
     name.chars().all(word) && name.chars().next().is_some_and(|c| !c.is_ascii_digit())
 }
 
+/// A name alone is one in `default`.
+fn service_key(name: &str) -> ServiceKey {
+    let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
+    ServiceKey::new(namespace, name)
+}
+
 fn compile_config(args: NetworkArgs) -> Result<meridian_compile::Config, Error> {
     let NetworkArgs {
         cluster_cidr,
@@ -278,6 +283,7 @@ fn compile_config(args: NetworkArgs) -> Result<meridian_compile::Config, Error> 
         host_slice_v4,
         host_slice_v6,
         mtu,
+        shared_service,
     } = args;
     Ok(meridian_compile::Config::new(Settings {
         cluster_id,
@@ -287,6 +293,7 @@ fn compile_config(args: NetworkArgs) -> Result<meridian_compile::Config, Error> 
         host_slice_v4,
         host_slice_v6,
         mtu,
+        shared_services: shared_service.iter().map(|name| service_key(name)).collect(),
     })?)
 }
 

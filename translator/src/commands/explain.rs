@@ -190,8 +190,9 @@ fn table(answered: &Answered) -> String {
         database,
         problems,
     } = answered;
-    let mut text = format!("service {}  {}\n", service.service, service.r#type);
-    if let Some(nothing) = service.nothing {
+    let vpc = service.vpc.iter().map(|vpc| format!("  VPC {vpc}")).collect::<String>();
+    let mut text = format!("service {}  {}{vpc}\n", service.service, service.r#type);
+    if let Some(nothing) = &service.nothing {
         let _ = writeln!(text, "  nothing to balance: {nothing}");
     }
     for problem in problems {

@@ -3,7 +3,7 @@
 //! Must not: do I/O, or decide what a VPC means.
 
 use meridian_api::vpc::{FINALIZER, IN_USE, NAMESPACES, READY, Vpc, VpcStatus};
-use meridian_northbound::writer::VpcReport;
+use meridian_compile::VpcReport;
 use serde_json::{Value, json};
 
 use super::words;

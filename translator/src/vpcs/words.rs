@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use meridian_api::vpc::CONFLICT;
-use meridian_northbound::writer::VpcReport;
+use meridian_compile::VpcReport;
 
 use crate::upkeep::Verdict;
 

@@ -1,8 +1,9 @@
 //! VPCs on a real API server: what it refuses, and what the real program says of them.
 
 use meridian_api::vpc::FINALIZER;
+use meridian_compile::VpcReport;
 use meridian_model::PodKey;
-use meridian_northbound::writer::{LockStatus, SourceStatus, Status, VpcReport};
+use meridian_northbound::writer::{LockStatus, SourceStatus, Status};
 use meridian_translator::problems::{Board, Origin, Problem};
 use meridian_translator::source::kubernetes::{self, Access};
 use meridian_translator::{events, vpcs};

@@ -20,6 +20,8 @@ pub(super) fn vpc(state: &State, vpcs: &Vpcs, placements: &Placements) -> VpcRep
     remaining.sort_unstable();
     VpcReport {
         name: name.clone(),
+        deleting: state.object.deleting,
+        conflict: state.conflict,
         faults: state.faults.clone(),
         namespaces: vpcs.namespaces_of(name).cloned().collect(),
         lost: state

@@ -13,13 +13,23 @@ const CIDRS: &str = "spec.podNetwork.cidrs";
 
 pub(super) fn all(config: &Config, service_cidrs: &ServiceCidrs, cluster: &Cluster) -> BTreeMap<Name, State> {
     let state = |vpc: &std::sync::Arc<Vpc>| {
-        let mut faults = Vec::new();
+        let (mut faults, mut conflict) = (Vec::new(), false);
         faults.extend(name_fault(&vpc.name).map(|message| ("metadata.name".to_owned(), message)));
         let mut cidrs: Vec<IpNetwork> = Vec::new();
         for (index, text) in vpc.cidrs.iter().enumerate() {
             match judge(text, vpc, &cidrs, config, service_cidrs, cluster) {
                 Ok(network) => cidrs.push(network),
-                Err((field, message)) => faults.push((field.unwrap_or_else(|| format!("{CIDRS}[{index}]")), message)),
+                Err(Fault {
+                    field,
+                    message,
+                    is_clash,
+                }) => {
+                    conflict |= is_clash;
+                    faults.push((
+                        field.map_or_else(|| format!("{CIDRS}[{index}]"), str::to_owned),
+                        message,
+                    ));
+                }
             }
         }
         if vpc.cidrs.is_empty() {
@@ -38,6 +48,7 @@ pub(super) fn all(config: &Config, service_cidrs: &ServiceCidrs, cluster: &Clust
             object: vpc.clone(),
             network,
             faults,
+            conflict,
             lost: BTreeMap::new(),
         };
         (vpc.name.clone(), state)
@@ -45,7 +56,15 @@ pub(super) fn all(config: &Config, service_cidrs: &ServiceCidrs, cluster: &Clust
     cluster.vpcs().map(state).collect()
 }
 
-/// The network, or the field if it is another one than that of the network, and what is wrong.
+/// What is wrong with a network.
+struct Fault {
+    /// Where, if not in the network itself.
+    field: Option<&'static str>,
+    message: String,
+    /// Whether it would do, if something else were not there.
+    is_clash: bool,
+}
+
 fn judge(
     text: &str,
     vpc: &Vpc,
@@ -53,8 +72,12 @@ fn judge(
     config: &Config,
     service_cidrs: &ServiceCidrs,
     cluster: &Cluster,
-) -> Result<IpNetwork, (Option<String>, String)> {
-    let here = |message| (None, message);
+) -> Result<IpNetwork, Fault> {
+    let here = |message| Fault {
+        field: None,
+        message,
+        is_clash: false,
+    };
     let network: IpNetwork = text.parse().map_err(|reason| {
         here(format!(
             "{text:?} is not a network ({reason}): write it like 10.10.0.0/16"
@@ -85,10 +108,16 @@ fn judge(
         let message = format!(
             "a slice of /{slice} per node does not fit {network}: it must be at least /{least} and at most /{most}"
         );
-        return Err((Some(field.to_owned()), message));
+        return Err(Fault {
+            field: Some(field),
+            ..here(message)
+        });
     }
     match overlapped(network, vpc, config, service_cidrs, cluster) {
-        Some(what) => Err(here(format!("{network} overlaps {what}: take another network"))),
+        Some(what) => Err(Fault {
+            is_clash: true,
+            ..here(format!("{network} overlaps {what}: take another network"))
+        }),
         None => Ok(network),
     }
 }

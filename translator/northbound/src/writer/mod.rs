@@ -22,7 +22,6 @@ mod input;
 mod lead;
 mod settings;
 mod status;
-mod vpcs;
 mod warnings;
 
 use std::future::Future;
@@ -30,7 +29,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use meridian_compile::Compiler;
+use meridian_compile::{Compiler, VpcReport};
 use ovsdb::{LockState, Session, State, Subscription};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -47,7 +46,6 @@ pub use input::{Feed, Input, Stopped};
 pub use lead::read_claims;
 pub use settings::Settings;
 pub use status::{Held, LastTransaction, LockStatus, Phase, SourceStatus, Status};
-pub use vpcs::VpcReport;
 
 /// This many inputs are taken before compiling. All that came meanwhile is compiled at once, so that batches grow with
 /// the load.
@@ -313,6 +311,10 @@ impl Writer {
         }
         if self.usage_due.take_if(|due| *due <= Instant::now()).is_some() {
             self.usage = self.compiler.usage().into();
+            let vpcs = self.compiler.vpcs();
+            if *self.vpcs != *vpcs {
+                self.vpcs = vpcs.into();
+            }
         }
     }
 

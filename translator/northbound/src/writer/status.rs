@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use meridian_compile::{Problem, SliceUse};
+use meridian_compile::{Problem, SliceUse, VpcReport};
 use serde::Serialize;
 
 use super::attempts::WriteProblem;
-use super::vpcs::VpcReport;
 
 /// Where the writer stands. Every field is the truth at the time it was published.
 #[derive(Clone, Debug, Default)]
