@@ -136,6 +136,7 @@ mod tests {
         let services = Services {
             facts: vec![Arc::new(announced)],
             problems: vec![],
+            ..Services::default()
         };
         assert!(serving.learn(Arc::new(services), BTreeSet::new()));
         serving

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
+use meridian_api::hosts::HostFacts;
 use meridian_api::service::{Local, Protocol, ServiceFacts};
 use meridian_node_cni::netns::Netns;
 use ovsdb::testing::eventually;
@@ -214,11 +215,51 @@ fn a_service_of_another_vpc_is_answered_by_endpoints_of_the_host() {
 }
 
 #[test]
+fn hosts_are_reached_by_the_ports_of_services_alone() {
+    let rig = Rig::start();
+    rig.create_vpc(Slice::BLUE, "outside");
+    rig.host.publish_hosts(&HostFacts {
+        addresses: [World::V4, World::V6].map(|ip| ip.parse().unwrap()).into(),
+        ..HostFacts::default()
+    });
+    let pod = rig.serving(Pod::of_slice(&rig.host, Slice::BLUE));
+    let (from, default) = (inside(&pod), rig.server());
+    for world in [World::V4, World::V6] {
+        for port in [9000, NODE_PORT] {
+            let listener = rig
+                .world
+                .netns()
+                .run(|| TcpListener::bind(at(world, port)).unwrap())
+                .unwrap();
+            std::thread::spawn(move || {
+                while let Ok((mut stream, _)) = listener.accept() {
+                    let _ = write!(stream, "host");
+                }
+            });
+        }
+        assert_eq!(await_answer(&from, at(world, NODE_PORT)), "host");
+        eventually("the host's own port is closed", || {
+            ask_briefly(&from, at(world, 9000)).is_none().then_some(())
+        });
+        assert_refused("a pod", &from, at(world, 9000));
+        assert_eq!(
+            await_answer(&inside(&default), at(world, 9000)),
+            "host",
+            "the default VPC is open"
+        );
+    }
+}
+
+#[test]
 fn what_the_default_vpc_carries_here_is_let_in_for_hosts_and_to_shared_services() {
     let rig = Rig::start();
     rig.create_vpc(Slice::BLUE, "");
     rig.create_vpc(Slice::GREEN, "services");
     rig.host.create_slice(Slice::ELSEWHERE);
+    rig.host.publish_hosts(&HostFacts {
+        sources: ["10.244.2.3", "fd00:10:244:2::3"].map(|ip| ip.parse().unwrap()).into(),
+        ..HostFacts::default()
+    });
     for (cluster_ip, v4) in [(CLUSTER_V4, true), (CLUSTER_V6, false)] {
         let here = Slice::DEFAULT.management(v4);
         rig.host.nbctl(&["lr-route-add", "vpc-default", cluster_ip, &here]);

@@ -97,6 +97,11 @@ impl Names {
         self.name(format_args!("services-{DEFAULT_VPC}"))
     }
 
+    /// The port that tells hosts of each other. Ports of pods and services have underscores.
+    pub(crate) fn hosts(&self) -> Arc<str> {
+        self.name(format_args!("hosts-{DEFAULT_VPC}"))
+    }
+
     /// The route of the default VPC by which hosts reach a service of another one, by its address.
     pub(crate) fn service_route(&self, service: &ServiceKey, address: IpAddr) -> Arc<str> {
         let ServiceKey { namespace, name } = service;

@@ -3,13 +3,15 @@
 //! by those of the services.
 
 use ipnetwork::IpNetwork;
+use meridian_api::hosts::{HOSTS, HostFacts};
 use meridian_model::{Key, Name};
 use ovsdb::Datum;
 use ovsdb_schemas::northbound::{load_balancer_group, logical_router, logical_router_static_route, logical_switch};
 
 use crate::context::Context;
-use crate::names::DEFAULT_VPC;
+use crate::names::{DEFAULT_VPC, default_vpc};
 use crate::vpcs::State;
+use crate::{ip, port};
 
 /// How long the router remembers a neighbour that does not talk, in seconds.
 const MAC_BINDING_AGE: &str = "300";
@@ -61,8 +63,25 @@ pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &Name) {
             (logical_switch::OTHER_CONFIG, Datum::empty()),
         ];
         ctx.row(logical_switch::TABLE, switch, columns, []);
+        if ctx.has_vpcs() {
+            hosts(ctx);
+        }
         report(ctx);
     }
+}
+
+/// Tells hosts of each other: they keep VPCs from reaching hosts, and let hosts reach services of VPCs.
+fn hosts(ctx: &mut Context<'_>) {
+    let default = default_vpc();
+    let nodes = || ctx.nodes();
+    let facts = HostFacts {
+        addresses: nodes().flat_map(|node| node.internal_ips.iter().copied()).collect(),
+        sources: nodes()
+            .flat_map(|node| ctx.slice_of(&default, &node.name))
+            .map(|slice| ip::service_source(*slice))
+            .collect(),
+    };
+    port::tell_hosts(ctx, ctx.names().hosts(), HOSTS, facts.to_json());
 }
 
 /// Where an address of the VPC leads that no slice has: otherwise it would leave by the default route, into the world.

@@ -97,11 +97,29 @@ fn between(devices: &[Device], default: &[&Device], others: &[&Device]) -> Vec<S
         }
     }
     if let Some(clients) = may(|vpc| vpc.outside) {
+        rules.extend(hosts(devices, &clients, &all));
         rules.push(format!("iifname {clients} oifname != {all} accept"));
     }
     rules.extend(reject(&from));
     rules.push(format!("{into} ct status dnat accept"));
     rules.extend(reject(&into));
+    rules
+}
+
+/// Hosts are reached like anybody beyond the cluster reaches them, but for their own ports.
+fn hosts(devices: &[Device], clients: &str, all: &str) -> Vec<String> {
+    let mut rules = Vec::new();
+    for (family, digit) in [("ip", 4), ("ip6", 6)] {
+        let host = format!(
+            "iifname {clients} oifname != {all} {family} daddr @hosts{digit} meta l4proto {{ tcp, udp, sctp }}"
+        );
+        let node_ports = devices.iter().flat_map(|device| &device.facts.node_ports);
+        for node_ports in node_ports.filter(|ports| ports.address.is_ipv4() == (digit == 4)) {
+            let (first, last) = (node_ports.ports.start(), node_ports.ports.end());
+            rules.push(format!("{host} th dport {first}-{last} accept"));
+        }
+        rules.extend(reject(&host));
+    }
     rules
 }
 
@@ -169,6 +187,9 @@ mod tests {
             of_vpc("green", false, false),
         ]);
         let both = r#"{ "mrmblue", "mrmgreen" }"#;
+        let outside = r#"iifname { "mrmblue" } oifname != { "meridian0", "meridian1", "mrmblue", "mrmgreen" }"#;
+        let host4 = format!("{outside} ip daddr @hosts4 meta l4proto {{ tcp, udp, sctp }}");
+        let host6 = format!("{outside} ip6 daddr @hosts6 meta l4proto {{ tcp, udp, sctp }}");
         let expected = [
             format!("iifname {both} ct state established,related accept"),
             format!("iifname {both} ct state invalid drop"),
@@ -180,7 +201,11 @@ mod tests {
             format!(r#"iifname {{ "mrmblue" }} oifname {both} ct status dnat ct original ip daddr @shared-addresses4 accept"#),
             r#"iifname { "mrmblue" } oifname { "meridian0", "meridian1" } ip6 daddr . meta l4proto . th dport @shared6 accept"#.to_owned(),
             format!(r#"iifname {{ "mrmblue" }} oifname {both} ct status dnat ct original ip6 daddr @shared-addresses6 accept"#),
-            r#"iifname { "mrmblue" } oifname != { "meridian0", "meridian1", "mrmblue", "mrmgreen" } accept"#.to_owned(),
+            format!("{host4} meta l4proto tcp reject with tcp reset"),
+            format!("{host4} reject"),
+            format!("{host6} meta l4proto tcp reject with tcp reset"),
+            format!("{host6} reject"),
+            format!("{outside} accept"),
             format!("iifname {both} meta l4proto tcp reject with tcp reset"),
             format!("iifname {both} reject"),
             format!("oifname {both} ct status dnat accept"),

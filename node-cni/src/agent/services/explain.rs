@@ -118,6 +118,7 @@ mod tests {
         let services = Services {
             facts: vec![Arc::new(service)],
             problems: vec![],
+            ..Services::default()
         };
         assert_eq!(
             explain(&services, "n1", &BTreeSet::new(), "shop/web"),
@@ -145,6 +146,7 @@ mod tests {
         let services = Services {
             facts: vec![Arc::new(service)],
             problems: vec![],
+            ..Services::default()
         };
         let told = |vpcs: &[&str]| {
             let vpcs = vpcs.iter().map(|&vpc| vpc.to_owned()).collect();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use meridian_api::hosts::HostFacts;
 use meridian_api::service::{Port, ServiceFacts};
 
 use super::{At, Frontend, Services};
@@ -16,6 +17,7 @@ pub(in crate::agent) struct Plan {
     pub(in crate::agent) shared: BTreeSet<Frontend>,
     /// Services whose health check this host answers, by port.
     pub(in crate::agent) health_checks: BTreeMap<u16, HealthCheck>,
+    pub(in crate::agent) hosts: HostFacts,
     /// What cannot be done as told.
     pub(in crate::agent) problems: Vec<String>,
 }
@@ -63,7 +65,10 @@ impl Handling {
 impl Plan {
     /// Of one node, with the VPCs beside the default one that it has a port in.
     pub(in crate::agent) fn new(services: &Services, node: &str, vpcs: &BTreeSet<String>) -> Self {
-        let mut plan = Self::default();
+        let mut plan = Self {
+            hosts: services.hosts.clone(),
+            ..Self::default()
+        };
         for service in &services.facts {
             // What is translated to an endpoint without a way to it would leave by that to the world.
             let connected = service.vpc.as_ref().is_none_or(|vpc| vpcs.contains(vpc));

@@ -95,7 +95,11 @@ impl Compiler {
         let namespaces = std::mem::take(&mut self.namespaces);
         let mut update = Update::default();
         if std::mem::take(&mut self.judge_vpcs) {
+            let had_vpcs = !self.vpcs.is_empty();
             update = self.vpcs.update(&self.config, &self.service_cidrs, &self.cluster);
+            if had_vpcs == self.vpcs.is_empty() {
+                self.engine.touch(&Fact::Vpcs);
+            }
         } else {
             for namespace in &namespaces {
                 let of_one = self.vpcs.update_namespace(namespace, &self.cluster);

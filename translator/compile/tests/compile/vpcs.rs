@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use meridian_api::hosts::HostFacts;
 use meridian_compile::{Config, Settings};
 use meridian_model::{
     Egress, EndpointSlice, Event, Key, Namespace, Node, Pod, PodKey, Requirement, Selector, Service, Vpc,
@@ -353,6 +354,28 @@ fn services_are_shared_by_annotation_and_the_api_and_dns_by_default() {
         assert_eq!(facts.as_ref().is_some_and(|facts| facts.shared), shared, "{name}");
         assert!(facts.is_none_or(|facts| facts.cluster_ips.len() == 1 && facts.vpc.is_none()));
     }
+}
+
+#[test]
+fn hosts_are_told_of_each_other_as_long_as_there_are_vpcs() {
+    let mut node = Node::test("c").with_cidrs(["10.244.7.0/24"]);
+    node.internal_ips = ["192.0.2.7".parse().unwrap()].into();
+    let mut lab = lab().with(node);
+    let facts = |lab: &Lab| {
+        let ids = lab.row(LSP, "hosts-default")?.get("external_ids")?;
+        Some(HostFacts::from_json(ids.get_str("meridian/hosts")?).unwrap())
+    };
+    let told = facts(&lab).unwrap();
+    assert_eq!(told.addresses, ["192.0.2.7".parse().unwrap()].into());
+    assert_eq!(
+        told.sources,
+        ["10.244.0.3", "10.244.1.3", "10.244.7.3"]
+            .map(|ip| ip.parse().unwrap())
+            .into()
+    );
+    lab.delete(Key::vpc("blue"));
+    lab.delete(Key::vpc("green"));
+    assert_eq!(facts(&lab), None);
 }
 
 #[test]

@@ -46,6 +46,7 @@ pub(in crate::agent) fn plan(services: impl IntoIterator<Item = ServiceFacts>) -
     let services = Services {
         facts: services.into_iter().map(Arc::new).collect(),
         problems: vec![],
+        ..Services::default()
     };
     Plan::new(&services, "n1", &["blue".to_owned()].into())
 }
@@ -176,6 +177,7 @@ fn without_a_port_in_the_vpc_no_endpoint_is_here() {
     let services = Services {
         facts: vec![Arc::new(of_vpc("web", &["10.8.1.4:8080"]))],
         problems: vec![],
+        ..Services::default()
     };
     let plan = Plan::new(&services, "n1", &BTreeSet::new());
     assert!(plan.frontends.values().all(|handling| handling.here == Some(vec![])));
