@@ -251,6 +251,24 @@ fn hosts_are_reached_by_the_ports_of_services_alone() {
 }
 
 #[test]
+fn pods_that_reach_the_world_reach_ports_of_their_node_like_the_world() {
+    let rig = Rig::start();
+    rig.create_vpc(Slice::BLUE, "services outside");
+    rig.create_vpc(Slice::GREEN, "services");
+    let server = rig.serving(Pod::of_slice(&rig.host, Slice::BLUE));
+    let client = rig.serving(Pod::numbered(&rig.host, Slice::BLUE, 9));
+    let green = rig.serving(Pod::of_slice(&rig.host, Slice::GREEN));
+    rig.publish(&blue(Protocol::Tcp, &[&server]));
+    for (v4, node, vip) in [(true, World::NODE_V4, VIP_V4), (false, World::NODE_V6, VIP_V6)] {
+        let seen = format!("{} {}", server.name, Slice::BLUE.management(v4));
+        for to in [at(node, NODE_PORT), at(vip, 80)] {
+            assert_eq!(await_answer(&inside(&client), to), seen, "{to}");
+            assert_refused("a pod that does not reach the world", &inside(&green), to);
+        }
+    }
+}
+
+#[test]
 fn what_the_default_vpc_carries_here_is_let_in_for_hosts_and_to_shared_services() {
     let rig = Rig::start();
     rig.create_vpc(Slice::BLUE, "");

@@ -97,6 +97,11 @@ fn between(devices: &[Device], default: &[&Device], others: &[&Device]) -> Vec<S
         }
     }
     if let Some(clients) = may(|vpc| vpc.outside) {
+        // A port of this host or an address from beyond, as who is beyond reaches it.
+        for (family, digit) in [("ip", 4), ("ip6", 6)] {
+            let translated = format!("ct status dnat ct original {family} daddr != @shared-addresses{digit}");
+            rules.push(format!("iifname {clients} {translated} accept"));
+        }
         rules.extend(hosts(devices, &clients, &all));
         rules.push(format!("iifname {clients} oifname != {all} accept"));
     }
@@ -201,6 +206,8 @@ mod tests {
             format!(r#"iifname {{ "mrmblue" }} oifname {both} ct status dnat ct original ip daddr @shared-addresses4 accept"#),
             r#"iifname { "mrmblue" } oifname { "meridian0", "meridian1" } ip6 daddr . meta l4proto . th dport @shared6 accept"#.to_owned(),
             format!(r#"iifname {{ "mrmblue" }} oifname {both} ct status dnat ct original ip6 daddr @shared-addresses6 accept"#),
+            r#"iifname { "mrmblue" } ct status dnat ct original ip daddr != @shared-addresses4 accept"#.to_owned(),
+            r#"iifname { "mrmblue" } ct status dnat ct original ip6 daddr != @shared-addresses6 accept"#.to_owned(),
             format!("{host4} meta l4proto tcp reject with tcp reset"),
             format!("{host4} reject"),
             format!("{host6} meta l4proto tcp reject with tcp reset"),
