@@ -19,7 +19,7 @@ use crate::places::Places;
 use crate::service_cidrs::ServiceCidrs;
 use crate::slices::{SliceKey, Slices};
 use crate::vips::Vips;
-use crate::vpcs::Vpcs;
+use crate::vpcs::{State, Vpcs};
 use crate::{
     Claim, Config, Delta, Desired, Problem, ServiceExplanation, SliceUse, Unit, VpcReport, claim, node, pod, service,
     slice, vpc,
@@ -252,10 +252,12 @@ impl Compiler {
     /// How the VPCs beside the default one fare as of the last [`Self::compile`], the oldest first. Its cost grows with what is in
     /// them.
     pub fn vpcs(&self) -> Vec<VpcReport> {
-        self.vpcs
-            .iter()
-            .map(|state| report::vpc(state, &self.vpcs, &self.placements))
-            .collect()
+        let mut namespaces = self.vpcs.namespaces();
+        let report = |state: &State| {
+            let namespaces = namespaces.remove(&state.object.name).unwrap_or_default();
+            report::vpc(state, namespaces, &self.vpcs, &self.placements)
+        };
+        self.vpcs.iter().map(report).collect()
     }
 
     /// How full each slice is as of the last [`Self::compile`], sorted by VPC and node. Its cost grows with the slices.

@@ -234,12 +234,13 @@ impl Vpcs {
         }
     }
 
-    /// The namespaces that are in a VPC, sorted. Its cost grows with the namespaces.
-    pub(crate) fn namespaces_of(&self, vpc: &str) -> impl Iterator<Item = &Name> {
-        self.homes
-            .iter()
-            .filter(move |(_, home)| &***home == vpc)
-            .map(|(namespace, _)| namespace)
+    /// The namespaces of each VPC, sorted. Its cost grows with the namespaces.
+    pub(crate) fn namespaces(&self) -> BTreeMap<&Name, Vec<Name>> {
+        let mut namespaces: BTreeMap<&Name, Vec<Name>> = BTreeMap::new();
+        for (namespace, home) in &self.homes {
+            namespaces.entry(home).or_default().push(namespace.clone());
+        }
+        namespaces
     }
 }
 

@@ -113,7 +113,10 @@ impl Compiler {
                 slices.push(slice.clone());
                 self.pods.extend(pods.iter().cloned());
             }
-            self.wish(slices);
+            for slice in slices {
+                let wish = self.placements.wish(&slice, &self.vpcs, &self.cluster);
+                self.slices.stage_on_demand(&slice, wish);
+            }
             self.engine.touch(&Fact::Vpc(vpc));
         }
         if !update.namespaces.is_empty() || !update.networks.is_empty() {
@@ -174,7 +177,9 @@ impl Compiler {
     fn wish(&mut self, slices: impl IntoIterator<Item = SliceKey>) {
         for slice in slices {
             let wish = self.placements.wish(&slice, &self.vpcs, &self.cluster);
-            self.slices.stage_on_demand(&slice, wish);
+            if !self.slices.has(&slice, wish.as_ref()) {
+                self.slices.stage_on_demand(&slice, wish);
+            }
         }
     }
 }
