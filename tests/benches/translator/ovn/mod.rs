@@ -47,5 +47,8 @@ pub(crate) fn on_a_host(central: &Central, name: &str, ports: &[String]) -> (usi
         cpu: chassis.cpu(),
         loops: [0; 2],
     };
-    (chassis.flows(), work)
+    let flows = chassis.flows();
+    drop(chassis);
+    northd::forget(central, name);
+    (flows, work)
 }
