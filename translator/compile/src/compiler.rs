@@ -45,9 +45,7 @@ pub struct Compiler {
     engine: Engine,
     texts: RefCell<Texts>,
     nodes: BTreeSet<Name>,
-    namespaces: BTreeSet<Name>,
-    /// Whether something changed that decides which VPCs can be used.
-    judge_vpcs: bool,
+    vpc_news: VpcNews,
     pods: BTreeSet<PodKey>,
     /// What a compile in pieces has still to compile.
     queue: VecDeque<Unit>,
@@ -56,6 +54,14 @@ pub struct Compiler {
     /// Whether there are claims that no compile has considered yet.
     claimed: bool,
     started: bool,
+}
+
+/// What VPCs are to be looked at again for.
+#[derive(Debug, Default)]
+struct VpcNews {
+    namespaces: BTreeSet<Name>,
+    /// Something changed that decides which VPCs can be used.
+    judge: bool,
 }
 
 impl Compiler {
@@ -78,8 +84,7 @@ impl Compiler {
             engine,
             texts: RefCell::default(),
             nodes: BTreeSet::new(),
-            namespaces: BTreeSet::new(),
-            judge_vpcs: false,
+            vpc_news: VpcNews::default(),
             pods: BTreeSet::new(),
             queue: VecDeque::new(),
             half_settled: false,
@@ -94,13 +99,13 @@ impl Compiler {
             self.engine.touch(&Fact::Object(key.clone()));
             match key {
                 Key::Node(name) => {
-                    self.judge_vpcs |= !self.vpcs.is_empty();
+                    self.vpc_news.judge |= !self.vpcs.is_empty();
                     self.nodes.insert(name);
                 }
                 Key::Namespace(name) => {
-                    self.namespaces.insert(name);
+                    self.vpc_news.namespaces.insert(name);
                 }
-                Key::Vpc(_) => self.judge_vpcs = true,
+                Key::Vpc(_) => self.vpc_news.judge = true,
                 Key::Pod(namespace, name) => {
                     self.pods.insert(PodKey { namespace, name });
                 }
@@ -114,7 +119,7 @@ impl Compiler {
                 Key::ServiceCidr(_) => {
                     self.service_cidrs = ServiceCidrs::of(&self.config, &self.cluster);
                     self.engine.touch(&Fact::ServiceCidrs);
-                    self.judge_vpcs |= !self.vpcs.is_empty();
+                    self.vpc_news.judge |= !self.vpcs.is_empty();
                 }
                 Key::AddressPool(_) => {
                     self.pools = AddressPools::of(&self.cluster);

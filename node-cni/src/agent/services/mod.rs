@@ -24,9 +24,20 @@ pub(super) use stale::Stale;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ipnetwork::IpNetwork;
 use meridian_api::hosts::HostFacts;
+use meridian_api::port::PortFacts;
 use meridian_api::service::{ServiceFacts, ServiceFactsError};
 use ovsdb::Uuid;
+
+/// The VPCs beside the default one that the host has a port in, and what it has of them.
+pub(super) type Vpcs = BTreeMap<String, Vec<IpNetwork>>;
+
+/// What the host has of VPCs, by its ports.
+pub(super) fn vpcs<'a>(ports: impl Iterator<Item = &'a PortFacts>) -> Vpcs {
+    let of_vpc = ports.filter_map(|facts| Some((facts.vpc.as_ref()?.name.clone(), facts.ips.clone())));
+    of_vpc.collect()
+}
 
 /// The services of the cluster that hosts have to do with.
 #[derive(Debug, Default, PartialEq, Eq)]

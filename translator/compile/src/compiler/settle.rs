@@ -92,16 +92,16 @@ impl Compiler {
 
     /// Which VPCs can be used, and which namespaces are in which.
     fn settle_vpcs(&mut self) {
-        let namespaces = std::mem::take(&mut self.namespaces);
+        let news = std::mem::take(&mut self.vpc_news);
         let mut update = Update::default();
-        if std::mem::take(&mut self.judge_vpcs) {
+        if news.judge {
             let had_vpcs = !self.vpcs.is_empty();
             update = self.vpcs.update(&self.config, &self.service_cidrs, &self.cluster);
             if had_vpcs == self.vpcs.is_empty() {
                 self.engine.touch(&Fact::Vpcs);
             }
         } else {
-            for namespace in &namespaces {
+            for namespace in &news.namespaces {
                 let of_one = self.vpcs.update_namespace(namespace, &self.cluster);
                 update.vpcs.extend(of_one.vpcs);
                 update.namespaces.extend(of_one.namespaces);
