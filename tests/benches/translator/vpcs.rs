@@ -203,6 +203,6 @@ impl Through {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-fn ratio(these: usize, those: usize) -> f64 {
-    these as f64 / those as f64
+fn ratio(things: usize, others: usize) -> f64 {
+    things as f64 / others as f64
 }
