@@ -155,6 +155,7 @@ fn the_world_is_reached_if_the_vpc_may_and_reaches_no_pod() {
         assert_refused("a pod of the default VPC", &inside(&other), pods);
         assert_refused("a pod of another VPC", &inside(&green), pods);
     }
+    assert_refused("a pod", &from, at("10.8.77.4", 9000));
     rig.let_reach(Slice::BLUE, "services");
     for world in [World::V4, World::V6] {
         assert_refused("a pod", &from, at(world, 9000));

@@ -65,12 +65,6 @@ impl Names {
         self.name(format_args!("vpc-{}-egress-{family}", name::part(vpc, node)))
     }
 
-    /// The route for addresses of a VPC that no slice has, per family.
-    pub(crate) fn nowhere(&self, vpc: &str, ipv4: bool) -> Arc<str> {
-        let family = if ipv4 { "v4" } else { "v6" };
-        self.name(format_args!("vpc-{vpc}-nowhere-{family}"))
-    }
-
     /// A pod's port.
     pub(crate) fn pod(&self, pod: &PodKey) -> Arc<str> {
         name::pod_port(&self.prefix, &pod.namespace, &pod.name).into()
@@ -102,8 +96,8 @@ impl Names {
         self.name(format_args!("hosts-{DEFAULT_VPC}"))
     }
 
-    /// The route of the default VPC by which hosts reach a service of another one, by its address.
-    pub(crate) fn service_route(&self, service: &ServiceKey, address: IpAddr) -> Arc<str> {
+    /// What leads from the default VPC to a service of another one, by its address.
+    pub(crate) fn service_way(&self, service: &ServiceKey, address: IpAddr) -> Arc<str> {
         let ServiceKey { namespace, name } = service;
         self.name(format_args!("{namespace}_{name}_{address}"))
     }

@@ -130,6 +130,7 @@ fn facts(
             name: slice.vpc.to_string(),
             services: false,
             outside: false,
+            networks: Vec::new(),
         }),
     }
 }

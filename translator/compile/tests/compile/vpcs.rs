@@ -10,7 +10,7 @@ use meridian_model::{
 
 use crate::support::{BALANCER, LSP, Lab, dual_stack};
 
-const ROUTE: &str = "Logical_Router_Static_Route";
+const POLICY: &str = "Logical_Router_Policy";
 const SWITCH: &str = "Logical_Switch";
 
 /// Two nodes, two VPCs of one network, a namespace in each, and one in none.
@@ -322,9 +322,9 @@ fn a_service_is_in_the_vpc_of_its_namespace_and_hosts_are_told_of_it() {
     assert_eq!(facts.ports[0].node_port, Some(30080));
     assert_eq!(facts.ports[0].endpoints["b"], ["10.10.1.4:8080".parse().unwrap()]);
     let hop = |lab: &Lab| {
-        let route = lab.row(ROUTE, "sky_web_10.96.0.7")?;
-        assert_eq!(route.get("ip_prefix").unwrap().as_str(), Some("10.96.0.7/32"));
-        Some(route.get("nexthop").unwrap().as_str().unwrap().to_owned())
+        let policy = lab.row(POLICY, "sky_web_10.96.0.7")?;
+        assert_eq!(policy.get("match").unwrap().as_str(), Some("ip4.dst == 10.96.0.7"));
+        Some(policy.get("nexthops").unwrap().as_str().unwrap().to_owned())
     };
     let first = hop(&lab).unwrap();
     let management = |lab: &Lab, node: &str| {
