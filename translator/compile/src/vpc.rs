@@ -11,7 +11,7 @@ use ovsdb_schemas::northbound::{load_balancer_group, logical_router, logical_rou
 use crate::context::Context;
 use crate::names::{DEFAULT_VPC, default_vpc};
 use crate::vpcs::State;
-use crate::{ip, port};
+use crate::{Peering, ip, peers, port};
 
 /// How long the router remembers a neighbour that does not talk, in seconds.
 const MAC_BINDING_AGE: &str = "300";
@@ -56,6 +56,7 @@ pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &Name) {
         for cidr in state.network.cidrs() {
             nowhere(ctx, vpc, *cidr);
         }
+        peers::rows(ctx, vpc, state);
     } else {
         let switch = names.service_switch();
         let columns = [
@@ -106,6 +107,11 @@ fn report_vpc(ctx: &mut Context<'_>, state: &State) {
     }
     for (object, field, message) in &state.clashes {
         ctx.problem(object.clone(), &**field, &**message);
+    }
+    for (index, (_, peering)) in state.peers.iter().enumerate() {
+        if let Peering::Refused(why) = peering {
+            ctx.problem(object(), format!("spec.peers[{index}]"), &**why);
+        }
     }
     for (namespace, winner) in &state.lost {
         let message = format!("namespace {namespace} is selected by VPC {winner}, too, which is older and has it");

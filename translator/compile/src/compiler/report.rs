@@ -29,6 +29,7 @@ pub(super) fn vpc(state: &State, vpcs: &Vpcs, placements: &Placements) -> VpcRep
             .iter()
             .map(|(namespace, vpc)| (namespace.clone(), vpc.clone()))
             .collect(),
+        peers: state.peers.clone(),
         nodes: slices().count(),
         pods: pods().count(),
         remaining,
