@@ -5,7 +5,7 @@
     reason = "clippy takes only the tests themselves for tests, not what they call"
 )]
 
-use meridian_tests::{Network, Port, poll};
+use meridian_tests::{Network, Port, eventually};
 use serde_json::{Value, json};
 
 fn vpc(name: &str, number: u8, peers: &[&str]) -> Value {
@@ -109,12 +109,16 @@ fn pods_reach_pods_of_a_peer_and_not_of_its_peer() {
 fn a_peering_ends_when_one_of_the_two_withdraws() {
     let network = network();
     network.manifests.put(&vpc("green", 9, &["red"]));
-    poll("the peering to end", || {
-        let ports = network
-            .central
-            .nbctl(&["--bare", "--columns=name", "list", "Logical_Router_Port"]);
-        let left = |name: &str| ports.lines().any(|port| port == name);
-        (!left("peer-blue.green") && !left("peer-green.blue")).then_some(())
+    eventually("the peering ends", || {
+        let ports = ["--bare", "--columns=name", "list", "Logical_Router_Port"];
+        let ports = network.central.nbctl(&ports);
+        let left = ports
+            .lines()
+            .filter(|port| ["peer-blue.green", "peer-green.blue"].contains(port));
+        match left.count() {
+            0 => Ok(()),
+            left => Err(format!("{left} of its ports are left")),
+        }
     });
     network.central.sync();
     for (one, other) in [("blue", "green"), ("green", "blue")] {
