@@ -76,10 +76,10 @@ impl Names {
         self.name(format_args!("peer-{vpc}.{peer}"))
     }
 
-    /// The route to a peer, per family.
-    pub(crate) fn peer_route(&self, vpc: &str, peer: &str, ipv4: bool) -> Arc<str> {
+    /// The route from a node's slice to a peer, per family.
+    pub(crate) fn peer_route(&self, vpc: &str, peer: &str, node: &str, ipv4: bool) -> Arc<str> {
         let family = if ipv4 { "v4" } else { "v6" };
-        self.name(format_args!("peer-{vpc}.{peer}-{family}"))
+        self.name(format_args!("peer-{vpc}.{peer}.{node}-{family}"))
     }
 
     /// A pod's port.

@@ -56,7 +56,7 @@ pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &Name) {
         for cidr in state.network.cidrs() {
             nowhere(ctx, vpc, *cidr);
         }
-        peers::rows(ctx, vpc, state);
+        peers::ports(ctx, vpc, state);
     } else {
         let switch = names.service_switch();
         let columns = [

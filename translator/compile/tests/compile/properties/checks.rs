@@ -151,10 +151,10 @@ fn check_peers(desired: &Desired) {
     }
     let mut ways: BTreeMap<Unit, Vec<IpNetwork>> = BTreeMap::new();
     for route in desired.rows("Logical_Router_Static_Route") {
-        if !matches!(route.owner, Unit::Vpc(_)) {
+        let network: IpNetwork = text(route, "ip_prefix").unwrap().parse().unwrap();
+        if !matches!(route.owner, Unit::Slice(..)) || network.prefix() == 0 {
             continue;
         }
-        let network: IpNetwork = text(route, "ip_prefix").unwrap().parse().unwrap();
         let others = ways.entry(route.owner.clone()).or_default();
         for other in &*others {
             let overlap = other.contains(network.ip()) || network.contains(other.ip());
