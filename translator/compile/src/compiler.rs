@@ -133,6 +133,8 @@ impl Compiler {
     pub fn claim(&mut self, claims: impl IntoIterator<Item = Claim>) {
         let claims: Vec<Claim> = claims.into_iter().collect();
         if self.half_settled {
+            // What was applied since has to find its slice before it finds its addresses.
+            self.settle_slices();
             self.settle_addresses();
         }
         if self.started && !self.claimed {
