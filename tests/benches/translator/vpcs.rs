@@ -203,6 +203,6 @@ impl Through {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-fn ratio(these: usize, those: usize) -> f64 {
-    these as f64 / those as f64
+fn ratio(one: usize, other: usize) -> f64 {
+    one as f64 / other as f64
 }
