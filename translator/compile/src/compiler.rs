@@ -30,6 +30,10 @@ use crate::{
 /// [`Self::claim`] what the database holds, [`Self::apply`] everything there is, then [`Self::compile`]; from then on
 /// apply and compile as things happen.
 #[derive(Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each says of another part whether it is up to date"
+)]
 pub struct Compiler {
     config: Config,
     names: Names,
@@ -138,6 +142,8 @@ impl Compiler {
     pub fn claim(&mut self, claims: impl IntoIterator<Item = Claim>) {
         let claims: Vec<Claim> = claims.into_iter().collect();
         if self.half_settled {
+            // What was applied since has to find its slice before it finds its addresses.
+            self.settle_slices();
             self.settle_addresses();
         }
         if self.started && !self.claimed {

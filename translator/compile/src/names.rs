@@ -65,6 +65,17 @@ impl Names {
         self.name(format_args!("vpc-{}-egress-{family}", name::part(vpc, node)))
     }
 
+    /// The router's port towards a peer. Names of VPCs have no dots.
+    pub(crate) fn peer_port(&self, vpc: &str, peer: &str) -> Arc<str> {
+        self.name(format_args!("peer-{vpc}.{peer}"))
+    }
+
+    /// The route from a node's slice to a peer, per family.
+    pub(crate) fn peer_route(&self, vpc: &str, peer: &str, node: &str, ipv4: bool) -> Arc<str> {
+        let family = if ipv4 { "v4" } else { "v6" };
+        self.name(format_args!("peer-{vpc}.{peer}.{node}-{family}"))
+    }
+
     /// A pod's port.
     pub(crate) fn pod(&self, pod: &PodKey) -> Arc<str> {
         name::pod_port(&self.prefix, &pod.namespace, &pod.name).into()

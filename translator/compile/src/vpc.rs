@@ -10,20 +10,22 @@ use ovsdb_schemas::northbound::{load_balancer_group, logical_router, logical_swi
 use crate::context::Context;
 use crate::names::{DEFAULT_VPC, default_vpc};
 use crate::vpcs::State;
-use crate::{ip, port};
+use crate::{Peering, ip, peers, port};
 
 /// How long the router remembers a neighbour that does not talk, in seconds.
 const MAC_BINDING_AGE: &str = "300";
 
 pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &Name) {
-    let is_default = &**vpc == DEFAULT_VPC;
-    if !is_default {
+    let state = if &**vpc == DEFAULT_VPC {
+        None
+    } else {
         let Some(state) = ctx.vpc(vpc) else { return };
         report_vpc(ctx, state);
         if !state.is_usable() {
             return;
         }
-    }
+        Some(state)
+    };
     let name = ctx.names().router(vpc);
     let columns = [
         (logical_router::NAME, Datum::scalar(&name)),
@@ -49,7 +51,9 @@ pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &Name) {
         let columns = [(load_balancer_group::NAME, Datum::scalar(&group))];
         ctx.row(load_balancer_group::TABLE, group, columns, []);
     }
-    if is_default {
+    if let Some(state) = state {
+        peers::ports(ctx, vpc, state);
+    } else {
         let switch = names.service_switch();
         let columns = [
             (logical_switch::NAME, Datum::scalar(&switch)),
@@ -85,6 +89,11 @@ fn report_vpc(ctx: &mut Context<'_>, state: &State) {
     }
     for (object, field, message) in &state.clashes {
         ctx.problem(object.clone(), &**field, &**message);
+    }
+    for (index, (_, peering)) in state.peers.iter().enumerate() {
+        if let Peering::Refused(why) = peering {
+            ctx.problem(object(), format!("spec.peers[{index}]"), &**why);
+        }
     }
     for (namespace, winner) in &state.lost {
         let message = format!("namespace {namespace} is selected by VPC {winner}, too, which is older and has it");

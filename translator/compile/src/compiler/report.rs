@@ -31,6 +31,7 @@ pub(super) fn vpc(state: &State, namespaces: Vec<Name>, vpcs: &Vpcs, placements:
             .iter()
             .map(|(namespace, vpc)| (namespace.clone(), vpc.clone()))
             .collect(),
+        peers: state.peers.clone(),
         nodes: slices().count(),
         pods: pods().count(),
         remaining,
