@@ -11,7 +11,7 @@ export MERIDIAN_BIN_DIR := $(abspath $(BIN))
 .PHONY: help setup build demo demo-down cluster cluster-down conformance conformance-vpc e2e-services test lint fmt bench bench-cluster clean-lab
 
 help: ## Show this
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing (apt), check the Rust toolchain
 	@scripts/setup
