@@ -114,7 +114,7 @@ struct In<'a> {
 }
 
 /// The VPC of a service, or why it works in none.
-fn vpc(ctx: &Context<'_>, key: &ServiceKey) -> Result<Name, String> {
+pub(crate) fn vpc(ctx: &Context<'_>, key: &ServiceKey) -> Result<Name, String> {
     match ctx.home(&key.namespace) {
         Home::Default => Ok(default_vpc()),
         Home::Vpc(state) if state.is_usable() => Ok(state.object.name.clone()),
