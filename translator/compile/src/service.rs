@@ -46,6 +46,7 @@ use crate::vpcs::Home;
 pub(crate) use self::explain::explain;
 pub use self::explain::{Answer, EndpointExplanation, FrontendExplanation, ServiceExplanation};
 pub(crate) use self::frontend::{Transport, vips_of};
+pub(crate) use self::way::matches;
 
 /// Whether a client is told at once that nothing answers.
 const REJECT: &str = "reject";

@@ -71,6 +71,11 @@ pub(crate) fn rows(ctx: &mut Context<'_>, key: &SliceKey, networks: &[IpNetwork]
     for &network in networks {
         egress_route(ctx, key, network, router);
     }
+    if let Some(state) = ctx.vpc(&key.vpc) {
+        for &cidr in state.network.cidrs() {
+            nowhere(ctx, key, cidr, router);
+        }
+    }
 }
 
 /// The load balancers that not all zones have.
@@ -138,21 +143,36 @@ fn uplink(ctx: &mut Context<'_>, key: &SliceKey, switch: Uuid) {
     port::add(ctx, names.uplink(&key.vpc, &key.node), switch, columns, None);
 }
 
+/// What is not in the VPC.
 fn egress_route(ctx: &mut Context<'_>, key: &SliceKey, network: IpNetwork, router: Uuid) {
-    let names = ctx.names();
-    let name = names.egress_route(&key.vpc, &key.node, network.is_ipv4());
+    let name = ctx.names().egress_route(&key.vpc, &key.node, network.is_ipv4());
     let everything = if network.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
+    route(
+        ctx,
+        key,
+        name,
+        (everything, &ip::management(network).to_string()),
+        router,
+    );
+}
+
+/// Where an address of the VPC leads that no slice has: otherwise it would leave by the default route, into the world.
+fn nowhere(ctx: &mut Context<'_>, key: &SliceKey, cidr: IpNetwork, router: Uuid) {
+    let name = ctx.names().nowhere(&key.vpc, &key.node, cidr.is_ipv4());
+    route(ctx, key, name, (&cidr.to_string(), "discard"), router);
+}
+
+/// A route for what comes from the slice. In the table of its router port: ovn-northd looks in that one alone, and never in the
+/// routes without a table, although ovn-nb(5) has it otherwise.
+fn route(ctx: &mut Context<'_>, key: &SliceKey, name: Arc<str>, (prefix, hop): (&str, &str), router: Uuid) {
     let columns = [
         (
             logical_router_static_route::ROUTE_TABLE,
-            Datum::scalar(names.router_port(&key.vpc, &key.node)),
+            Datum::scalar(ctx.names().router_port(&key.vpc, &key.node)),
         ),
         (logical_router_static_route::POLICY, Datum::scalar("dst-ip")),
-        (logical_router_static_route::IP_PREFIX, Datum::scalar(everything)),
-        (
-            logical_router_static_route::NEXTHOP,
-            Datum::scalar(ip::management(network).to_string()),
-        ),
+        (logical_router_static_route::IP_PREFIX, Datum::scalar(prefix)),
+        (logical_router_static_route::NEXTHOP, Datum::scalar(hop)),
     ];
     let route = ctx.row(logical_router_static_route::TABLE, name, columns, []);
     ctx.link(logical_router::TABLE, router, logical_router::STATIC_ROUTES, route);

@@ -11,10 +11,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use ipnetwork::IpNetwork;
 use meridian_model::Name;
 use ovsdb::Datum;
-use ovsdb_schemas::northbound::{logical_router, logical_router_static_route};
+use ovsdb_schemas::northbound::{logical_router, logical_router_policy};
 
 use super::Told;
 use crate::address_pools::weight;
@@ -22,13 +21,16 @@ use crate::context::Context;
 use crate::ip;
 use crate::names::default_vpc;
 
+/// Any will do, where no two policies match one packet.
+const PRIORITY: i64 = 1000;
+
 pub(super) fn compile(ctx: &mut Context<'_>, told: &Told<'_, '_>) {
     if !told.is_elsewhere() {
         return;
     }
     for &address in &told.face.addresses.cluster {
         if let Some((_, hop)) = host(ctx, told, address) {
-            route(ctx, told, address, hop);
+            policy(ctx, told, address, hop);
         }
     }
 }
@@ -63,18 +65,23 @@ fn host(ctx: &Context<'_>, told: &Told<'_, '_>, address: IpAddr) -> Option<(Name
     Some((best.2, best.1))
 }
 
-fn route(ctx: &mut Context<'_>, told: &Told<'_, '_>, address: IpAddr, hop: IpAddr) {
-    let name = ctx.names().service_route(told.key, address);
+/// A policy, and not a route: routes are looked for in the table of the port that something comes in by, which each node's port has
+/// one of its own of, so that it would take a route for each node.
+fn policy(ctx: &mut Context<'_>, told: &Told<'_, '_>, address: IpAddr, hop: IpAddr) {
+    let name = ctx.names().service_way(told.key, address);
     let columns = [
-        (logical_router_static_route::ROUTE_TABLE, Datum::scalar("")),
-        (logical_router_static_route::POLICY, Datum::scalar("dst-ip")),
-        (
-            logical_router_static_route::IP_PREFIX,
-            Datum::scalar(IpNetwork::from(address).to_string()),
-        ),
-        (logical_router_static_route::NEXTHOP, Datum::scalar(hop.to_string())),
+        (logical_router_policy::PRIORITY, Datum::scalar(PRIORITY)),
+        (logical_router_policy::MATCH, Datum::scalar(matches(address))),
+        (logical_router_policy::ACTION, Datum::scalar("reroute")),
+        (logical_router_policy::NEXTHOPS, Datum::set([hop.to_string()])),
     ];
-    let route = ctx.row(logical_router_static_route::TABLE, name, columns, []);
+    let policy = ctx.row(logical_router_policy::TABLE, name, columns, []);
     let router = ctx.default_router();
-    ctx.link(logical_router::TABLE, router, logical_router::STATIC_ROUTES, route);
+    ctx.link(logical_router::TABLE, router, logical_router::POLICIES, policy);
+}
+
+/// What is sent to an address.
+pub(crate) fn matches(address: IpAddr) -> String {
+    let family = if address.is_ipv4() { "ip4" } else { "ip6" };
+    format!("{family}.dst == {address}")
 }

@@ -65,6 +65,13 @@ fn a_node_has_of_a_vpc_what_its_pods_need_and_as_long_as_they_do() {
     let vpc = host.vpc.unwrap();
     assert_eq!((&*vpc.name, vpc.services, vpc.outside), ("blue", true, true));
     assert!(lab.row(LSP, "svc-blue.a").is_none());
+    let nowhere = lab.row(ROUTE, "vpc-blue.a-nowhere-v4").unwrap();
+    let text = |column| nowhere.get(column).unwrap().as_str();
+    assert_eq!(
+        (text("ip_prefix"), text("nexthop")),
+        (Some("10.10.0.0/16"), Some("discard"))
+    );
+    assert_eq!(text("route_table"), Some("vpc-blue.a"), "no other is looked in");
     lab.delete(Key::pod("sky", "p"));
     assert_eq!(switches(&lab), before);
     assert!(lab.0.vpcs().iter().all(|vpc| vpc.pods == 0 && vpc.nodes == 0));
@@ -319,9 +326,9 @@ fn a_service_is_in_the_vpc_of_its_namespace_and_hosts_are_told_of_it() {
     assert_eq!(facts.ports[0].node_port, Some(30080));
     assert_eq!(facts.ports[0].endpoints["b"], ["10.10.1.4:8080".parse().unwrap()]);
     let hop = |lab: &Lab| {
-        let route = lab.row(ROUTE, "sky_web_10.96.0.7")?;
-        assert_eq!(route.get("ip_prefix").unwrap().as_str(), Some("10.96.0.7/32"));
-        Some(route.get("nexthop").unwrap().as_str().unwrap().to_owned())
+        let policy = lab.row("Logical_Router_Policy", "sky_web_10.96.0.7")?;
+        assert_eq!(policy.get("match").unwrap().as_str(), Some("ip4.dst == 10.96.0.7"));
+        Some(policy.get("nexthops").unwrap().as_str().unwrap().to_owned())
     };
     let first = hop(&lab).unwrap();
     let management = |lab: &Lab, node: &str| {
