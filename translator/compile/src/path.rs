@@ -171,6 +171,17 @@ fn way(map: Map<'_>, from: &PodKey, origin: &pod::Seat, target: Option<&PodKey>,
             ..Way::stopped(Verdict::Dropped, format!("pod {from}"), why)
         };
     }
+    if origin.ips.contains(&to.address) {
+        let does = format!("{} is its own address: it never leaves the pod", to.address);
+        let step = Step {
+            at: format!("pod {from}"),
+            does,
+            object: None,
+            row: None,
+            rule: None,
+        };
+        return Trail::reached([], format!("pod {from} itself"), Some(from.clone())).into_way(step, label, target);
+    }
     let entry = Entry {
         slice: origin.slice.clone(),
         port: map.world.names.pod(from).to_string(),

@@ -7,7 +7,8 @@ use ipnetwork::IpNetwork;
 use meridian_model::{Name, PodKey};
 use ovsdb::{Datum, Uuid};
 use ovsdb_schemas::northbound::{
-    load_balancer, load_balancer_group, logical_router, logical_router_static_route, logical_switch,
+    load_balancer, load_balancer_group, logical_router, logical_router_policy, logical_router_static_route,
+    logical_switch,
 };
 
 use super::Map;
@@ -16,7 +17,7 @@ use super::trail::Step;
 use crate::addresses::Fare;
 use crate::identity::row_uuid;
 use crate::slices::{SliceKey, Standing};
-use crate::{DesiredRow, Unit, ip};
+use crate::{DesiredRow, Unit, ip, service};
 
 /// Where something enters OVN, and from whom.
 #[derive(Clone, Debug)]
@@ -101,7 +102,7 @@ pub(super) fn carry(map: Map<'_>, from: &SliceKey, to: IpAddr) -> (Vec<Step>, Ex
         let steps = if slice == *from {
             vec![row(
                 from,
-                format!("{to} is in the sender's own slice {network}"),
+                format!("{to} is in this node's slice {network}"),
                 format!("Logical_Switch {switch}"),
             )]
         } else {
@@ -112,6 +113,14 @@ pub(super) fn carry(map: Map<'_>, from: &SliceKey, to: IpAddr) -> (Vec<Step>, Ex
             )]
         };
         return deliver(map, steps, slice, network, to);
+    }
+    if let Some((policy, service, slice)) = policy(map, from, to) {
+        let does = format!(
+            "{to} is a ClusterIP of {service} of another VPC: to node {}, which has endpoints",
+            slice.node
+        );
+        let step = row(from, does, format!("Logical_Router_Policy {policy}"));
+        return (vec![step], Exit::Host { slice });
     }
     let Some(route) = route(map, from, to) else {
         let step = row(
@@ -139,16 +148,10 @@ pub(super) fn carry(map: Map<'_>, from: &SliceKey, to: IpAddr) -> (Vec<Step>, Ex
     };
     match slice_with(map, &from.vpc, hop) {
         Some((slice, _)) => {
-            let does = match &route.owner {
-                Unit::Service(namespace, name) => format!(
-                    "{to} is a ClusterIP of service {namespace}/{name} of another VPC: to node {}, which has endpoints",
-                    slice.node
-                ),
-                _ => format!(
-                    "no slice of VPC {} has {to}: out of it by the sender's own host",
-                    from.vpc
-                ),
-            };
+            let does = format!(
+                "no slice of VPC {} has {to}: out of it by the sender's own host",
+                from.vpc
+            );
             (vec![step(does)], Exit::Host { slice })
         }
         None => {
@@ -238,7 +241,25 @@ fn pod_with(map: Map<'_>, slice: &SliceKey, address: IpAddr) -> Option<PodKey> {
     }
 }
 
-/// The route that the router takes for what comes in from a slice.
+/// The policy by which the router sends an address to a host, whatever its routes say: its name, for whom, and where to.
+fn policy(map: Map<'_>, from: &SliceKey, to: IpAddr) -> Option<(String, String, SliceKey)> {
+    let router = uuid(map, logical_router::TABLE, &map.world.names.router(&from.vpc));
+    let wanted = service::matches(to);
+    let policies = links(map, logical_router::TABLE, router, logical_router::POLICIES);
+    let mut rows = policies
+        .into_iter()
+        .filter_map(|policy| map.desired.row(logical_router_policy::TABLE, policy));
+    let row = rows.find(|row| row.get(logical_router_policy::MATCH).and_then(Datum::as_str) == Some(&wanted))?;
+    let hop: IpAddr = row.get(logical_router_policy::NEXTHOPS)?.as_str()?.parse().ok()?;
+    let service = match &row.owner {
+        Unit::Service(namespace, name) => format!("service {namespace}/{name}"),
+        other => other.to_string(),
+    };
+    Some((row.key.to_string(), service, slice_with(map, &from.vpc, hop)?.0))
+}
+
+/// The route that the router takes for what comes in from a slice. Its port has a table of its own, and ovn-northd looks in no other,
+/// whatever ovn-nb(5) says of routes without one.
 fn route<'a>(map: Map<'a>, from: &SliceKey, to: IpAddr) -> Option<&'a DesiredRow> {
     let names = map.world.names;
     let table = names.router_port(&from.vpc, &from.node);
@@ -255,7 +276,7 @@ fn route<'a>(map: Map<'a>, from: &SliceKey, to: IpAddr) -> Option<&'a DesiredRow
             .as_str()?
             .parse()
             .ok()?;
-        let applies = (of.is_empty() || *of == *table) && prefix.contains(to);
+        let applies = *of == *table && prefix.contains(to);
         applies.then_some((prefix.prefix(), row))
     });
     matching.max_by_key(|(length, _)| *length).map(|(_, row)| row)

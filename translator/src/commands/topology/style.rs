@@ -24,12 +24,31 @@ table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:7px 12px
 tr:last-child td{border-bottom:0}th{color:var(--soft);font-weight:600;white-space:nowrap}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}\
 code{font-family:ui-monospace,\"DejaVu Sans Mono\",monospace;font-size:12.5px}.bad{color:var(--bad)}.soft{color:var(--soft)}";
 
-/// The hues of VPCs, far apart. The default one has the first.
-const HUES: [u16; 8] = [215, 160, 28, 275, 338, 190, 96, 52];
+/// The hues of VPCs, far apart.
+const HUES: [u16; 8] = [160, 28, 275, 338, 190, 96, 52, 230];
 
-/// The hue of the VPC in a row.
-pub(super) fn hue(row: usize) -> u16 {
-    HUES[row % HUES.len()]
+/// Colours that people call VPCs by. A VPC `blue` that is green would mislead.
+const NAMED: [(&str, u16); 9] = [
+    ("blue", 215),
+    ("green", 145),
+    ("red", 4),
+    ("orange", 28),
+    ("yellow", 48),
+    ("purple", 275),
+    ("violet", 265),
+    ("pink", 330),
+    ("cyan", 188),
+];
+
+/// The colour of a VPC in a row, as properties. The default one has hardly any.
+pub(super) fn colour(name: &str, row: usize) -> String {
+    if row == 0 {
+        return "--h:215;--sat:14%".to_owned();
+    }
+    let named = NAMED
+        .iter()
+        .find(|(colour, _)| name.split('-').any(|word| word == *colour));
+    format!("--h:{}", named.map_or(HUES[(row - 1) % HUES.len()], |(_, hue)| *hue))
 }
 
 /// A text in markup.

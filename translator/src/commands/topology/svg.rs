@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use meridian_compile::{Cell, Host, Network, Topology};
 
 use super::layout::{Layout, count};
-use super::style::{PICTURE, escape, fit, hue};
+use super::style::{PICTURE, colour, escape, fit};
 
 const MARGIN: usize = 24;
 /// Width of what is said of a VPC, left of the columns.
@@ -14,7 +14,7 @@ const COLUMN: usize = 232;
 const GAP: usize = 16;
 const TITLE: usize = 64;
 const NODE: usize = 54;
-const ROW: usize = 152;
+const ROW: usize = 168;
 const HOST: usize = 74;
 /// As many pods are drawn as dots.
 const DOTS: usize = 18;
@@ -156,8 +156,8 @@ fn node_head(body: &mut String, node: &Host, x: usize, top: usize) {
 fn network(body: &mut String, layout: &Layout<'_>, vpc: &Network, row: usize, (y, width): (usize, usize)) {
     let _ = writeln!(
         body,
-        r#"<g style="--h:{}" role="group" aria-label="VPC {}">"#,
-        hue(row),
+        r#"<g style="{}" role="group" aria-label="VPC {}">"#,
+        colour(&vpc.name, row),
         escape(&vpc.name)
     );
     let _ = writeln!(
@@ -237,7 +237,7 @@ fn switch(body: &mut String, cell: &Cell, x: usize, y: usize) {
     let networks: Vec<String> = cell.networks.iter().map(ToString::to_string).collect();
     let _ = writeln!(
         body,
-        r#"<g><title>switch {}: {}, {}</title><path class="wire" d="M{middle} {}V{top}"/><rect class="wash" x="{left}" y="{top}" width="{}" height="82" rx="9"/>"#,
+        r#"<g><title>switch {}: {}, {}</title><path class="wire" d="M{middle} {}V{top}"/><rect class="wash" x="{left}" y="{top}" width="{}" height="98" rx="9"/>"#,
         escape(&cell.switch),
         escape(&networks.join(" ")),
         count(cell.pods, "pod", "pods"),
@@ -251,24 +251,26 @@ fn switch(body: &mut String, cell: &Cell, x: usize, y: usize) {
         top + 20,
         fit(&cell.switch, 30)
     );
-    let _ = writeln!(
-        body,
-        r#"<text x="{text}" y="{}" class="mono soft">{}</text>"#,
-        top + 38,
-        fit(&networks.join(" "), 28)
-    );
+    for (index, network) in networks.iter().take(2).enumerate() {
+        let baseline = top + 38 + index * 16;
+        let _ = writeln!(
+            body,
+            r#"<text x="{text}" y="{baseline}" class="mono soft">{}</text>"#,
+            fit(network, 28)
+        );
+    }
     for dot in 0..cell.pods.min(DOTS) {
         let _ = write!(
             body,
             r#"<circle class="tone" cx="{}" cy="{}" r="3.2"/>"#,
             text + 3 + dot * 8,
-            top + 52
+            top + 66
         );
     }
     let _ = writeln!(
         body,
         r#"<text x="{text}" y="{}" class="small">{}</text></g>"#,
-        top + 73,
+        top + 88,
         count(cell.pods, "pod", "pods")
     );
 }
@@ -278,14 +280,14 @@ fn total(body: &mut String, vpc: &Network, y: usize) {
     let (x, top) = (left(0), y + 58);
     let _ = writeln!(
         body,
-        r#"<path class="wire" d="M{0} {1}V{top}"/><rect class="wash" x="{2}" y="{top}" width="{3}" height="82" rx="9"/><text x="{0}" y="{4}" class="strong mid">{5}</text><text x="{0}" y="{6}" class="small mid">{7}</text>"#,
+        r#"<path class="wire" d="M{0} {1}V{top}"/><rect class="wash" x="{2}" y="{top}" width="{3}" height="98" rx="9"/><text x="{0}" y="{4}" class="strong mid">{5}</text><text x="{0}" y="{6}" class="small mid">{7}</text>"#,
         x + COLUMN / 2,
         y + 40,
         x + 8,
         COLUMN - 16,
-        top + 36,
+        top + 44,
         count(vpc.slices.len(), "switch", "switches"),
-        top + 58,
+        top + 66,
         count(vpc.pods, "pod", "pods")
     );
 }
