@@ -200,14 +200,16 @@ impl Cluster {
             .iter()
             .find(|(name, (_, ips))| ips.iter().any(|ip| ip == way.address) && self.switch_of(name) == way.switch);
         let next = beside.map_or_else(|| self.router_mac(way.switch), |(_, (mac, _))| mac.clone());
-        let mut packet = format!(
+        let ports = way
+            .number
+            .map(|number| format!(" && tcp && tcp.src == 40000 && tcp.dst == {number}"));
+        let packet = format!(
             "inport == \"{}\" && eth.src == {mac} && eth.dst == {next} && {version}.src == {source} && {version}.dst == {} && \
-             ip.ttl == 64",
-            way.port, way.address
+             ip.ttl == 64{}",
+            way.port,
+            way.address,
+            ports.unwrap_or_default()
         );
-        if let Some(number) = way.number {
-            packet += &format!(" && tcp && tcp.src == 40000 && tcp.dst == {number}");
-        }
         let chosen = endpoint.map(|endpoint| format!("--lb-dst={endpoint}"));
         let options: Vec<&str> = ["--ct=new"].into_iter().chain(chosen.as_deref()).collect();
         Found::of(self.central.trace(way.switch, &options, &packet))

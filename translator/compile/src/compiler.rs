@@ -29,6 +29,10 @@ use crate::{
 ///
 /// [`Self::claim`] what the database holds, [`Self::apply`] everything there is, then [`Self::compile`]; from then on
 /// apply and compile as things happen.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says of something of its own whether it is due"
+)]
 #[derive(Debug)]
 pub struct Compiler {
     config: Config,

@@ -14,6 +14,7 @@
 
 mod destination;
 mod host;
+mod known;
 mod ovn;
 mod trail;
 
@@ -279,8 +280,7 @@ fn carried(map: Map<'_>, entry: &Entry, to: &Destination, endpoint: Option<std::
             Verdict::Reached,
             format!("router {name}, which answers pings alone"),
         ),
-        Exit::Nobody(at) => Trail::end(steps, Verdict::Dropped, at),
-        Exit::Nowhere(at) => Trail::end(steps, Verdict::Dropped, at),
+        Exit::Nobody(at) | Exit::Nowhere(at) => Trail::end(steps, Verdict::Dropped, at),
     };
     (trail, claim)
 }

@@ -2,17 +2,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use meridian_api::service::{Port, ServiceFacts};
 use meridian_model::{Egress, Name, Node};
 
 use super::destination::Destination;
+use super::known::{Handling, Known, handling, known, on_node};
 use super::ovn::{Entry, networks};
 use super::trail::{Step, Trail, Verdict};
 use super::{Map, enter};
-use crate::context::Context;
+use crate::ip;
 use crate::names::default_vpc;
 use crate::slices::SliceKey;
-use crate::{Unit, ip, service};
 
 const FORWARD: &str = "inet meridian, chain forward";
 const DSTNAT: &str = "inet meridian, chain dstnat";
@@ -26,24 +25,6 @@ pub(super) struct Arrival {
     pub(super) sources: Vec<IpAddr>,
     /// Whether another host sent it, or this one on behalf of a pod.
     pub(super) of_host: bool,
-}
-
-/// A service that hosts know under an address and port.
-struct Known {
-    name: String,
-    facts: ServiceFacts,
-    /// Which of its ports it is.
-    port: usize,
-}
-
-/// What a host does with something for a service's address.
-enum Handling {
-    /// It sends it to one of its own endpoints, in the service's VPC.
-    Here(Vec<SocketAddr>),
-    /// It sends it into the default VPC, to an address that load balancers or other hosts know.
-    Into(SocketAddr),
-    /// There is no endpoint at all.
-    Nobody,
 }
 
 /// What becomes of what comes to a host.
@@ -153,10 +134,10 @@ fn to_cluster_ip(map: Map<'_>, arrival: &Arrival, to: &Destination, known: &Know
         shared && may_share(map, &slice.vpc)
     };
     if !may {
-        let why = if !shared {
-            format!("{} is not shared with other VPCs (meridian.dev/shared)", known.name)
-        } else {
+        let why = if shared {
             format!("VPC {} does not use shared services (spec.services.shared)", slice.vpc)
+        } else {
+            format!("{} is not shared with other VPCs (meridian.dev/shared)", known.name)
         };
         return refused(node, why, FORWARD);
     }
@@ -211,7 +192,8 @@ fn to_service(map: Map<'_>, arrival: &Arrival, to: &Destination, known: &Known) 
         }
         Handling::Into(target) => {
             let is_cluster_ip = known.facts.cluster_ips.contains(&target.ip());
-            if !slice.is_default() && !(is_cluster_ip && known.facts.shared && may_share(map, &slice.vpc)) {
+            let may = slice.is_default() || (is_cluster_ip && known.facts.shared && may_share(map, &slice.vpc));
+            if !may {
                 let why = format!("{} is not in VPC {}, and not shared with it", known.name, slice.vpc);
                 return refused(node, why, FORWARD);
             }
@@ -348,66 +330,6 @@ fn is_own(map: Map<'_>, node: &Name, address: IpAddr) -> bool {
                 .iter()
                 .any(|&network| ip::management(network) == address)
         })
-}
-
-/// The service of an address and port, if hosts have to do with it.
-fn known(map: Map<'_>, to: &Destination, at: Option<SocketAddr>) -> Option<Known> {
-    let at = at?;
-    let (key, _) = map.world.vips.holder((at, to.protocol))?;
-    let unit: Unit = key.clone().into();
-    let facts = service::explain(&mut Context::new(map.world, &unit), key)?.hosts?;
-    let is_port = |port: &Port| {
-        let number = if at.ip() == map.world.config.node_address(at.is_ipv4()) {
-            port.node_port
-        } else {
-            Some(port.port)
-        };
-        port.protocol == to.protocol && number == Some(at.port())
-    };
-    let port = facts.ports.iter().position(is_port)?;
-    Some(Known {
-        name: format!("service {key}"),
-        facts,
-        port,
-    })
-}
-
-fn handling(known: &Known, node: &Name, to: &Destination) -> Handling {
-    let port = &known.facts.ports[known.port];
-    let target = port
-        .targets
-        .iter()
-        .find(|target| target.is_ipv4() == to.address.is_ipv4());
-    let into = Handling::Into(
-        target
-            .copied()
-            .unwrap_or_else(|| SocketAddr::new(to.address, port.port)),
-    );
-    if known.facts.vpc.is_none() {
-        return into;
-    }
-    let here = on_node(port, node, to);
-    let v4 = to.address.is_ipv4();
-    if !here.is_empty() {
-        Handling::Here(here)
-    } else if port
-        .endpoints
-        .values()
-        .flatten()
-        .any(|endpoint| endpoint.is_ipv4() == v4)
-    {
-        into
-    } else {
-        Handling::Nobody
-    }
-}
-
-/// A port's endpoints on a node, of the address's family.
-fn on_node(port: &Port, node: &Name, to: &Destination) -> Vec<SocketAddr> {
-    let endpoints = port.endpoints.get(&**node).into_iter().flatten().copied();
-    endpoints
-        .filter(|endpoint| endpoint.is_ipv4() == to.address.is_ipv4())
-        .collect()
 }
 
 fn digit(address: IpAddr) -> u8 {

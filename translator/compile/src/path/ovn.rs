@@ -112,7 +112,7 @@ pub(super) fn carry(map: Map<'_>, from: &SliceKey, to: IpAddr) -> (Vec<Step>, Ex
                 format!("Logical_Router_Port {}", names.router_port(&slice.vpc, &slice.node)),
             )]
         };
-        return deliver(map, steps, slice, network, to);
+        return deliver(map, steps, &slice, network, to);
     }
     if let Some((policy, service, slice)) = policy(map, from, to) {
         let does = format!(
@@ -146,23 +146,19 @@ pub(super) fn carry(map: Map<'_>, from: &SliceKey, to: IpAddr) -> (Vec<Step>, Ex
         );
         return (vec![step(does)], Exit::Nowhere(format!("router {router}")));
     };
-    match slice_with(map, &from.vpc, hop) {
-        Some((slice, _)) => {
-            let does = format!(
-                "no slice of VPC {} has {to}: out of it by the sender's own host",
-                from.vpc
-            );
-            (vec![step(does)], Exit::Host { slice })
-        }
-        None => {
-            let does = format!("nobody has {hop}, by which {to} would be reached: dropped");
-            (vec![step(does)], Exit::Nowhere(format!("router {router}")))
-        }
+    if let Some((slice, _)) = slice_with(map, &from.vpc, hop) {
+        let does = format!(
+            "no slice of VPC {} has {to}: out of it by the sender's own host",
+            from.vpc
+        );
+        return (vec![step(does)], Exit::Host { slice });
     }
+    let does = format!("nobody has {hop}, by which {to} would be reached: dropped");
+    (vec![step(does)], Exit::Nowhere(format!("router {router}")))
 }
 
 /// In a slice, to the port that has the address.
-fn deliver(map: Map<'_>, mut steps: Vec<Step>, slice: SliceKey, network: IpNetwork, to: IpAddr) -> (Vec<Step>, Exit) {
+fn deliver(map: Map<'_>, mut steps: Vec<Step>, slice: &SliceKey, network: IpNetwork, to: IpAddr) -> (Vec<Step>, Exit) {
     let names = map.world.names;
     let mut port = |does: String, name: &str, object: Option<String>| {
         steps.push(Step {
@@ -193,13 +189,13 @@ fn deliver(map: Map<'_>, mut steps: Vec<Step>, slice: SliceKey, network: IpNetwo
         let name = names.services(&slice.vpc, &slice.node);
         port(format!("{to} is the host's address towards services"), &name, None);
         Exit::Services(slice.clone())
-    } else if let Some(pod) = pod_with(map, &slice, to) {
+    } else if let Some(pod) = pod_with(map, slice, to) {
         port("delivered".to_owned(), &names.pod(&pod), Some(format!("pod {pod}")));
         Exit::Pod(pod)
     } else {
         let switch = names.switch(&slice.vpc, &slice.node);
         steps.push(row(
-            &slice,
+            slice,
             format!("no port has {to}: nobody answers who is asked for it, and it is dropped"),
             format!("Logical_Switch {switch}"),
         ));
@@ -264,8 +260,8 @@ fn route<'a>(map: Map<'a>, from: &SliceKey, to: IpAddr) -> Option<&'a DesiredRow
     let names = map.world.names;
     let table = names.router_port(&from.vpc, &from.node);
     let router = uuid(map, logical_router::TABLE, &names.router(&from.vpc));
-    let routes = links(map, logical_router::TABLE, router, logical_router::STATIC_ROUTES).into_iter();
-    let matching = routes.filter_map(|route| {
+    let all = links(map, logical_router::TABLE, router, logical_router::STATIC_ROUTES);
+    let matching = all.into_iter().filter_map(|route| {
         let row = map.desired.row(logical_router_static_route::TABLE, route)?;
         let of = row
             .get(logical_router_static_route::ROUTE_TABLE)?

@@ -44,7 +44,8 @@ pub(super) fn facts(ctx: &mut Context<'_>, told: &Told<'_, '_>) -> Option<Servic
     let is_local = service.external_policy == TrafficPolicy::Local;
     let shared = service.shared || ctx.config().is_shared(key);
     let elsewhere = told.is_elsewhere();
-    if face.addresses.external.is_empty() && !(is_local && on_nodes) && !shared && !elsewhere {
+    let is_known = !face.addresses.external.is_empty() || (is_local && on_nodes) || shared || elsewhere;
+    if !is_known {
         return None;
     }
     let local = is_local.then(|| local(ctx, told));

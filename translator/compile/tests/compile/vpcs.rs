@@ -129,7 +129,9 @@ fn a_restart_and_a_lost_database_leave_everybody_where_they_are() {
     for claims in [lab.0.claims(), Vec::new()] {
         let mut fresh = meridian_compile::Compiler::new(lab.0.config().clone());
         fresh.claim(claims);
-        objects(&lab).into_iter().for_each(|event| fresh.apply(event));
+        for event in objects(&lab) {
+            fresh.apply(event);
+        }
         fresh.compile();
         assert_eq!(fresh.desired(), lab.0.desired());
     }

@@ -17,7 +17,7 @@ pub(super) struct Answered {
 
 pub(super) fn table(answered: &Answered) -> String {
     let Answered { path, database } = answered;
-    let vpc = path.vpc.iter().map(|vpc| format!("  VPC {vpc}")).collect::<String>();
+    let vpc = path.vpc.as_ref().map(|vpc| format!("  VPC {vpc}")).unwrap_or_default();
     let mut text = format!("pod {} to {}{vpc}\n", path.from, path.to);
     for note in &path.notes {
         let _ = writeln!(text, "  {note}");

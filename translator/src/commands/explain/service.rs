@@ -40,7 +40,11 @@ pub(super) fn table(answered: &Answered) -> String {
         rows,
         problems,
     } = answered;
-    let vpc = service.vpc.iter().map(|vpc| format!("  VPC {vpc}")).collect::<String>();
+    let vpc = service
+        .vpc
+        .as_ref()
+        .map(|vpc| format!("  VPC {vpc}"))
+        .unwrap_or_default();
     let mut text = format!("service {}  {}{vpc}\n", service.service, service.r#type);
     if let Some(nothing) = &service.nothing {
         let _ = writeln!(text, "  nothing to balance: {nothing}");

@@ -173,7 +173,7 @@ fn network(body: &mut String, layout: &Layout<'_>, vpc: &Network, row: usize, (y
         r#"<rect class="tone" x="{}" y="{router}" width="{}" height="24" rx="12"/><text x="{}" y="{}" class="small strong mid on">router {}</text>"#,
         first + 8,
         last - first - 16,
-        (first + last) / 2,
+        usize::midpoint(first, last),
         router + 16,
         fit(&vpc.router, 40)
     );
@@ -345,7 +345,7 @@ fn hosts(body: &mut String, layout: &Layout<'_>, y: usize, width: usize) -> usiz
         r#"<rect class="card" x="{}" y="{world}" width="{}" height="36" rx="18"/><text x="{}" y="{}" class="strong mid">the world outside the cluster</text>"#,
         left(0),
         width - MARGIN - left(0),
-        (left(0) + width - MARGIN) / 2,
+        usize::midpoint(left(0), width - MARGIN),
         world + 23
     );
     world + 36
