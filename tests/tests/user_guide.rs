@@ -35,7 +35,16 @@ fn help(program: &Path, commands: &[&str]) -> String {
 fn every_flag_in_the_guide_exists() {
     let translator = help(
         &translator_binary(),
-        &["run", "render", "plan", "explain service", "crds"],
+        &[
+            "run",
+            "render",
+            "plan",
+            "explain service",
+            "explain pod",
+            "explain path",
+            "topology",
+            "crds",
+        ],
     );
     let node = help(&node_binary(), &["run", "status", "explain service", "uninstall"]);
     let known = flags(&(translator + &node));

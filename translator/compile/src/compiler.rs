@@ -21,14 +21,18 @@ use crate::slices::{SliceKey, Slices};
 use crate::vips::Vips;
 use crate::vpcs::{State, Vpcs};
 use crate::{
-    Claim, Config, Delta, Desired, Problem, ServiceExplanation, SliceUse, Unit, VpcReport, claim, node, pod, service,
-    slice, vpc,
+    Claim, Config, Delta, Desired, PathError, PathExplanation, PathQuestion, PodExplanation, Problem,
+    ServiceExplanation, SliceUse, Topology, Unit, VpcReport, claim, node, path, pod, service, slice, topology, vpc,
 };
 
 /// Keeps the desired state of a cluster up to date.
 ///
 /// [`Self::claim`] what the database holds, [`Self::apply`] everything there is, then [`Self::compile`]; from then on
 /// apply and compile as things happen.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says of something of its own whether it is due"
+)]
 #[derive(Debug)]
 #[allow(
     clippy::struct_excessive_bools,
@@ -216,6 +220,26 @@ impl Compiler {
     pub fn explain_service(&self, key: &ServiceKey) -> Option<ServiceExplanation> {
         let unit = key.clone().into();
         service::explain(&mut Context::new(self.world(), &unit), key)
+    }
+
+    /// What becomes of a pod as of the last [`Self::compile`], and why; `None` if there is no such pod. `claims` are those of the
+    /// database, and tell which addresses the pod had before.
+    pub fn explain_pod(&self, key: &PodKey, claims: &[Claim]) -> Option<PodExplanation> {
+        pod::explain::explain(self.world(), key, claims)
+    }
+
+    /// What becomes of what a pod sends, as of the last [`Self::compile`].
+    ///
+    /// # Errors
+    ///
+    /// If what is asked about is not there.
+    pub fn explain_path(&self, question: &PathQuestion) -> Result<PathExplanation, PathError> {
+        path::explain(self.world(), self.desired(), question)
+    }
+
+    /// What there is of networks as of the last [`Self::compile`]. Its cost grows with the cluster.
+    pub fn topology(&self) -> Topology {
+        topology::of(self.world(), self.desired())
     }
 
     fn world(&self) -> World<'_> {

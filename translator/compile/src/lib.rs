@@ -29,6 +29,7 @@ mod identity;
 mod ip;
 mod names;
 mod node;
+mod path;
 mod peers;
 mod placements;
 mod places;
@@ -40,6 +41,7 @@ mod service;
 mod service_cidrs;
 mod slice;
 mod slices;
+mod topology;
 mod unit;
 mod usage;
 mod vips;
@@ -51,7 +53,12 @@ pub use compiler::Compiler;
 pub use config::{Config, ConfigError, Settings};
 pub use desired::{Contributors, Delta, Desired, DesiredRow, Link, LinkId};
 pub use identity::row_uuid;
+pub use path::{
+    Branch, OvnClaim, OvnOutcome, PathError, PathExplanation, PathPort, PathQuestion, PathTarget, Step, Verdict, Way,
+};
+pub use pod::explain::{AddressExplanation, AddressSource, PodExplanation, SliceExplanation, VpcExplanation};
 pub use problem::Problem;
 pub use service::{Answer, EndpointExplanation, FrontendExplanation, ServiceExplanation};
+pub use topology::{Cell, Host, Network, SharedService, Topology};
 pub use unit::{Unit, UnitParseError};
 pub use usage::{Peering, SliceUse, VpcReport};

@@ -3,6 +3,8 @@
 //! A change of a pod touches nothing but its port and the `ports` of its node's switch, which is what ovn-northd handles
 //! incrementally.
 
+pub(crate) mod explain;
+
 use ipnetwork::IpNetwork;
 use meridian_api::port::{PortFacts, PortKind, VpcFacts};
 use meridian_model::{Pod, PodKey};
@@ -22,37 +24,83 @@ const NODE_NAME: &str = "spec.nodeName";
 const POD_IPS: &str = "status.podIPs";
 
 pub(crate) fn compile(ctx: &mut Context<'_>, key: &PodKey) {
-    let Some(pod) = ctx.pod(key).filter(|pod| wants_port(pod)) else {
-        return;
-    };
-    let report = |ctx: &mut Context<'_>, field, message: String| ctx.problem(key.clone().into(), field, message);
+    let Some(pod) = ctx.pod(key) else { return };
+    match seat(ctx, pod) {
+        Ok(seat) => {
+            let facts = facts(ctx, pod, &seat.slice, seat.networks, seat.ips);
+            add_port(ctx, key, pod, &seat.slice, &facts);
+        }
+        Err(Lack::Wrong { field, message, .. }) => ctx.problem(key.clone().into(), field, message),
+        Err(Lack::Unwanted(_)) => {}
+    }
+}
+
+/// Where a pod's port is, and its addresses.
+#[derive(Clone, Debug)]
+struct Seat<'a> {
+    slice: SliceKey,
+    networks: &'a [IpNetwork],
+    ips: &'a [std::net::IpAddr],
+}
+
+/// Why a pod has no port.
+#[derive(Clone, Debug)]
+enum Lack {
+    /// There is nothing to do, and nothing to report.
+    Unwanted(&'static str),
+    /// It should have one.
+    Wrong {
+        field: &'static str,
+        message: String,
+        /// Where it would be, if that is known.
+        slice: Option<SliceKey>,
+    },
+}
+
+/// Where a pod's port is, or why there is none.
+fn seat<'a>(ctx: &Context<'a>, pod: &Pod) -> Result<Seat<'a>, Lack> {
+    let key = &pod.key();
+    if !wants_port(pod) {
+        return Err(Lack::Unwanted(if pod.host_network {
+            "it has the network of its host (spec.hostNetwork)"
+        } else {
+            "it has run to its end, and has given its addresses up"
+        }));
+    }
     let slice = match ctx.place(pod) {
         Place::In(slice) => slice,
-        Place::Nowhere(why) => return report(ctx, NAMESPACE, why),
-        // Not scheduled yet: nothing to do, and nothing to report.
-        Place::Unwanted => return,
+        Place::Nowhere(message) => {
+            return Err(Lack::Wrong {
+                field: NAMESPACE,
+                message,
+                slice: None,
+            });
+        }
+        Place::Unwanted => return Err(Lack::Unwanted("it is not scheduled to a node yet")),
+    };
+    let wrong = |field, message| {
+        Err(Lack::Wrong {
+            field,
+            message,
+            slice: Some(slice.clone()),
+        })
     };
     let networks = match ctx.slice(&slice) {
         Some(Standing::Slice(networks)) => networks,
         standing => {
             let (field, message) = without_slice(ctx, &slice, standing.as_ref());
-            return report(ctx, field, message);
+            return wrong(field, message);
         }
     };
     if let Some(fault) = ctx.address_fault(pod, &slice) {
-        return report(ctx, POD_IPS, fault);
+        return wrong(POD_IPS, fault);
     }
     match ctx.fare(key) {
-        Some(Outcome::Granted(ips)) => {
-            let facts = facts(ctx, pod, &slice, networks, ips);
-            add_port(ctx, key, pod, &slice, &facts);
-        }
-        Some(Fare::Lost { item, to, .. }) => {
-            let message = format!(
-                "{item} of pod {key} is also that of pod {to}, which is older and keeps it: delete one of them"
-            );
-            report(ctx, POD_IPS, message);
-        }
+        Some(Outcome::Granted(ips)) => Ok(Seat { slice, networks, ips }),
+        Some(Fare::Lost { item, to, .. }) => wrong(
+            POD_IPS,
+            format!("{item} of pod {key} is also that of pod {to}, which is older and keeps it: delete one of them"),
+        ),
         Some(Fare::Waiting) => {
             let why = ctx.shortage(&slice).unwrap_or_default();
             let node = &slice.node;
@@ -68,9 +116,9 @@ pub(crate) fn compile(ctx: &mut Context<'_>, key: &PodKey) {
                     slice.vpc
                 )
             };
-            report(ctx, POD_IPS, message);
+            wrong(POD_IPS, message)
         }
-        None => {}
+        None => Err(Lack::Unwanted("it has not been looked at yet")),
     }
 }
 

@@ -46,6 +46,7 @@ use crate::vpcs::Home;
 pub(crate) use self::explain::explain;
 pub use self::explain::{Answer, EndpointExplanation, FrontendExplanation, ServiceExplanation};
 pub(crate) use self::frontend::{Transport, vips_of};
+pub(crate) use self::way::matches;
 
 /// Whether a client is told at once that nothing answers.
 const REJECT: &str = "reject";
@@ -114,7 +115,7 @@ struct In<'a> {
 }
 
 /// The VPC of a service, or why it works in none.
-fn vpc(ctx: &Context<'_>, key: &ServiceKey) -> Result<Name, String> {
+pub(crate) fn vpc(ctx: &Context<'_>, key: &ServiceKey) -> Result<Name, String> {
     match ctx.home(&key.namespace) {
         Home::Default => Ok(default_vpc()),
         Home::Vpc(state) if state.is_usable() => Ok(state.object.name.clone()),

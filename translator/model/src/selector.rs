@@ -1,5 +1,7 @@
 //! [`Selector`]: what a `LabelSelector` says (`meta/v1`).
 
+use std::fmt;
+
 use crate::{Labels, Name};
 
 /// A selector of labels: all of its requirements hold. One without requirements selects everything.
@@ -37,6 +39,35 @@ impl Requirement {
     }
 }
 
+/// As `kubectl get --selector` takes it.
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("everything");
+        }
+        for (index, requirement) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str(",")?;
+            }
+            write!(f, "{requirement}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |values: &[Name]| values.iter().map(|value| &**value).collect::<Vec<_>>().join(",");
+        match self {
+            Self::In(key, values) if values.len() == 1 => write!(f, "{key}={}", values[0]),
+            Self::In(key, values) => write!(f, "{key} in ({})", list(values)),
+            Self::NotIn(key, values) => write!(f, "{key} notin ({})", list(values)),
+            Self::Exists(key) => f.write_str(key),
+            Self::DoesNotExist(key) => write!(f, "!{key}"),
+        }
+    }
+}
+
 impl FromIterator<Requirement> for Selector {
     fn from_iter<T: IntoIterator<Item = Requirement>>(requirements: T) -> Self {
         let mut requirements: Vec<_> = requirements.into_iter().collect();
@@ -70,6 +101,23 @@ mod tests {
         assert!(!is(Requirement::NotIn("k".into(), values()), &[("k", "a")]));
         assert!(is(Requirement::Exists("k".into()), &[("k", "")]));
         assert!(is(Requirement::DoesNotExist("k".into()), &[("other", "")]));
+    }
+
+    #[test]
+    fn a_selector_is_written_as_kubectl_takes_it() {
+        let requirements = [
+            Requirement::In("a".into(), names(&["1"])),
+            Requirement::In("b".into(), values_of("1 2")),
+            Requirement::Exists("c".into()),
+            Requirement::DoesNotExist("d".into()),
+        ];
+        let selector: Selector = requirements.into_iter().collect();
+        assert_eq!(selector.to_string(), "a=1,b in (1,2),c,!d");
+        assert_eq!(Selector::default().to_string(), "everything");
+    }
+
+    fn values_of(text: &str) -> Box<[Name]> {
+        text.split(' ').map(Name::from).collect()
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnetwork::IpNetwork;
 
+use super::explain::ExplainArgs;
+use super::topology::TopologyArgs;
 use crate::logging::LogFormat;
 
 const EXAMPLES: &str = "\
@@ -25,8 +27,13 @@ Examples:
   Show what would be written, and fail a pipeline when anything would (exit code 2):
     meridian-translator plan --manifests ./cluster --northbound tcp:127.0.0.1:6641
 
-  Say who answers a service where, and why an endpoint is left out:
-    meridian-translator explain service shop/web";
+  Say who answers a service where, why a pod has no port, and what becomes of what a pod sends:
+    meridian-translator explain service shop/web
+    meridian-translator explain pod shop/web-0
+    meridian-translator explain path shop/web-0 to service:shop/db:5432
+
+  Draw the networks of a cluster:
+    meridian-translator topology --file networks.html";
 
 /// Kubernetes objects to OVN Northbound rows.
 #[derive(Debug, Parser)]
@@ -51,56 +58,13 @@ pub enum CommandArgs {
     ///
     /// Exit code 0: nothing differs. 2: something differs. 1: it could not be found out.
     Plan(PlanArgs),
-    /// Say what becomes of an object, and why: for a service its addresses, who answers where, the rows, and why an
-    /// endpoint is left out.
-    #[command(after_help = EXPLAIN_EXAMPLES)]
+    /// Say what becomes of a service, of a pod, or of what a pod sends, and why.
     Explain(ExplainArgs),
+    /// Draw VPCs, their routers and switches by node, pods and services, as a page for browsers.
+    #[command(after_help = super::topology::EXAMPLES)]
+    Topology(TopologyArgs),
     /// Print Meridian's custom resource definitions, for `kubectl apply --server-side -f -`.
     Crds,
-}
-
-const EXPLAIN_EXAMPLES: &str = "\
-Examples:
-  In the pod of the translator, where everything it needs is set:
-    kubectl -n meridian-system exec deploy/meridian-translator -- meridian-translator explain service shop/web
-
-  From manifests, without any database:
-    meridian-translator explain service shop/web --manifests ./cluster --offline --output json";
-
-/// `explain`.
-#[derive(Debug, Args)]
-pub struct ExplainArgs {
-    /// Of what kind the object is.
-    pub kind: KindArg,
-    /// Its namespace and name; a name alone is one in `default`.
-    #[arg(value_name = "NAMESPACE/NAME")]
-    pub name: String,
-    /// Do not compare with the Northbound database.
-    #[arg(long)]
-    pub offline: bool,
-    /// The cluster's addresses and name.
-    #[command(flatten)]
-    pub network: NetworkArgs,
-    /// Where objects come from.
-    #[command(flatten)]
-    pub source: SourceArgs,
-    /// The Northbound database.
-    #[command(flatten)]
-    pub northbound: NorthboundArgs,
-    /// How long to wait for the cluster, and then for the database, in seconds.
-    #[arg(long, default_value_t = 30)]
-    pub timeout: u64,
-    /// How to print.
-    #[arg(long, default_value = "table")]
-    pub output: OutputArg,
-}
-
-/// What `explain` knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum KindArg {
-    /// A service.
-    #[value(alias = "svc", alias = "services")]
-    Service,
 }
 
 /// Logging.

@@ -8,7 +8,7 @@ use meridian_compile::{ConfigError, Settings};
 use meridian_northbound::{DeletionBudget, Ownership};
 use ovsdb::{Remote, SessionConfig};
 
-use super::args::{ExplainArgs, KindArg, NetworkArgs, OutputArg, PlanArgs, RenderArgs, RunArgs, SourceArgs};
+use super::args::{NetworkArgs, OutputArg, PlanArgs, RenderArgs, RunArgs, SourceArgs};
 use super::database;
 use crate::chassis;
 use crate::source::Source;
@@ -46,6 +46,9 @@ pub enum Error {
     /// A name that OVSDB takes for no `<id>` (RFC 7047, section 3.1).
     #[error("--lock-name {0:?} must consist of letters, digits and _, and not begin with a digit")]
     LockName(String),
+    /// Whom a path leads to.
+    #[error("{0}")]
+    Target(#[from] super::target::TargetError),
 }
 
 /// `run`.
@@ -97,32 +100,6 @@ pub struct PlanConfig {
     pub timeout: Duration,
     /// How to print.
     pub output: OutputArg,
-}
-
-/// `explain`.
-#[derive(Debug)]
-pub struct ExplainConfig {
-    /// What is to be explained.
-    pub subject: Subject,
-    /// The cluster's networks.
-    pub compile: meridian_compile::Config,
-    /// Where objects come from.
-    pub source: Source,
-    /// The Northbound database, without a lock; none if it is not to be asked.
-    pub session: Option<SessionConfig>,
-    /// Which rows are ours.
-    pub ownership: Ownership,
-    /// How long to wait.
-    pub timeout: Duration,
-    /// How to print.
-    pub output: OutputArg,
-}
-
-/// What can be explained.
-#[derive(Debug)]
-pub enum Subject {
-    /// A service.
-    Service(ServiceKey),
 }
 
 impl TryFrom<RunArgs> for RunConfig {
@@ -220,34 +197,6 @@ impl TryFrom<PlanArgs> for PlanConfig {
     }
 }
 
-impl TryFrom<ExplainArgs> for ExplainConfig {
-    type Error = Error;
-
-    fn try_from(args: ExplainArgs) -> Result<Self, Error> {
-        let ExplainArgs {
-            kind: KindArg::Service,
-            name,
-            offline,
-            network,
-            source,
-            northbound,
-            timeout,
-            output,
-        } = args;
-        let ownership = Ownership::new(network.cluster_id.as_deref());
-        let (session, _) = database::northbound(northbound)?;
-        Ok(Self {
-            subject: Subject::Service(service_key(&name)),
-            compile: compile_config(network)?,
-            source: source.into(),
-            session: (!offline).then_some(session),
-            ownership,
-            timeout: Duration::from_secs(timeout),
-            output,
-        })
-    }
-}
-
 impl From<SourceArgs> for Source {
     fn from(args: SourceArgs) -> Self {
         let SourceArgs {
@@ -269,12 +218,12 @@ fn is_ovsdb_id(name: &str) -> bool {
 }
 
 /// A name alone is one in `default`.
-fn service_key(name: &str) -> ServiceKey {
+pub(super) fn service_key(name: &str) -> ServiceKey {
     let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
     ServiceKey::new(namespace, name)
 }
 
-fn compile_config(args: NetworkArgs) -> Result<meridian_compile::Config, Error> {
+pub(super) fn compile_config(args: NetworkArgs) -> Result<meridian_compile::Config, Error> {
     let NetworkArgs {
         cluster_cidr,
         service_cidr,

@@ -3,3 +3,6 @@
 pub mod args;
 pub mod config;
 mod database;
+pub mod explain;
+pub mod target;
+pub mod topology;

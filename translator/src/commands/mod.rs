@@ -5,6 +5,7 @@ pub mod explain;
 pub mod plan;
 pub mod render;
 pub mod run;
+pub mod topology;
 
 use crate::cli::args::{CommandArgs, CommandLine};
 use crate::logging;
@@ -33,6 +34,7 @@ pub fn execute(line: CommandLine) -> anyhow::Result<Outcome> {
         CommandArgs::Plan(args) => runtime.block_on(plan::execute(args.try_into()?)),
         CommandArgs::Explain(args) => runtime.block_on(explain::execute(args.try_into()?)),
         CommandArgs::Render(args) => runtime.block_on(render::execute(args.try_into()?)),
+        CommandArgs::Topology(args) => runtime.block_on(topology::execute(args.try_into()?)),
         CommandArgs::Crds => crds::execute(),
     }
 }

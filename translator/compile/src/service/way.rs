@@ -4,7 +4,7 @@
 //! goes where every ClusterIP goes, into the default VPC, whose router sends it to a host with endpoints, and that one
 //! translates the address and hands it on.
 //!
-//! One host for each address, although several may have endpoints: what follows from packets alone, as which of several ways is
+//! One host for each address, although several may have endpoints: what follows from packets alone, as which of several routes is
 //! taken, would change for connections that there are whenever a host comes or goes. Which host depends on the address, so that
 //! services are spread.
 
@@ -21,7 +21,7 @@ use crate::context::Context;
 use crate::ip;
 use crate::names::default_vpc;
 
-/// No two of them match one packet.
+/// Any will do, where no two policies match one packet.
 const PRIORITY: i64 = 1000;
 
 pub(super) fn compile(ctx: &mut Context<'_>, told: &Told<'_, '_>) {
@@ -30,7 +30,7 @@ pub(super) fn compile(ctx: &mut Context<'_>, told: &Told<'_, '_>) {
     }
     for &address in &told.face.addresses.cluster {
         if let Some((_, hop)) = host(ctx, told, address) {
-            reroute(ctx, told, address, hop);
+            policy(ctx, told, address, hop);
         }
     }
 }
@@ -65,20 +65,23 @@ fn host(ctx: &Context<'_>, told: &Told<'_, '_>, address: IpAddr) -> Option<(Name
     Some((best.2, best.1))
 }
 
-/// A policy and not a route: each slice has a table of routes of its own, and looks in no other.
-fn reroute(ctx: &mut Context<'_>, told: &Told<'_, '_>, address: IpAddr, hop: IpAddr) {
+/// A policy, and not a route: routes are looked for in the table of the port that something comes in by, which each node's port has
+/// one of its own of, so that it would take a route for each node.
+fn policy(ctx: &mut Context<'_>, told: &Told<'_, '_>, address: IpAddr, hop: IpAddr) {
     let name = ctx.names().service_way(told.key, address);
-    let family = if address.is_ipv4() { "ip4" } else { "ip6" };
     let columns = [
         (logical_router_policy::PRIORITY, Datum::scalar(PRIORITY)),
-        (
-            logical_router_policy::MATCH,
-            Datum::scalar(format!("{family}.dst == {address}")),
-        ),
+        (logical_router_policy::MATCH, Datum::scalar(matches(address))),
         (logical_router_policy::ACTION, Datum::scalar("reroute")),
-        (logical_router_policy::NEXTHOPS, Datum::scalar(hop.to_string())),
+        (logical_router_policy::NEXTHOPS, Datum::set([hop.to_string()])),
     ];
     let policy = ctx.row(logical_router_policy::TABLE, name, columns, []);
     let router = ctx.default_router();
     ctx.link(logical_router::TABLE, router, logical_router::POLICIES, policy);
+}
+
+/// What is sent to an address.
+pub(crate) fn matches(address: IpAddr) -> String {
+    let family = if address.is_ipv4() { "ip4" } else { "ip6" };
+    format!("{family}.dst == {address}")
 }

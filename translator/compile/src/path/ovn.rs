@@ -1,0 +1,317 @@
+//! What OVN does with a packet, by the rows that are desired: load balancers first, then slices, then the router's routes, the longest
+//! prefix first.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnetwork::IpNetwork;
+use meridian_model::{Name, PodKey};
+use ovsdb::{Datum, Uuid};
+use ovsdb_schemas::northbound::{
+    load_balancer, load_balancer_group, logical_router, logical_router_policy, logical_router_static_route,
+    logical_switch,
+};
+
+use super::Map;
+use super::destination::Destination;
+use super::trail::Step;
+use crate::addresses::Fare;
+use crate::identity::row_uuid;
+use crate::slices::{SliceKey, Standing};
+use crate::{DesiredRow, Unit, ip, service};
+
+/// Where something enters OVN, and from whom.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) slice: SliceKey,
+    /// The logical port.
+    pub(super) port: String,
+    pub(super) sources: Vec<IpAddr>,
+    /// Whether it has the source that hosts have towards services.
+    pub(super) of_host: bool,
+}
+
+/// Where OVN hands it over.
+#[derive(Clone, Debug)]
+pub(super) enum Exit {
+    /// To a pod.
+    Pod(PodKey),
+    /// To the host, by the management port of a slice.
+    Host { slice: SliceKey },
+    /// To the host, by its port towards services.
+    Services(SliceKey),
+    /// To the router.
+    Router(String),
+    /// To nobody: no port has the address.
+    Nobody(String),
+    /// To nobody: no route leads there, or one that discards.
+    Nowhere(String),
+}
+
+/// What a load balancer has for an address and port.
+#[derive(Clone, Debug)]
+pub(super) struct Balanced {
+    pub(super) row: String,
+    pub(super) service: String,
+    pub(super) backends: Vec<SocketAddr>,
+}
+
+/// The load balancer of a slice's switch that knows an address and port.
+pub(super) fn balance(map: Map<'_>, slice: &SliceKey, to: &Destination) -> Option<Balanced> {
+    let (protocol, address) = (to.protocol, SocketAddr::new(to.address, to.port?));
+    let switch = uuid(
+        map,
+        logical_switch::TABLE,
+        &map.world.names.switch(&slice.vpc, &slice.node),
+    );
+    let groups = links(map, logical_switch::TABLE, switch, logical_switch::LOAD_BALANCER_GROUP);
+    let of_groups = groups.into_iter().flat_map(|group| {
+        links(
+            map,
+            load_balancer_group::TABLE,
+            group,
+            load_balancer_group::LOAD_BALANCER,
+        )
+    });
+    let own = links(map, logical_switch::TABLE, switch, logical_switch::LOAD_BALANCER);
+    let vip = address.to_string();
+    let found = of_groups.chain(own).find_map(|balancer| {
+        let row = map.desired.row(load_balancer::TABLE, balancer)?;
+        if row.get(load_balancer::PROTOCOL)?.as_str() != Some(protocol.name()) {
+            return None;
+        }
+        let backends = row.get(load_balancer::VIPS)?.get_str(&vip)?;
+        Some((row, backends))
+    });
+    let (row, backends) = found?;
+    Some(Balanced {
+        row: row.key.to_string(),
+        service: match &row.owner {
+            Unit::Service(namespace, name) => format!("service {namespace}/{name}"),
+            other => other.to_string(),
+        },
+        backends: backends.split(',').filter_map(|backend| backend.parse().ok()).collect(),
+    })
+}
+
+/// Where OVN carries what enters in a slice, past its load balancers.
+pub(super) fn carry(map: Map<'_>, from: &SliceKey, to: IpAddr) -> (Vec<Step>, Exit) {
+    let names = map.world.names;
+    let switch = names.switch(&from.vpc, &from.node);
+    let router = names.router(&from.vpc);
+    if let Some((slice, network)) = slice_with(map, &from.vpc, to) {
+        let steps = if slice == *from {
+            vec![row(
+                from,
+                format!("{to} is in this node's slice {network}"),
+                format!("Logical_Switch {switch}"),
+            )]
+        } else {
+            vec![row(
+                from,
+                format!("{to} is in slice {network} of node {}: tunnelled there", slice.node),
+                format!("Logical_Router_Port {}", names.router_port(&slice.vpc, &slice.node)),
+            )]
+        };
+        return deliver(map, steps, &slice, network, to);
+    }
+    if let Some((peer, slice, network)) = peer_with(map, &from.vpc, to) {
+        let step = row(
+            from,
+            format!(
+                "{to} is in slice {network} of peer {peer} at node {}: tunnelled there",
+                slice.node
+            ),
+            format!("Logical_Router_Port {}", names.peer_port(&from.vpc, &peer)),
+        );
+        return deliver(map, vec![step], &slice, network, to);
+    }
+    if let Some((policy, service, slice)) = policy(map, from, to) {
+        let does = format!(
+            "{to} is a ClusterIP of {service} of another VPC: to node {}, which has endpoints",
+            slice.node
+        );
+        let step = row(from, does, format!("Logical_Router_Policy {policy}"));
+        return (vec![step], Exit::Host { slice });
+    }
+    let Some(route) = route(map, from, to) else {
+        let step = row(
+            from,
+            format!("no route leads to {to}: dropped"),
+            format!("Logical_Router {router}"),
+        );
+        return (vec![step], Exit::Nowhere(format!("router {router}")));
+    };
+    let hop = route
+        .get(logical_router_static_route::NEXTHOP)
+        .and_then(Datum::as_str)
+        .unwrap_or_default();
+    let prefix = route
+        .get(logical_router_static_route::IP_PREFIX)
+        .and_then(Datum::as_str)
+        .unwrap_or_default();
+    let step = |does: String| row(from, does, format!("Logical_Router_Static_Route {}", route.key));
+    let Ok(hop) = hop.parse::<IpAddr>() else {
+        let does = format!(
+            "no slice of VPC {} has {to}: what is in {prefix} and in no slice is discarded",
+            from.vpc
+        );
+        return (vec![step(does)], Exit::Nowhere(format!("router {router}")));
+    };
+    if let Some((slice, _)) = slice_with(map, &from.vpc, hop) {
+        let does = format!(
+            "no slice of VPC {} has {to}: out of it by the sender's own host",
+            from.vpc
+        );
+        return (vec![step(does)], Exit::Host { slice });
+    }
+    let does = format!("nobody has {hop}, by which {to} would be reached: dropped");
+    (vec![step(does)], Exit::Nowhere(format!("router {router}")))
+}
+
+/// In a slice, to the port that has the address.
+fn deliver(map: Map<'_>, mut steps: Vec<Step>, slice: &SliceKey, network: IpNetwork, to: IpAddr) -> (Vec<Step>, Exit) {
+    let names = map.world.names;
+    let mut port = |does: String, name: &str, object: Option<String>| {
+        steps.push(Step {
+            at: format!("node {}", slice.node),
+            does,
+            object,
+            row: Some(format!("Logical_Switch_Port {name}")),
+            rule: None,
+        });
+    };
+    let exit = if to == ip::gateway(network) {
+        let router = names.router(&slice.vpc);
+        port(
+            format!("{to} is the gateway of the slice: the router itself"),
+            &names.uplink(&slice.vpc, &slice.node),
+            None,
+        );
+        Exit::Router(router.to_string())
+    } else if to == ip::management(network) {
+        let name = names.management(&slice.vpc, &slice.node);
+        port(
+            format!("{to} is the host's own address in VPC {}", slice.vpc),
+            &name,
+            None,
+        );
+        Exit::Host { slice: slice.clone() }
+    } else if to == ip::service_source(network) && slice.is_default() {
+        let name = names.services(&slice.vpc, &slice.node);
+        port(format!("{to} is the host's address towards services"), &name, None);
+        Exit::Services(slice.clone())
+    } else if let Some(pod) = pod_with(map, slice, to) {
+        port("delivered".to_owned(), &names.pod(&pod), Some(format!("pod {pod}")));
+        Exit::Pod(pod)
+    } else {
+        let switch = names.switch(&slice.vpc, &slice.node);
+        steps.push(row(
+            slice,
+            format!("no port has {to}: nobody answers who is asked for it, and it is dropped"),
+            format!("Logical_Switch {switch}"),
+        ));
+        Exit::Nobody(format!("switch {switch}"))
+    };
+    (steps, exit)
+}
+
+/// The peer of a VPC that has a slice with an address, the slice, and its network.
+fn peer_with(map: Map<'_>, vpc: &Name, address: IpAddr) -> Option<(Name, SliceKey, IpNetwork)> {
+    map.world.vpcs.get(vpc)?.connected().find_map(|peer| {
+        let (slice, network) = slice_with(map, peer, address)?;
+        Some((peer.clone(), slice, network))
+    })
+}
+
+/// The slice of a VPC that an address is in, and its network.
+fn slice_with(map: Map<'_>, vpc: &Name, address: IpAddr) -> Option<(SliceKey, IpNetwork)> {
+    map.world.cluster.nodes().find_map(|node| {
+        let slice = SliceKey::new(vpc.clone(), node.name.clone());
+        let network = networks(map, &slice)
+            .iter()
+            .find(|network| network.contains(address))
+            .copied()?;
+        Some((slice, network))
+    })
+}
+
+/// The networks of a slice, none if there is no such slice.
+pub(super) fn networks<'a>(map: Map<'a>, slice: &SliceKey) -> &'a [IpNetwork] {
+    match map.world.slices.standing(slice) {
+        Some(Standing::Slice(networks)) => networks,
+        _ => &[],
+    }
+}
+
+/// The pod of a slice that has an address.
+fn pod_with(map: Map<'_>, slice: &SliceKey, address: IpAddr) -> Option<PodKey> {
+    let has =
+        |pod: &&PodKey| matches!(map.world.addresses.fare(pod), Some(Fare::Granted(ips)) if ips.contains(&address));
+    let in_default = |pod: &&PodKey| map.world.placements.of(pod).is_none();
+    if slice.is_default() {
+        let mut pods = map.world.cluster.pods_on(&slice.node).filter(in_default);
+        pods.find(has).cloned()
+    } else {
+        map.world.placements.pods(slice).find(has).cloned()
+    }
+}
+
+/// The policy by which the router sends an address to a host, whatever its routes say: its name, for whom, and where to.
+fn policy(map: Map<'_>, from: &SliceKey, to: IpAddr) -> Option<(String, String, SliceKey)> {
+    let router = uuid(map, logical_router::TABLE, &map.world.names.router(&from.vpc));
+    let wanted = service::matches(to);
+    let policies = links(map, logical_router::TABLE, router, logical_router::POLICIES);
+    let mut rows = policies
+        .into_iter()
+        .filter_map(|policy| map.desired.row(logical_router_policy::TABLE, policy));
+    let row = rows.find(|row| row.get(logical_router_policy::MATCH).and_then(Datum::as_str) == Some(&wanted))?;
+    let hop: IpAddr = row.get(logical_router_policy::NEXTHOPS)?.as_str()?.parse().ok()?;
+    let service = match &row.owner {
+        Unit::Service(namespace, name) => format!("service {namespace}/{name}"),
+        other => other.to_string(),
+    };
+    Some((row.key.to_string(), service, slice_with(map, &from.vpc, hop)?.0))
+}
+
+/// The route that the router takes for what comes in from a slice. Its port has a table of its own, and ovn-northd looks in no other,
+/// whatever ovn-nb(5) says of routes without one.
+fn route<'a>(map: Map<'a>, from: &SliceKey, to: IpAddr) -> Option<&'a DesiredRow> {
+    let names = map.world.names;
+    let table = names.router_port(&from.vpc, &from.node);
+    let router = uuid(map, logical_router::TABLE, &names.router(&from.vpc));
+    let all = links(map, logical_router::TABLE, router, logical_router::STATIC_ROUTES);
+    let matching = all.into_iter().filter_map(|route| {
+        let row = map.desired.row(logical_router_static_route::TABLE, route)?;
+        let of = row
+            .get(logical_router_static_route::ROUTE_TABLE)?
+            .as_str()
+            .unwrap_or_default();
+        let prefix: IpNetwork = row
+            .get(logical_router_static_route::IP_PREFIX)?
+            .as_str()?
+            .parse()
+            .ok()?;
+        let applies = *of == *table && prefix.contains(to);
+        applies.then_some((prefix.prefix(), row))
+    });
+    matching.max_by_key(|(length, _)| *length).map(|(_, row)| row)
+}
+
+fn uuid(map: Map<'_>, table: &str, key: &str) -> Uuid {
+    row_uuid(map.world.config.cluster_id().map(|id| &**id), table, key)
+}
+
+fn links(map: Map<'_>, table: &'static str, parent: Uuid, column: &'static str) -> Vec<Uuid> {
+    let links = map.desired.links(table, parent, column);
+    links.filter_map(|(atom, _)| atom.as_uuid()).collect()
+}
+
+fn row(slice: &SliceKey, does: String, row: String) -> Step {
+    Step {
+        at: format!("node {}", slice.node),
+        does,
+        object: None,
+        row: Some(row),
+        rule: None,
+    }
+}

@@ -1,0 +1,220 @@
+//! [`Topology`]: what there is of networks and where, for whoever draws it.
+
+use std::collections::BTreeMap;
+
+use ipnetwork::IpNetwork;
+use meridian_model::{Egress, Name};
+use ovsdb_schemas::northbound::logical_switch_port;
+use serde::Serialize;
+
+use crate::addresses::Fare;
+use crate::context::{Context, World};
+use crate::names::default_vpc;
+use crate::slices::{SliceKey, Standing};
+use crate::{Desired, Unit, places, service};
+
+/// Every VPC, every node, and what is shared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Topology {
+    /// The nodes by name.
+    pub nodes: Vec<Host>,
+    /// The VPCs, the default one first, the others by name.
+    pub vpcs: Vec<Network>,
+    /// The services that pods of other VPCs reach through their hosts.
+    pub shared: Vec<SharedService>,
+    /// Networks of ClusterIPs.
+    pub service_cidrs: Vec<IpNetwork>,
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// Whether it is ready.
+    pub ready: bool,
+    /// Its zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// How many pods have ports on it.
+    pub pods: usize,
+}
+
+/// A VPC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Network {
+    /// Its name.
+    pub name: String,
+    /// Its logical router.
+    pub router: String,
+    /// Its pod networks.
+    pub cidrs: Vec<String>,
+    /// Whether pods reach the world.
+    pub egress: bool,
+    /// Whether pods reach shared services; those of the default VPC reach all services of it.
+    pub uses_shared: bool,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// What keeps pods out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// How many namespaces are in it.
+    pub namespaces: usize,
+    /// How many services are in it.
+    pub services: usize,
+    /// How many of them are shared.
+    pub shared_services: usize,
+    /// How many pods have ports in it.
+    pub pods: usize,
+    /// What nodes have of it, by node.
+    pub slices: Vec<Cell>,
+}
+
+/// What a node has of a VPC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cell {
+    /// The node.
+    pub node: String,
+    /// The logical switch.
+    pub switch: String,
+    /// Its networks.
+    pub networks: Vec<IpNetwork>,
+    /// How many pods have ports on it.
+    pub pods: usize,
+}
+
+/// A service that is shared with every VPC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SharedService {
+    /// `namespace/name`.
+    pub service: String,
+    /// Its VPC.
+    pub vpc: String,
+    /// Its ClusterIPs.
+    pub addresses: Vec<String>,
+}
+
+pub(crate) fn of(world: World<'_>, desired: &Desired) -> Topology {
+    let mut pods: BTreeMap<SliceKey, usize> = BTreeMap::new();
+    for row in desired.rows(logical_switch_port::TABLE) {
+        let Unit::Pod(namespace, name) = &row.owner else {
+            continue;
+        };
+        let key = meridian_model::PodKey::new(namespace.clone(), name.clone());
+        let slice = match world.placements.of(&key) {
+            Some(slice) => Some(slice.clone()),
+            None => world
+                .cluster
+                .pod(&key)
+                .and_then(|pod| pod.node.as_ref().map(SliceKey::of_default)),
+        };
+        if let Some(slice) = slice.filter(|_| matches!(world.addresses.fare(&key), Some(Fare::Granted(_)))) {
+            *pods.entry(slice).or_default() += 1;
+        }
+    }
+    let mut services: BTreeMap<Name, (usize, usize)> = BTreeMap::new();
+    let mut shared = Vec::new();
+    for service in world.cluster.services() {
+        let key = service.key();
+        let unit: Unit = key.clone().into();
+        let Ok(vpc) = service::vpc(&Context::new(world, &unit), &key) else {
+            continue;
+        };
+        let is_shared = service.shared || world.config.is_shared(&key);
+        let (all, of_shared) = services.entry(vpc.clone()).or_default();
+        *all += 1;
+        if is_shared {
+            *of_shared += 1;
+            shared.push(SharedService {
+                service: key.to_string(),
+                vpc: vpc.to_string(),
+                addresses: service.cluster_ips.iter().map(ToString::to_string).collect(),
+            });
+        }
+    }
+    shared.sort_by(|one, other| one.service.cmp(&other.service));
+    let host = |node: &std::sync::Arc<meridian_model::Node>| Host {
+        name: node.name.to_string(),
+        ready: node.ready,
+        zone: places::zone(node).map(ToString::to_string),
+        pods: pods
+            .iter()
+            .filter(|(slice, _)| slice.node == node.name)
+            .map(|(_, pods)| pods)
+            .sum(),
+    };
+    let others: BTreeMap<Name, &crate::vpcs::State> = world
+        .vpcs
+        .iter()
+        .map(|state| (state.object.name.clone(), state))
+        .collect();
+    let vpcs = std::iter::once(network(world, &default_vpc(), &pods, &services))
+        .chain(others.keys().map(|name| network(world, name, &pods, &services)));
+    Topology {
+        nodes: world.cluster.nodes().map(host).collect(),
+        vpcs: vpcs.collect(),
+        shared,
+        service_cidrs: world.service_cidrs.networks().to_vec(),
+    }
+}
+
+fn network(
+    world: World<'_>,
+    name: &Name,
+    pods: &BTreeMap<SliceKey, usize>,
+    services: &BTreeMap<Name, (usize, usize)>,
+) -> Network {
+    let state = world.vpcs.get(name);
+    let cell = |node: &Name| {
+        let slice = SliceKey::new(name.clone(), node.clone());
+        let Some(Standing::Slice(networks)) = world.slices.standing(&slice) else {
+            return None;
+        };
+        Some(Cell {
+            node: node.to_string(),
+            switch: world.names.switch(name, node).to_string(),
+            networks: networks.to_vec(),
+            pods: pods.get(&slice).copied().unwrap_or_default(),
+        })
+    };
+    // Of another VPC only nodes with pods have anything, so not all nodes are asked for each of a thousand VPCs.
+    let slices: Vec<Cell> = match state {
+        Some(_) => world
+            .placements
+            .slices(name)
+            .filter_map(|(slice, _)| cell(&slice.node))
+            .collect(),
+        None => world.cluster.nodes().filter_map(|node| cell(&node.name)).collect(),
+    };
+    let (of_vpc, shared) = services.get(name).copied().unwrap_or_default();
+    let cidrs = match state {
+        Some(state) => state.object.cidrs.iter().map(ToString::to_string).collect(),
+        None => world.config.cluster_cidrs().iter().map(ToString::to_string).collect(),
+    };
+    let all = world.cluster.namespaces().len();
+    Network {
+        name: name.to_string(),
+        router: world.names.router(name).to_string(),
+        cidrs,
+        egress: state.is_none_or(|state| state.object.egress == Egress::Node),
+        uses_shared: state.is_none_or(|state| state.object.shared_services),
+        deleting: state.is_some_and(|state| state.object.deleting),
+        fault: state
+            .and_then(|state| state.faults.first())
+            .map(|(field, message)| format!("{field}: {message}")),
+        namespaces: if world.vpcs.is_empty() {
+            all
+        } else {
+            world.vpcs.namespaces().get(name).map_or(0, Vec::len)
+        },
+        services: of_vpc,
+        shared_services: shared,
+        pods: slices.iter().map(|slice| slice.pods).sum(),
+        slices,
+    }
+}
