@@ -40,7 +40,8 @@ impl Outcome {
         match result {
             Ok(text) => Self::parse(&text).unwrap_or(Self::Failed(text)),
             Err(error) => match error.kind() {
-                ErrorKind::ConnectionRefused => Self::Refused,
+                // The last, to a datagram: by the host's own rules.
+                ErrorKind::ConnectionRefused | ErrorKind::PermissionDenied => Self::Refused,
                 ErrorKind::TimedOut | ErrorKind::WouldBlock => Self::Lost,
                 _ => Self::Failed(error.to_string()),
             },

@@ -1,6 +1,6 @@
 //! Pods by their addresses.
 
-use crate::cluster::{NETWORKS, NODES, OUTSIDE, shared};
+use crate::cluster::{NETWORKS, OUTSIDE, shared};
 use crate::service::Frontend;
 
 #[test]
@@ -41,7 +41,7 @@ fn nobody_else_reaches_a_pod_by_its_address() {
     let blue = cluster.at("sky/client-1");
     cluster.route(&NETWORKS.map(str::to_owned), "node-1");
     // Who has a pod of its own there is answered by that; otherwise nobody is.
-    cluster.from(&["plain-1", "plain-2", "node-3", OUTSIDE], blue).unanswered();
+    cluster.from(&["plain-1", "plain-2", "node-2", OUTSIDE], blue).unanswered();
     cluster.from(&["grass/client-3", "earth/web-1"], cluster.at("sky/client-2")).unanswered();
     let plain: Vec<Frontend> = ["plain-1", "plain-3"].iter().flat_map(|pod| cluster.at(pod)).collect();
     let vpcs = ["sky/client-1", "sky/client-2", "grass/client-3", "earth/web-1"];
