@@ -224,7 +224,13 @@ mod tests {
         let columns: Vec<_> = router.link_columns.iter().map(|link| link.column).collect();
         assert_eq!(
             columns,
-            ["load_balancer", "load_balancer_group", "policies", "ports", "static_routes"]
+            [
+                "load_balancer",
+                "load_balancer_group",
+                "policies",
+                "ports",
+                "static_routes"
+            ]
         );
     }
 

@@ -37,7 +37,7 @@ pub(crate) struct Probe<'a> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Protocol {
+pub(crate) enum Protocol {
     Tcp,
     Udp,
 }
@@ -148,7 +148,11 @@ impl Probe<'_> {
     /// Whether said or not: nobody answers any of several requests.
     pub(crate) fn unanswered(self) {
         std::thread::scope(|scope| {
-            for (who, at) in self.from.iter().flat_map(|who| self.to.iter().map(move |at| (*who, *at))) {
+            for (who, at) in self
+                .from
+                .iter()
+                .flat_map(|who| self.to.iter().map(move |at| (*who, *at)))
+            {
                 for protocol in self.protocols {
                     let ask = move || (0..TRIES).map(|_| protocol.ask(at, AT_ONCE)).collect::<Vec<_>>();
                     let cluster = self.cluster;
@@ -223,7 +227,7 @@ impl Probe<'_> {
 }
 
 impl Protocol {
-    fn ask(self, at: Frontend, patience: Duration) -> Outcome {
+    pub(crate) fn ask(self, at: Frontend, patience: Duration) -> Outcome {
         match self {
             Self::Tcp => client::over_tcp(SocketAddr::new(at.ip, at.tcp), patience),
             Self::Udp => client::over_udp(SocketAddr::new(at.ip, at.udp), patience),

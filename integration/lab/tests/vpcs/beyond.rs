@@ -62,9 +62,13 @@ fn without_endpoints_every_node_refuses() {
     for node in NODES {
         cluster.route(&addresses(&service.balancer()), node);
         let ports = service.at_nodes(cluster.host_ips(node));
-        cluster.from(&[OUTSIDE], service.balancer().into_iter().chain(ports)).refused();
+        cluster
+            .from(&[OUTSIDE], service.balancer().into_iter().chain(ports))
+            .refused();
     }
-    cluster.from(&["sky/client-1", "node-1", "node-3"], service.cluster()).refused();
+    cluster
+        .from(&["sky/client-1", "node-1", "node-3"], service.cluster())
+        .refused();
 }
 
 #[test]
@@ -73,7 +77,17 @@ fn pods_of_the_vpc_use_ports_of_their_own_node_and_addresses_from_beyond() {
     let pods = ["sky/web-1", "sky/web-2"];
     let service = blue(&cluster, "within", 34, &pods);
     cluster.put(&service);
-    cluster.from(&["sky/client-1"], service.balancer()).answered_by_any(&pods);
+    cluster
+        .from(&["sky/client-1"], service.balancer())
+        .answered_by_any(&pods);
     let own = service.at_nodes(cluster.host_ips("node-1"));
-    cluster.from(&["sky/client-1"], own).answered_by_any(&pods);
+    cluster.from(&["sky/client-1"], own.clone()).answered_by_any(&pods);
+    // By such a port they get no further than to their own node.
+    let elsewhere = blue(&cluster, "elsewhere", 35, &pods[1..]);
+    cluster.put(&elsewhere);
+    cluster
+        .from(&["sky/client-1"], elsewhere.cluster())
+        .answered_by(&pods[1..]);
+    let own = elsewhere.at_nodes(cluster.host_ips("node-1"));
+    cluster.from(&["sky/client-1"], own).refused();
 }

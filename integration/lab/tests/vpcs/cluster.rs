@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, TcpListener};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 
+use meridian_lab::cluster;
 use meridian_lab::cluster::object::{self, Key, Object};
 use meridian_lab::cluster::sandbox::Sandbox;
-use meridian_lab::cluster;
 use meridian_lab::command::Cmd;
 use meridian_lab::component::{Component, Role};
 use meridian_lab::error::Error;
@@ -34,17 +34,25 @@ const LISTENER: u16 = 9000;
 /// VPCs with their namespaces and the rest of their specs.
 const VPCS: [(&str, &str, &str); 3] = [
     ("blue", "sky", "{}"),
-    ("green", "grass", r#"{"egress": {"mode": "None"}}"#),
-    ("red", "earth", r#"{"services": {"shared": false}}"#),
+    ("green", "grass", "{}"),
+    (
+        "red",
+        "earth",
+        r#"{"egress": {"mode": "None"}, "services": {"shared": false}}"#,
+    ),
 ];
 
 /// Pods and their nodes, wave by wave so that it is known who has which address. On one node no two VPCs have the same part
 /// of their networks, because the host has routes to its own pods; but `sky/web-1` and `grass/web-3` have the same address, and
 /// so do `sky/web-2` and `grass/web-1`. No pod of blue is on node-3, none of green on node-2.
-const PODS: [&[(&str, &str)]; 4] = [
+const PODS: [&[(&str, &str)]; 5] = [
     &[("sky/web-1", "node-1")],
     &[("grass/web-1", "node-1")],
-    &[("sky/web-2", "node-2"), ("grass/web-3", "node-3"), ("earth/web-1", "node-1")],
+    &[
+        ("sky/web-2", "node-2"),
+        ("grass/web-3", "node-3"),
+        ("earth/web-1", "node-1"),
+    ],
     &[
         ("sky/client-1", "node-1"),
         ("sky/client-2", "node-2"),
@@ -54,6 +62,8 @@ const PODS: [&[(&str, &str)]; 4] = [
         ("plain-2", "node-2"),
         ("plain-3", "node-3"),
     ],
+    // Nobody else has its address.
+    &[("sky/last", "node-2")],
 ];
 
 pub(crate) struct Cluster {
@@ -127,7 +137,9 @@ impl Cluster {
             sandboxes: RwLock::default(),
             applying: Mutex::default(),
         };
-        let vpcs = VPCS.iter().flat_map(|(name, namespace, spec)| vpc(name, namespace, spec));
+        let vpcs = VPCS
+            .iter()
+            .flat_map(|(name, namespace, spec)| vpc(name, namespace, spec));
         cluster.apply(vpcs.collect());
         for wave in PODS {
             cluster.apply(wave.iter().map(|(name, node)| pod(name, node)).collect());
@@ -205,9 +217,7 @@ impl Cluster {
         let shown = Cmd::new("ip").args(args).netns(&self.place(host)).run();
         let shown = shown.unwrap_or_default();
         let words = shown.lines().filter_map(|line| line.split_whitespace().nth(3));
-        words
-            .filter_map(|word| word.split('/').next()?.parse().ok())
-            .collect()
+        words.filter_map(|word| word.split('/').next()?.parse().ok()).collect()
     }
 
     /// The network namespace of a pod or a host.
@@ -231,7 +241,9 @@ impl Cluster {
     pub(crate) fn ovs(&self, node: &str, tool: &str, args: &[&str]) -> String {
         let plan = self.lab.lab.plan();
         let host = plan.host(node).expect("a node");
-        let command = Cmd::new(tool).args(args).envs(Component::on(&host, Role::Vswitchd).env(plan));
+        let command = Cmd::new(tool)
+            .args(args)
+            .envs(Component::on(&host, Role::Vswitchd).env(plan));
         command.run().unwrap_or_else(|e| panic!("{node}: {e}"))
     }
 

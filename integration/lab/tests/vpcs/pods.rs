@@ -38,11 +38,18 @@ fn pods_with_one_address_in_two_vpcs_are_each_reached_by_their_own() {
 #[test]
 fn nobody_else_reaches_a_pod_by_its_address() {
     let Some(cluster) = shared() else { return };
-    let blue = cluster.at("sky/client-1");
     cluster.route(&NETWORKS.map(str::to_owned), "node-1");
-    // Who has a pod of its own there is answered by that; otherwise nobody is.
-    cluster.from(&["plain-1", "plain-2", "node-2", OUTSIDE], blue).unanswered();
-    cluster.from(&["grass/client-3", "earth/web-1"], cluster.at("sky/client-2")).unanswered();
+    let asking = [
+        "plain-1",
+        "plain-2",
+        "node-1",
+        "node-3",
+        OUTSIDE,
+        "grass/client-1",
+        "grass/client-3",
+        "earth/web-1",
+    ];
+    cluster.from(&asking, cluster.at("sky/last")).unanswered();
     let plain: Vec<Frontend> = ["plain-1", "plain-3"].iter().flat_map(|pod| cluster.at(pod)).collect();
     let vpcs = ["sky/client-1", "sky/client-2", "grass/client-3", "earth/web-1"];
     cluster.from(&vpcs, plain).unanswered();
