@@ -65,10 +65,10 @@ impl Names {
         self.name(format_args!("vpc-{}-egress-{family}", name::part(vpc, node)))
     }
 
-    /// The route for what a node's slice sends to addresses of its VPC that no slice has, per family.
-    pub(crate) fn nowhere(&self, vpc: &str, node: &str, ipv4: bool) -> Arc<str> {
+    /// The route for addresses of a VPC that no slice has, per family.
+    pub(crate) fn nowhere(&self, vpc: &str, ipv4: bool) -> Arc<str> {
         let family = if ipv4 { "v4" } else { "v6" };
-        self.name(format_args!("vpc-{}-nowhere-{family}", name::part(vpc, node)))
+        self.name(format_args!("vpc-{vpc}-nowhere-{family}"))
     }
 
     /// A pod's port.
@@ -97,8 +97,8 @@ impl Names {
         self.name(format_args!("services-{DEFAULT_VPC}"))
     }
 
-    /// The policy of the default VPC by which hosts reach a service of another one, by its address.
-    pub(crate) fn service_way(&self, service: &ServiceKey, address: IpAddr) -> Arc<str> {
+    /// The route of the default VPC by which hosts reach a service of another one, by its address.
+    pub(crate) fn service_route(&self, service: &ServiceKey, address: IpAddr) -> Arc<str> {
         let ServiceKey { namespace, name } = service;
         self.name(format_args!("{namespace}_{name}_{address}"))
     }

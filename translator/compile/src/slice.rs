@@ -71,7 +71,6 @@ pub(crate) fn rows(ctx: &mut Context<'_>, key: &SliceKey, networks: &[IpNetwork]
     for &network in networks {
         egress_route(ctx, key, network, router);
     }
-    nowhere(ctx, key, networks, router);
 }
 
 /// The load balancers that not all zones have.
@@ -139,35 +138,21 @@ fn uplink(ctx: &mut Context<'_>, key: &SliceKey, switch: Uuid) {
     port::add(ctx, names.uplink(&key.vpc, &key.node), switch, columns, None);
 }
 
-/// Where an address of another VPC than the default one leads that no slice has: otherwise it would leave by the default route,
-/// into the world. In the table of each slice, because what comes in by a port with a table looks for static routes there alone.
-fn nowhere(ctx: &mut Context<'_>, key: &SliceKey, networks: &[IpNetwork], router: Uuid) {
-    let Some(state) = ctx.vpc(&key.vpc) else { return };
-    let cidrs = state.network.cidrs().iter().copied();
-    for cidr in cidrs.filter(|cidr| networks.iter().any(|own| own.is_ipv4() == cidr.is_ipv4())) {
-        let name = ctx.names().nowhere(&key.vpc, &key.node, cidr.is_ipv4());
-        static_route(ctx, key, name, cidr.to_string(), "discard".to_owned(), router);
-    }
-}
-
 fn egress_route(ctx: &mut Context<'_>, key: &SliceKey, network: IpNetwork, router: Uuid) {
     let names = ctx.names();
     let name = names.egress_route(&key.vpc, &key.node, network.is_ipv4());
     let everything = if network.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
-    let hop = ip::management(network).to_string();
-    static_route(ctx, key, name, everything.to_owned(), hop, router);
-}
-
-/// A route for what comes from a slice.
-fn static_route(ctx: &mut Context<'_>, key: &SliceKey, name: Arc<str>, prefix: String, hop: String, router: Uuid) {
     let columns = [
         (
             logical_router_static_route::ROUTE_TABLE,
-            Datum::scalar(ctx.names().router_port(&key.vpc, &key.node)),
+            Datum::scalar(names.router_port(&key.vpc, &key.node)),
         ),
         (logical_router_static_route::POLICY, Datum::scalar("dst-ip")),
-        (logical_router_static_route::IP_PREFIX, Datum::scalar(prefix)),
-        (logical_router_static_route::NEXTHOP, Datum::scalar(hop)),
+        (logical_router_static_route::IP_PREFIX, Datum::scalar(everything)),
+        (
+            logical_router_static_route::NEXTHOP,
+            Datum::scalar(ip::management(network).to_string()),
+        ),
     ];
     let route = ctx.row(logical_router_static_route::TABLE, name, columns, []);
     ctx.link(logical_router::TABLE, router, logical_router::STATIC_ROUTES, route);

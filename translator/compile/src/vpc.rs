@@ -2,9 +2,10 @@
 //! of all VPCs. What hangs off the router is linked to it by the units of nodes and slices, what is in the groups and on the switch
 //! by those of the services.
 
+use ipnetwork::IpNetwork;
 use meridian_model::{Key, Name};
 use ovsdb::Datum;
-use ovsdb_schemas::northbound::{load_balancer_group, logical_router, logical_switch};
+use ovsdb_schemas::northbound::{load_balancer_group, logical_router, logical_router_static_route, logical_switch};
 
 use crate::context::Context;
 use crate::names::DEFAULT_VPC;
@@ -14,14 +15,16 @@ use crate::vpcs::State;
 const MAC_BINDING_AGE: &str = "300";
 
 pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &Name) {
-    let is_default = &**vpc == DEFAULT_VPC;
-    if !is_default {
+    let state = if &**vpc == DEFAULT_VPC {
+        None
+    } else {
         let Some(state) = ctx.vpc(vpc) else { return };
         report_vpc(ctx, state);
         if !state.is_usable() {
             return;
         }
-    }
+        Some(state)
+    };
     let name = ctx.names().router(vpc);
     let columns = [
         (logical_router::NAME, Datum::scalar(&name)),
@@ -47,7 +50,11 @@ pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &Name) {
         let columns = [(load_balancer_group::NAME, Datum::scalar(&group))];
         ctx.row(load_balancer_group::TABLE, group, columns, []);
     }
-    if is_default {
+    if let Some(state) = state {
+        for cidr in state.network.cidrs() {
+            nowhere(ctx, vpc, *cidr);
+        }
+    } else {
         let switch = names.service_switch();
         let columns = [
             (logical_switch::NAME, Datum::scalar(&switch)),
@@ -56,6 +63,20 @@ pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &Name) {
         ctx.row(logical_switch::TABLE, switch, columns, []);
         report(ctx);
     }
+}
+
+/// Where an address of the VPC leads that no slice has: otherwise it would leave by the default route, into the world.
+fn nowhere(ctx: &mut Context<'_>, vpc: &str, cidr: IpNetwork) {
+    let name = ctx.names().nowhere(vpc, cidr.is_ipv4());
+    let columns = [
+        (logical_router_static_route::ROUTE_TABLE, Datum::scalar("")),
+        (logical_router_static_route::POLICY, Datum::scalar("dst-ip")),
+        (logical_router_static_route::IP_PREFIX, Datum::scalar(cidr.to_string())),
+        (logical_router_static_route::NEXTHOP, Datum::scalar("discard")),
+    ];
+    let route = ctx.row(logical_router_static_route::TABLE, name, columns, []);
+    let router = ctx.uuid(logical_router::TABLE, &ctx.names().router(vpc));
+    ctx.link(logical_router::TABLE, router, logical_router::STATIC_ROUTES, route);
 }
 
 /// Reports what keeps a VPC from being used, and what is wrong because of it.

@@ -319,9 +319,9 @@ fn a_service_is_in_the_vpc_of_its_namespace_and_hosts_are_told_of_it() {
     assert_eq!(facts.ports[0].node_port, Some(30080));
     assert_eq!(facts.ports[0].endpoints["b"], ["10.10.1.4:8080".parse().unwrap()]);
     let hop = |lab: &Lab| {
-        let policy = lab.row("Logical_Router_Policy", "sky_web_10.96.0.7")?;
-        assert_eq!(policy.get("match").unwrap().as_str(), Some("ip4.dst == 10.96.0.7"));
-        Some(policy.get("nexthops").unwrap().as_str().unwrap().to_owned())
+        let route = lab.row(ROUTE, "sky_web_10.96.0.7")?;
+        assert_eq!(route.get("ip_prefix").unwrap().as_str(), Some("10.96.0.7/32"));
+        Some(route.get("nexthop").unwrap().as_str().unwrap().to_owned())
     };
     let first = hop(&lab).unwrap();
     let management = |lab: &Lab, node: &str| {
@@ -338,24 +338,6 @@ fn a_service_is_in_the_vpc_of_its_namespace_and_hosts_are_told_of_it() {
     assert_eq!(hop(&lab), Some(management(&lab, other)), "to where there are endpoints");
     lab.apply(endpoints("web", &[]));
     assert_eq!(hop(&lab), None);
-}
-
-/// What comes in by a port with a route table looks for static routes there alone, and every port has one.
-#[test]
-fn every_static_route_is_in_the_table_of_a_port() {
-    let lab = lab()
-        .with(pod("sky", "web", "a"))
-        .with(Service::test("sky", "web").under(["10.96.0.7"]).with_port("", 80))
-        .with(endpoints("web", &[("10.10.0.4", "a")]));
-    let desired = lab.0.desired();
-    let ports: Vec<&str> = desired.rows("Logical_Router_Port").map(|port| &*port.key).collect();
-    for route in desired.rows(ROUTE) {
-        let table = route.get("route_table").unwrap().as_str().unwrap();
-        assert!(ports.contains(&table), "{} is in table {table:?}", route.key);
-    }
-    let nowhere = lab.row(ROUTE, "vpc-blue.a-nowhere-v4").unwrap();
-    assert_eq!(nowhere.get("ip_prefix").unwrap().as_str(), Some("10.10.0.0/16"));
-    assert_eq!(nowhere.get("route_table").unwrap().as_str(), Some("vpc-blue.a"));
 }
 
 #[test]
