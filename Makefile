@@ -8,10 +8,10 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 export MERIDIAN_BIN_DIR := $(abspath $(BIN))
 
-.PHONY: help setup build demo demo-down cluster cluster-down conformance e2e-services test lint fmt bench bench-cluster clean-lab
+.PHONY: help setup build demo demo-down cluster cluster-down conformance conformance-vpc e2e-services test lint fmt bench bench-cluster clean-lab
 
 help: ## Show this
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing (apt), check the Rust toolchain
 	@scripts/setup
@@ -41,6 +41,12 @@ conformance: ## Kubernetes' own conformance tests of the network, on a cluster o
 	@scripts/setup kubernetes
 	@cargo build --workspace --bins
 	@integration/conformance/run
+
+conformance-vpc: ## The same tests, all of them in a VPC beside the default one
+	@scripts/require-root conformance-vpc
+	@scripts/setup kubernetes
+	@cargo build --workspace --bins
+	@integration/conformance/run vpc
 
 e2e-services: ## All of Kubernetes' own tests of services, on a cluster of its own
 	@scripts/require-root e2e-services

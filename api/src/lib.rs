@@ -1,12 +1,13 @@
 //! What crosses Meridian's boundaries, so that neither side imports the other.
 //!
-//! [`port`], [`service`] and [`name`] are the contract between the compiler (which writes Northbound logical ports) and
+//! [`port`], [`service`], [`hosts`] and [`name`] are the contract between the compiler (which writes Northbound logical ports) and
 //! the node (which reads them from the Southbound database); [`chassis`] is the one between the node and the translator,
 //! which removes the chassis of nodes that are no more. It does no I/O and knows neither OVSDB nor Kubernetes.
 
 #[cfg(feature = "crd")]
 pub mod address_pool;
 pub mod chassis;
+pub mod hosts;
 pub mod name;
 pub mod port;
 pub mod range;

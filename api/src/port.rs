@@ -42,6 +42,9 @@ pub const VPC: &str = "meridian/vpc";
 /// See [`VpcFacts`]: what pods of the VPC reach beyond it.
 pub const REACH: &str = "meridian/reach";
 
+/// See [`VpcFacts::networks`].
+pub const VPC_NETWORKS: &str = "meridian/vpc-networks";
+
 /// The word of [`REACH`] for services shared with every VPC.
 const SERVICES: &str = "services";
 /// The word of [`REACH`] for the world outside the cluster.
@@ -104,6 +107,9 @@ pub struct VpcFacts {
     /// The world outside the cluster, under the node's address.
     #[serde(default)]
     pub outside: bool,
+    /// All of the VPC's networks: what goes to them and comes to the host is for nobody.
+    #[serde(default)]
+    pub networks: Vec<IpNetwork>,
 }
 
 /// Everything the node needs to know of a logical port.
@@ -189,6 +195,9 @@ impl PortFacts {
             if !reach.is_empty() {
                 ids.insert(REACH, reach.join(" "));
             }
+            if !vpc.networks.is_empty() {
+                ids.insert(VPC_NETWORKS, words(&vpc.networks));
+            }
         }
         ids
     }
@@ -219,18 +228,20 @@ impl PortFacts {
             node_ports,
             mtu,
             uid: get(UID).map(str::to_owned),
-            vpc: get(VPC).map(|name| vpc(name, get(REACH).unwrap_or_default())),
+            vpc: get(VPC).map(|name| vpc(name, &get)).transpose()?,
         })
     }
 }
 
-fn vpc(name: &str, reach: &str) -> VpcFacts {
+fn vpc<'a>(name: &str, get: &impl Fn(&str) -> Option<&'a str>) -> Result<VpcFacts, PortFactsError> {
+    let reach = get(REACH).unwrap_or_default();
     let has = |wanted| reach.split_whitespace().any(|word| word == wanted);
-    VpcFacts {
+    Ok(VpcFacts {
         name: name.to_owned(),
         services: has(SERVICES),
         outside: has(OUTSIDE),
-    }
+        networks: parse_words(VPC_NETWORKS, get(VPC_NETWORKS).unwrap_or_default())?,
+    })
 }
 
 impl fmt::Display for Route {
@@ -339,6 +350,7 @@ mod tests {
                 name: "blue".into(),
                 services: true,
                 outside: false,
+                networks: vec!["10.8.0.0/16".parse().unwrap()],
             }),
         }
     }

@@ -20,7 +20,10 @@ pub const NAMESPACES: &str = "NamespacesSelected";
 /// Condition of a VPC that is to be deleted: which pods keep it.
 pub const IN_USE: &str = "InUse";
 
-/// Reason of [`READY`] and of [`NAMESPACES`]: it clashes with something that was there before.
+/// Condition of a VPC that names peers: whether it is connected to all of them.
+pub const PEERS: &str = "PeersConnected";
+
+/// Reason of [`READY`], [`NAMESPACES`] and [`PEERS`]: it clashes with something else.
 pub const CONFLICT: &str = "Conflict";
 
 /// A network of its own for the pods of some namespaces.
@@ -39,6 +42,8 @@ pub const CONFLICT: &str = "Conflict";
         .message("the name of a VPC has at most 63 characters, of a-z, 0-9 and -"),
     validation = Rule::new("self.metadata.name != 'default' && !self.metadata.name.startsWith('default-')")
         .message("default is the VPC of namespaces that no other selects; names that begin with default- are its, too"),
+    validation = Rule::new("!has(self.spec.peers) || self.spec.peers.all(peer, peer.name != self.metadata.name)")
+        .message("a VPC is no peer of itself"),
     printcolumn = r#"{"name": "CIDRs", "type": "string", "jsonPath": ".spec.podNetwork.cidrs"}"#,
     printcolumn = r#"{"name": "Egress", "type": "string", "jsonPath": ".spec.egress.mode"}"#,
     printcolumn = r#"{"name": "Pods", "type": "integer", "jsonPath": ".status.pods"}"#,
@@ -73,6 +78,21 @@ pub struct VpcSpec {
     /// Which services of other VPCs pods reach.
     #[serde(default)]
     pub services: Services,
+    /// VPCs whose pods it reaches, and whose pods reach its own: each of the two has to name the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub peers: Vec<Peer>,
+}
+
+/// A VPC that another is to be connected to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Peer {
+    /// Its name. There need not be such a VPC yet.
+    #[schemars(length(max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))]
+    #[schemars(extend("x-kubernetes-validations" = [{"rule": "self != 'default'", "message": "the VPC default is no peer of others"}]))]
+    pub name: String,
 }
 
 /// Where pods have their addresses.
@@ -146,8 +166,8 @@ pub struct VpcStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub remaining_pods: Vec<String>,
-    /// `Ready`: whether pods can be in it; `NamespacesSelected`: whether it has every namespace that it selects; `InUse`: which
-    /// pods keep it from being deleted.
+    /// `Ready`: whether pods can be in it; `NamespacesSelected`: whether it has every namespace that it selects; `PeersConnected`:
+    /// whether it is connected to every peer that it names; `InUse`: which pods keep it from being deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

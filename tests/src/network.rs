@@ -108,7 +108,8 @@ impl Network {
 }
 
 impl Port {
-    fn packet(&self, source_mac: &str, next_hop: &str, to: &str) -> String {
+    /// A packet from it, in the words of `ovn-trace`.
+    pub fn packet(&self, source_mac: &str, next_hop: &str, to: &str) -> String {
         let version = if to.contains(':') { "ip6" } else { "ip4" };
         let source = self.ips.iter().find(|ip| ip.contains(':') == to.contains(':'));
         let source = source.expect("the port has an address of the family");

@@ -28,6 +28,11 @@ struct Watched {
 
 impl Watched {
     async fn new(prepare: impl FnOnce(&FakeApi)) -> Self {
+        Self::synced(kubernetes::NAMES.len(), prepare).await
+    }
+
+    /// As soon as so many sources are.
+    async fn synced(sources: usize, prepare: impl FnOnce(&FakeApi)) -> Self {
         let api = FakeApi::start().await;
         prepare(&api);
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -41,7 +46,7 @@ impl Watched {
         let board = Board::default();
         let tasks = kubernetes::watch(&cluster, &feed, &board, &Health::default());
         let mut told = Told::new(inputs);
-        told.until_synced(kubernetes::NAMES.len()).await;
+        told.until_synced(sources).await;
         Self {
             api,
             told,
@@ -283,6 +288,26 @@ async fn an_optional_kind_that_is_forbidden_only_for_a_moment_is_waited_for() {
         "known before anything begins"
     );
     assert_eq!(w.problems(), [""; 0]);
+}
+
+#[tokio::test]
+async fn vpcs_that_may_not_be_read_hold_up_everything() {
+    let all = kubernetes::NAMES.len();
+    let mut w = Watched::synced(all - 1, |api| {
+        // The other is given up in time.
+        for kind in ["vpcs", "servicecidrs"] {
+            api.install(kind);
+            api.forbid(kind);
+        }
+    })
+    .await;
+    assert!(
+        w.told.synced.iter().all(|(name, _)| &**name != "vpcs"),
+        "{:?}",
+        w.told.synced
+    );
+    w.api.permit("vpcs");
+    w.told.until_synced(all).await;
 }
 
 #[tokio::test]

@@ -6,7 +6,6 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use meridian_api::name::DEFAULT_VPC;
 use meridian_api::port::PortFacts;
 
 use crate::netlink::{self, NetlinkError, Route, RouteOwner, Rtnetlink};
@@ -23,11 +22,6 @@ pub(super) struct Device {
 }
 
 impl Device {
-    /// The VPC it leads into, in which it need not be the only one.
-    pub(super) fn vpc(&self) -> &str {
-        self.facts.vpc.as_ref().map_or(DEFAULT_VPC, |vpc| &vpc.name)
-    }
-
     /// Whether it leads into the VPC that every cluster starts with.
     pub(super) fn is_default(&self) -> bool {
         self.facts.vpc.is_none()

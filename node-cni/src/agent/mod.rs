@@ -23,7 +23,6 @@ mod server;
 mod services;
 mod serving;
 mod shields;
-mod sources;
 mod southbound;
 mod status;
 

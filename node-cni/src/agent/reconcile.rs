@@ -18,7 +18,7 @@ use super::host::{self, Device};
 use super::install::HostPorts;
 use super::kernel::Kernel;
 use super::nftables::Nftables;
-use super::services::Stale;
+use super::services::{self, Stale};
 use super::serving::{Rules, Serving};
 use super::southbound::{ManagementPort, Southbound};
 use super::status::{self, Seen};
@@ -158,8 +158,7 @@ impl Reconciler {
                 local_host_ports: matches!(self.configuration.host_ports(), Some(HostPorts::Portmap { .. })),
             })
             .collect();
-        let vpcs = devices.iter().filter(|device| !device.is_default());
-        let vpcs = vpcs.map(|device| device.vpc().to_owned()).collect();
+        let vpcs = services::vpcs(devices.iter().map(|device| &device.facts));
         let planned = self.serving.learn(self.southbound.services(), vpcs);
         if self.told && (changed.routes || changed.nftables || planned || self.devices.as_ref() != Some(&devices)) {
             self.reconcile_host(devices, changed.nftables, planned, userspace).await;

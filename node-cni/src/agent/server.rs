@@ -144,10 +144,7 @@ async fn converse(stream: UnixStream, sources: &Sources) -> io::Result<()> {
         } => {
             let connection = sources.southbound.connection();
             let ports = sources.southbound.management_ports();
-            let vpcs = ports
-                .into_iter()
-                .filter_map(|port| Some(port.facts.vpc?.name))
-                .collect();
+            let vpcs = services::vpcs(ports.iter().map(|port| &port.facts));
             let mut reason = services::explain(&sources.southbound.services(), &sources.node, &vpcs, &service);
             if !connection.connected {
                 reason.push_str("\nas of the last connection to the Southbound database: ");

@@ -3,11 +3,10 @@
 //! Load balancers and the network send here what the host is said to serve. So they are told of nothing that no rule is there for;
 //! and nothing is taken back because a database is away, or because newer rules were refused.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::announce::{self, Announcer};
-use super::services::{HealthChecks, Plan, Services};
+use super::services::{HealthChecks, Plan, Services, Vpcs};
 use crate::protocol::ServicesStatus;
 
 /// What the host's rules are of.
@@ -27,7 +26,7 @@ pub(super) struct Serving {
     announcer: Arc<Announcer>,
     services: Arc<Services>,
     /// Those beside the default one that the host has a port in.
-    vpcs: BTreeSet<String>,
+    vpcs: Vpcs,
     /// What follows from both here.
     plan: Arc<Plan>,
     rules: Rules,
@@ -44,7 +43,7 @@ impl Serving {
             node: node.to_owned(),
             announcer,
             services: Arc::default(),
-            vpcs: BTreeSet::new(),
+            vpcs: Vpcs::new(),
             plan: Arc::default(),
             rules: Rules::Absent,
             health_checks: HealthChecks::default(),
@@ -55,7 +54,7 @@ impl Serving {
 
     /// Takes note of the services, and of the VPCs beside the default one that the host has a port in; true if what this host has
     /// to do for services changes.
-    pub(super) fn learn(&mut self, services: Arc<Services>, vpcs: BTreeSet<String>) -> bool {
+    pub(super) fn learn(&mut self, services: Arc<Services>, vpcs: Vpcs) -> bool {
         if Arc::ptr_eq(&services, &self.services) && vpcs == self.vpcs {
             return false;
         }
@@ -136,8 +135,9 @@ mod tests {
         let services = Services {
             facts: vec![Arc::new(announced)],
             problems: vec![],
+            ..Services::default()
         };
-        assert!(serving.learn(Arc::new(services), BTreeSet::new()));
+        assert!(serving.learn(Arc::new(services), Vpcs::new()));
         serving
     }
 
@@ -163,7 +163,7 @@ mod tests {
         let mut serving = serving();
         serving.note(Rules::Current, None);
         announced(&serving, 2);
-        serving.learn(Arc::default(), BTreeSet::new());
+        serving.learn(Arc::default(), Vpcs::new());
         serving.note(Rules::Late, None);
         announced(&serving, 2);
         assert!(serving.serve(true, true).served);

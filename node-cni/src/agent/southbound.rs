@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use meridian_api::hosts::HOSTS;
 use meridian_api::port::{self, PortFacts, PortFactsError, PortKind};
 use meridian_api::service;
 use ovsdb::{
@@ -178,6 +179,7 @@ impl Southbound {
                 row: uuid,
                 port: row.get(port_binding::LOGICAL_PORT).as_str().unwrap_or_default(),
                 facts: ids.get_str(service::SERVICE),
+                hosts: ids.get_str(HOSTS),
             })
         });
         let mut reader = self.services.lock().expect("nothing panics while it holds this");

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
+use meridian_api::hosts::HostFacts;
 use meridian_api::service::{Local, Protocol, ServiceFacts};
 use meridian_node_cni::netns::Netns;
 use ovsdb::testing::eventually;
@@ -154,6 +155,7 @@ fn the_world_is_reached_if_the_vpc_may_and_reaches_no_pod() {
         assert_refused("a pod of the default VPC", &inside(&other), pods);
         assert_refused("a pod of another VPC", &inside(&green), pods);
     }
+    assert_refused("a pod", &from, at("10.8.77.4", 9000));
     rig.let_reach(Slice::BLUE, "services");
     for world in [World::V4, World::V6] {
         assert_refused("a pod", &from, at(world, 9000));
@@ -214,11 +216,69 @@ fn a_service_of_another_vpc_is_answered_by_endpoints_of_the_host() {
 }
 
 #[test]
+fn hosts_are_reached_by_the_ports_of_services_alone() {
+    let rig = Rig::start();
+    rig.create_vpc(Slice::BLUE, "outside");
+    rig.host.publish_hosts(&HostFacts {
+        addresses: [World::V4, World::V6].map(|ip| ip.parse().unwrap()).into(),
+        ..HostFacts::default()
+    });
+    let pod = rig.serving(Pod::of_slice(&rig.host, Slice::BLUE));
+    let (from, default) = (inside(&pod), rig.server());
+    for world in [World::V4, World::V6] {
+        for port in [9000, NODE_PORT] {
+            let listener = rig
+                .world
+                .netns()
+                .run(|| TcpListener::bind(at(world, port)).unwrap())
+                .unwrap();
+            std::thread::spawn(move || {
+                while let Ok((mut stream, _)) = listener.accept() {
+                    let _ = write!(stream, "host");
+                }
+            });
+        }
+        assert_eq!(await_answer(&from, at(world, NODE_PORT)), "host");
+        eventually("the host's own port is closed", || {
+            ask_briefly(&from, at(world, 9000)).is_none().then_some(())
+        });
+        assert_refused("a pod", &from, at(world, 9000));
+        assert_eq!(
+            await_answer(&inside(&default), at(world, 9000)),
+            "host",
+            "the default VPC is open"
+        );
+    }
+}
+
+#[test]
+fn pods_that_reach_the_world_reach_ports_of_their_node_like_the_world() {
+    let rig = Rig::start();
+    rig.create_vpc(Slice::BLUE, "services outside");
+    rig.create_vpc(Slice::GREEN, "services");
+    let server = rig.serving(Pod::of_slice(&rig.host, Slice::BLUE));
+    let client = rig.serving(Pod::numbered(&rig.host, Slice::BLUE, 9));
+    let green = rig.serving(Pod::of_slice(&rig.host, Slice::GREEN));
+    rig.publish(&blue(Protocol::Tcp, &[&server]));
+    for (v4, node, vip) in [(true, World::NODE_V4, VIP_V4), (false, World::NODE_V6, VIP_V6)] {
+        let seen = format!("{} {}", server.name, Slice::BLUE.management(v4));
+        for to in [at(node, NODE_PORT), at(vip, 80)] {
+            assert_eq!(await_answer(&inside(&client), to), seen, "{to}");
+            assert_refused("a pod that does not reach the world", &inside(&green), to);
+        }
+    }
+}
+
+#[test]
 fn what_the_default_vpc_carries_here_is_let_in_for_hosts_and_to_shared_services() {
     let rig = Rig::start();
     rig.create_vpc(Slice::BLUE, "");
     rig.create_vpc(Slice::GREEN, "services");
     rig.host.create_slice(Slice::ELSEWHERE);
+    rig.host.publish_hosts(&HostFacts {
+        sources: ["10.244.2.3", "fd00:10:244:2::3"].map(|ip| ip.parse().unwrap()).into(),
+        ..HostFacts::default()
+    });
     for (cluster_ip, v4) in [(CLUSTER_V4, true), (CLUSTER_V6, false)] {
         let here = Slice::DEFAULT.management(v4);
         rig.host.nbctl(&["lr-route-add", "vpc-default", cluster_ip, &here]);

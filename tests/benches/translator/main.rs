@@ -1,15 +1,17 @@
 //! How fast the translator is, each figure as a ratio to a floor measured in the same run on the same server:
 //! absolute times say more about the machine than about us.
 //!
-//! `cargo bench -p meridian-tests --bench translator [-- cold event restart memory services]`; `make bench` builds what it needs
+//! `cargo bench -p meridian-tests --bench translator [-- cold event restart memory services vpcs]`; `make bench` builds what it needs
 //! first.
 
 mod cluster;
 mod floor;
 mod harness;
 mod memory;
+mod ovn;
 mod report;
 mod services;
+mod vpcs;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -55,6 +57,9 @@ fn main() -> ExitCode {
     }
     if asked("services") {
         runtime.block_on(services::services(&mut report));
+    }
+    if asked("vpcs") {
+        runtime.block_on(vpcs::vpcs(&mut report));
     }
     if report.close() {
         ExitCode::SUCCESS

@@ -19,7 +19,7 @@ use crate::places::Places;
 use crate::service_cidrs::ServiceCidrs;
 use crate::slices::{SliceKey, Slices};
 use crate::vips::Vips;
-use crate::vpcs::Vpcs;
+use crate::vpcs::{State, Vpcs};
 use crate::{
     Claim, Config, Delta, Desired, Problem, ServiceExplanation, SliceUse, Unit, VpcReport, claim, node, pod, service,
     slice, vpc,
@@ -30,6 +30,10 @@ use crate::{
 /// [`Self::claim`] what the database holds, [`Self::apply`] everything there is, then [`Self::compile`]; from then on
 /// apply and compile as things happen.
 #[derive(Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each says of another part whether it is up to date"
+)]
 pub struct Compiler {
     config: Config,
     names: Names,
@@ -45,9 +49,7 @@ pub struct Compiler {
     engine: Engine,
     texts: RefCell<Texts>,
     nodes: BTreeSet<Name>,
-    namespaces: BTreeSet<Name>,
-    /// Whether something changed that decides which VPCs can be used.
-    judge_vpcs: bool,
+    vpc_news: VpcNews,
     pods: BTreeSet<PodKey>,
     /// What a compile in pieces has still to compile.
     queue: VecDeque<Unit>,
@@ -56,6 +58,14 @@ pub struct Compiler {
     /// Whether there are claims that no compile has considered yet.
     claimed: bool,
     started: bool,
+}
+
+/// What VPCs are to be looked at again for.
+#[derive(Debug, Default)]
+struct VpcNews {
+    namespaces: BTreeSet<Name>,
+    /// Something changed that decides which VPCs can be used.
+    judge: bool,
 }
 
 impl Compiler {
@@ -78,8 +88,7 @@ impl Compiler {
             engine,
             texts: RefCell::default(),
             nodes: BTreeSet::new(),
-            namespaces: BTreeSet::new(),
-            judge_vpcs: false,
+            vpc_news: VpcNews::default(),
             pods: BTreeSet::new(),
             queue: VecDeque::new(),
             half_settled: false,
@@ -94,13 +103,13 @@ impl Compiler {
             self.engine.touch(&Fact::Object(key.clone()));
             match key {
                 Key::Node(name) => {
-                    self.judge_vpcs |= !self.vpcs.is_empty();
+                    self.vpc_news.judge |= !self.vpcs.is_empty();
                     self.nodes.insert(name);
                 }
                 Key::Namespace(name) => {
-                    self.namespaces.insert(name);
+                    self.vpc_news.namespaces.insert(name);
                 }
-                Key::Vpc(_) => self.judge_vpcs = true,
+                Key::Vpc(_) => self.vpc_news.judge = true,
                 Key::Pod(namespace, name) => {
                     self.pods.insert(PodKey { namespace, name });
                 }
@@ -114,7 +123,7 @@ impl Compiler {
                 Key::ServiceCidr(_) => {
                     self.service_cidrs = ServiceCidrs::of(&self.config, &self.cluster);
                     self.engine.touch(&Fact::ServiceCidrs);
-                    self.judge_vpcs |= !self.vpcs.is_empty();
+                    self.vpc_news.judge |= !self.vpcs.is_empty();
                 }
                 Key::AddressPool(_) => {
                     self.pools = AddressPools::of(&self.cluster);
@@ -133,6 +142,8 @@ impl Compiler {
     pub fn claim(&mut self, claims: impl IntoIterator<Item = Claim>) {
         let claims: Vec<Claim> = claims.into_iter().collect();
         if self.half_settled {
+            // What was applied since has to find its slice before it finds its addresses.
+            self.settle_slices();
             self.settle_addresses();
         }
         if self.started && !self.claimed {
@@ -252,10 +263,12 @@ impl Compiler {
     /// How the VPCs beside the default one fare as of the last [`Self::compile`], the oldest first. Its cost grows with what is in
     /// them.
     pub fn vpcs(&self) -> Vec<VpcReport> {
-        self.vpcs
-            .iter()
-            .map(|state| report::vpc(state, &self.vpcs, &self.placements))
-            .collect()
+        let mut namespaces = self.vpcs.namespaces();
+        let report = |state: &State| {
+            let namespaces = namespaces.remove(&state.object.name).unwrap_or_default();
+            report::vpc(state, namespaces, &self.vpcs, &self.placements)
+        };
+        self.vpcs.iter().map(report).collect()
     }
 
     /// How full each slice is as of the last [`Self::compile`], sorted by VPC and node. Its cost grows with the slices.

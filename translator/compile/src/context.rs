@@ -138,6 +138,12 @@ impl<'a> Context<'a> {
         self.world.vpcs.get(name)
     }
 
+    /// Whether there are VPCs beside the default one.
+    pub(crate) fn has_vpcs(&self) -> bool {
+        self.note(Fact::Vpcs);
+        !self.world.vpcs.is_empty()
+    }
+
     /// Where what is in a namespace belongs.
     pub(crate) fn home(&self, namespace: &Name) -> Home<'a> {
         self.note(Fact::Home(namespace.clone()));

@@ -22,6 +22,8 @@ pub(crate) enum Fact {
     Home(Name),
     /// Which nodes have slices of a VPC beside the default one.
     SlicesOf(Name),
+    /// Whether there are VPCs beside the default one.
+    Vpcs,
     /// The networks of ClusterIPs.
     ServiceCidrs,
     /// The pools that services' addresses come from.
@@ -50,6 +52,7 @@ impl Fact {
             | Self::Shortage(_)
             | Self::Home(_)
             | Self::SlicesOf(_)
+            | Self::Vpcs
             | Self::ServiceCidrs
             | Self::Pools
             | Self::Places

@@ -65,10 +65,15 @@ impl Names {
         self.name(format_args!("vpc-{}-egress-{family}", name::part(vpc, node)))
     }
 
-    /// The route for addresses of a VPC that no slice has, per family.
-    pub(crate) fn nowhere(&self, vpc: &str, ipv4: bool) -> Arc<str> {
+    /// The router's port towards a peer. Names of VPCs have no dots.
+    pub(crate) fn peer_port(&self, vpc: &str, peer: &str) -> Arc<str> {
+        self.name(format_args!("peer-{vpc}.{peer}"))
+    }
+
+    /// The route from a node's slice to a peer, per family.
+    pub(crate) fn peer_route(&self, vpc: &str, peer: &str, node: &str, ipv4: bool) -> Arc<str> {
         let family = if ipv4 { "v4" } else { "v6" };
-        self.name(format_args!("vpc-{vpc}-nowhere-{family}"))
+        self.name(format_args!("peer-{vpc}.{peer}.{node}-{family}"))
     }
 
     /// A pod's port.
@@ -97,8 +102,13 @@ impl Names {
         self.name(format_args!("services-{DEFAULT_VPC}"))
     }
 
-    /// The route of the default VPC by which hosts reach a service of another one, by its address.
-    pub(crate) fn service_route(&self, service: &ServiceKey, address: IpAddr) -> Arc<str> {
+    /// The port that tells hosts of each other. Ports of pods and services have underscores.
+    pub(crate) fn hosts(&self) -> Arc<str> {
+        self.name(format_args!("hosts-{DEFAULT_VPC}"))
+    }
+
+    /// What leads from the default VPC to a service of another one, by its address.
+    pub(crate) fn service_way(&self, service: &ServiceKey, address: IpAddr) -> Arc<str> {
         let ServiceKey { namespace, name } = service;
         self.name(format_args!("{namespace}_{name}_{address}"))
     }

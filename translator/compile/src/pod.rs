@@ -88,23 +88,19 @@ fn without_slice(ctx: &Context<'_>, slice: &SliceKey, standing: Option<&Standing
     let Some(state) = ctx.vpc(vpc) else {
         return (NAMESPACE, format!("VPC {vpc} does not exist any more"));
     };
-    match (state.refusal(), standing) {
-        (Some(why), None) => (NAMESPACE, why),
-        _ => {
-            let cidrs = state
-                .network
-                .slices()
-                .map(|(cidr, prefix)| format!("/{prefix} of {cidr}"));
-            let cidrs: Vec<_> = cidrs.collect();
-            let message = format!(
-                "VPC {vpc} has no slice left for node {node} ({}) that would not overlap what the node has of other VPCs: the \
-                 node could not tell whose pod has an address; make the VPC's networks larger, or keep the VPCs on \
-                 different nodes",
-                cidrs.join(", ")
-            );
-            (NODE_NAME, message)
-        }
+    if let (Some(why), None) = (state.refusal(), standing) {
+        return (NAMESPACE, why);
     }
+    let slices = state
+        .network
+        .slices()
+        .map(|(cidr, prefix)| format!("/{prefix} of {cidr}"));
+    let message = format!(
+        "VPC {vpc} has no slice left for node {node} ({}) that would not overlap what the node has of other VPCs: the node \
+         could not tell whose pod has an address; make the VPC's networks larger, or keep the VPCs on different nodes",
+        slices.collect::<Vec<_>>().join(", ")
+    );
+    (NODE_NAME, message)
 }
 
 /// What the node needs to know, in the order of the slice's networks: the first is the pod's primary family.
@@ -134,6 +130,7 @@ fn facts(
             name: slice.vpc.to_string(),
             services: false,
             outside: false,
+            networks: Vec::new(),
         }),
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use meridian_api::port::{self, PortFacts};
+use meridian_api::service;
 use meridian_model::Name;
 use ovsdb::{Atom, Datum, Uuid};
 use ovsdb_schemas::northbound::{logical_switch, logical_switch_port};
@@ -30,6 +31,24 @@ pub(crate) fn add(
     let ids = facts.map_or_else(Vec::new, |(facts, uid)| ids(ctx, facts, uid));
     let port = ctx.row(logical_switch_port::TABLE, name, columns, ids);
     ctx.link(logical_switch::TABLE, switch, logical_switch::PORTS, port);
+}
+
+/// Adds a port that nobody plugs to the switch of services: one that tells every host what `id` holds.
+pub(crate) fn tell_hosts(ctx: &mut Context<'_>, name: Arc<str>, id: &'static str, text: String) {
+    let columns = [
+        (logical_switch_port::NAME, Datum::scalar(&name)),
+        (logical_switch_port::TYPE, Datum::scalar("")),
+        (logical_switch_port::ADDRESSES, Datum::empty()),
+        (logical_switch_port::PORT_SECURITY, Datum::empty()),
+        (logical_switch_port::OPTIONS, Datum::empty()),
+    ];
+    let ids = [
+        (port::KIND, Atom::from(ctx.text(service::KIND))),
+        (id, Atom::from(text)),
+    ];
+    let switch = ctx.uuid(logical_switch::TABLE, &ctx.names().service_switch());
+    let row = ctx.row(logical_switch_port::TABLE, name, columns, ids);
+    ctx.link(logical_switch::TABLE, switch, logical_switch::PORTS, row);
 }
 
 /// MAC and addresses as `addresses` and `port_security` write them.

@@ -29,7 +29,7 @@ use ovsdb_schemas::northbound::{
 
 use crate::context::Context;
 use crate::slices::{SliceKey, Standing};
-use crate::{host_ports, ip, places, port};
+use crate::{host_ports, ip, peers, places, port};
 
 /// The option of a router port that names the routes for what comes in there.
 const ROUTE_TABLE: &str = "route_table";
@@ -42,6 +42,7 @@ pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &Name, node: &Name) {
     let key = SliceKey::new(vpc.clone(), node.clone());
     if let Some(Standing::Slice(networks)) = ctx.slice(&key) {
         rows(ctx, &key, networks);
+        peers::routes(ctx, &key);
     }
 }
 

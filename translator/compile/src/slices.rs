@@ -85,6 +85,8 @@ pub(crate) struct Slices {
     staged: BTreeMap<Name, BTreeMap<Name, Option<Wish>>>,
     /// Slices beside those of the default VPC, by node; also those that there is nothing for.
     at: HashMap<Name, BTreeMap<Name, Wish>>,
+    /// Those of them that there was nothing for.
+    waiting: BTreeSet<SliceKey>,
 }
 
 /// A node has pods of a VPC.
@@ -107,6 +109,7 @@ impl Slices {
             claims: HashMap::new(),
             staged: BTreeMap::new(),
             at: HashMap::new(),
+            waiting: BTreeSet::new(),
         }
     }
 
@@ -140,6 +143,13 @@ impl Slices {
     pub(crate) fn stage_on_demand(&mut self, slice: &SliceKey, wish: Option<Wish>) {
         let staged = self.staged.entry(slice.vpc.clone()).or_default();
         staged.insert(slice.node.clone(), wish);
+    }
+
+    /// Whether a node has, and goes on to have, what it wishes for, as long as the VPC's networks are the same.
+    pub(crate) fn has(&self, slice: &SliceKey, wish: Option<&Wish>) -> bool {
+        let known = self.at.get(&slice.node).and_then(|wishes| wishes.get(&slice.vpc));
+        let staged = self.staged.get(&slice.vpc).and_then(|nodes| nodes.get(&slice.node));
+        known.is_some() && known == wish && staged.is_none() && matches!(self.standing(slice), Some(Standing::Slice(_)))
     }
 
     /// Settles what is staged and returns the slices that may fare differently. `order` has the VPCs beside the default one, those
@@ -177,7 +187,9 @@ impl Slices {
                         self.at.remove(&node);
                     }
                 }
-                self.claims.remove(&SliceKey::new(vpc.clone(), node.clone()));
+                let key = SliceKey::new(vpc.clone(), node.clone());
+                self.claims.remove(&key);
+                self.waiting.remove(&key);
                 settled.push(node);
             }
             let Some(arbiter) = self.vpcs.get_mut(vpc).filter(|_| !settled.is_empty()) else {
@@ -196,13 +208,10 @@ impl Slices {
 
     /// There may be something by now for those that wait.
     fn stage_waiting(&mut self) {
-        for (node, wishes) in &self.at {
-            for (vpc, wish) in wishes {
-                let waits = |arbiter: &Arbiter<_, _>| arbiter.outcome(node) == Some(Outcome::Waiting);
-                if self.vpcs.get(vpc).is_some_and(waits) {
-                    let staged = self.staged.entry(vpc.clone()).or_default();
-                    staged.entry(node.clone()).or_insert_with(|| Some(wish.clone()));
-                }
+        for SliceKey { vpc, node } in &self.waiting {
+            if let Some(wish) = self.at.get(node).and_then(|wishes| wishes.get(vpc)) {
+                let staged = self.staged.entry(vpc.clone()).or_default();
+                staged.entry(node.clone()).or_insert_with(|| Some(wish.clone()));
             }
         }
     }
@@ -255,8 +264,15 @@ impl Slices {
             arbiter.stage(node, Some(bid));
         }
         if let Some(arbiter) = self.vpcs.get_mut(vpc) {
-            let settled = arbiter.settle();
-            changed.extend(settled.into_iter().map(|node| SliceKey::new(vpc.clone(), node)));
+            for node in arbiter.settle() {
+                let key = SliceKey::new(vpc.clone(), node);
+                if arbiter.outcome(&key.node) == Some(Outcome::Waiting) {
+                    self.waiting.insert(key.clone());
+                } else {
+                    self.waiting.remove(&key);
+                }
+                changed.insert(key);
+            }
         }
     }
 

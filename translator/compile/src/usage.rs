@@ -1,4 +1,5 @@
-//! [`SliceUse`]: how full a slice is, for those who watch it, and [`VpcReport`]: how a VPC fares.
+//! [`SliceUse`]: how full a slice is, for those who watch it, and [`VpcReport`]: how a VPC
+//! fares.
 
 use ipnetwork::IpNetwork;
 use meridian_model::{Name, PodKey};
@@ -18,6 +19,17 @@ pub struct SliceUse {
     pub capacity: u128,
 }
 
+/// How a VPC fares with another that it names as its peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peering {
+    /// Pods of the one reach pods of the other.
+    Connected,
+    /// The other one does not exist, does not agree or cannot be used, and why.
+    Waiting(String),
+    /// The two cannot be peers, and why.
+    Refused(String),
+}
+
 /// How a VPC beside the default one fares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VpcReport {
@@ -33,6 +45,8 @@ pub struct VpcReport {
     pub namespaces: Vec<Name>,
     /// The namespaces that it selects and an older VPC has, with that VPC, sorted.
     pub lost: Vec<(Name, Name)>,
+    /// The peers that it names, in its order.
+    pub peers: Vec<(Name, Peering)>,
     /// How many nodes have pods of it.
     pub nodes: usize,
     /// How many pods are in it.

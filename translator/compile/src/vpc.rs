@@ -2,14 +2,15 @@
 //! of all VPCs. What hangs off the router is linked to it by the units of nodes and slices, what is in the groups and on the switch
 //! by those of the services.
 
-use ipnetwork::IpNetwork;
+use meridian_api::hosts::{HOSTS, HostFacts};
 use meridian_model::{Key, Name};
 use ovsdb::Datum;
-use ovsdb_schemas::northbound::{load_balancer_group, logical_router, logical_router_static_route, logical_switch};
+use ovsdb_schemas::northbound::{load_balancer_group, logical_router, logical_switch};
 
 use crate::context::Context;
-use crate::names::DEFAULT_VPC;
+use crate::names::{DEFAULT_VPC, default_vpc};
 use crate::vpcs::State;
+use crate::{Peering, ip, peers, port};
 
 /// How long the router remembers a neighbour that does not talk, in seconds.
 const MAC_BINDING_AGE: &str = "300";
@@ -51,9 +52,7 @@ pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &Name) {
         ctx.row(load_balancer_group::TABLE, group, columns, []);
     }
     if let Some(state) = state {
-        for cidr in state.network.cidrs() {
-            nowhere(ctx, vpc, *cidr);
-        }
+        peers::ports(ctx, vpc, state);
     } else {
         let switch = names.service_switch();
         let columns = [
@@ -61,22 +60,25 @@ pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &Name) {
             (logical_switch::OTHER_CONFIG, Datum::empty()),
         ];
         ctx.row(logical_switch::TABLE, switch, columns, []);
+        if ctx.has_vpcs() {
+            hosts(ctx);
+        }
         report(ctx);
     }
 }
 
-/// Where an address of the VPC leads that no slice has: otherwise it would leave by the default route, into the world.
-fn nowhere(ctx: &mut Context<'_>, vpc: &str, cidr: IpNetwork) {
-    let name = ctx.names().nowhere(vpc, cidr.is_ipv4());
-    let columns = [
-        (logical_router_static_route::ROUTE_TABLE, Datum::scalar("")),
-        (logical_router_static_route::POLICY, Datum::scalar("dst-ip")),
-        (logical_router_static_route::IP_PREFIX, Datum::scalar(cidr.to_string())),
-        (logical_router_static_route::NEXTHOP, Datum::scalar("discard")),
-    ];
-    let route = ctx.row(logical_router_static_route::TABLE, name, columns, []);
-    let router = ctx.uuid(logical_router::TABLE, &ctx.names().router(vpc));
-    ctx.link(logical_router::TABLE, router, logical_router::STATIC_ROUTES, route);
+/// Tells hosts of each other: they keep VPCs from reaching hosts, and let hosts reach services of VPCs.
+fn hosts(ctx: &mut Context<'_>) {
+    let default = default_vpc();
+    let nodes = || ctx.nodes();
+    let facts = HostFacts {
+        addresses: nodes().flat_map(|node| node.internal_ips.iter().copied()).collect(),
+        sources: nodes()
+            .flat_map(|node| ctx.slice_of(&default, &node.name))
+            .map(|slice| ip::service_source(*slice))
+            .collect(),
+    };
+    port::tell_hosts(ctx, ctx.names().hosts(), HOSTS, facts.to_json());
 }
 
 /// Reports what keeps a VPC from being used, and what is wrong because of it.
@@ -87,6 +89,11 @@ fn report_vpc(ctx: &mut Context<'_>, state: &State) {
     }
     for (object, field, message) in &state.clashes {
         ctx.problem(object.clone(), &**field, &**message);
+    }
+    for (index, (_, peering)) in state.peers.iter().enumerate() {
+        if let Peering::Refused(why) = peering {
+            ctx.problem(object(), format!("spec.peers[{index}]"), &**why);
+        }
     }
     for (namespace, winner) in &state.lost {
         let message = format!("namespace {namespace} is selected by VPC {winner}, too, which is older and has it");

@@ -3,6 +3,7 @@
 //! A namespace is in the oldest VPC that selects it, and in the default one if none does. Makes no rows; the VPC's unit does.
 
 mod judge;
+mod peers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,9 +12,9 @@ use ipnetwork::IpNetwork;
 use meridian_api::name::is_vpc;
 use meridian_model::{Cluster, Key, Name, Vpc};
 
-use crate::Config;
 use crate::names::default_vpc;
 use crate::service_cidrs::ServiceCidrs;
+use crate::{Config, Peering};
 
 /// The pod network of a VPC.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub(crate) struct State {
     pub(crate) clashes: Vec<(Key, String, String)>,
     /// Namespaces that it selects and an older VPC has.
     pub(crate) lost: BTreeMap<Name, Name>,
+    /// How it fares with each of the peers that it names, in its order.
+    pub(crate) peers: Vec<(Name, Peering)>,
 }
 
 #[derive(Debug, Default)]
@@ -91,6 +94,12 @@ impl State {
         self.faults.is_empty()
     }
 
+    /// The VPCs that it is connected to.
+    pub(crate) fn connected(&self) -> impl Iterator<Item = &Name> {
+        let connected = self.peers.iter().filter(|(_, peering)| *peering == Peering::Connected);
+        connected.map(|(name, _)| name)
+    }
+
     /// Why nothing new can be in it.
     pub(crate) fn refusal(&self) -> Option<String> {
         if let Some((field, message)) = self.faults.first() {
@@ -104,7 +113,8 @@ impl State {
 impl Vpcs {
     /// Looks at everything again.
     pub(crate) fn update(&mut self, config: &Config, service_cidrs: &ServiceCidrs, cluster: &Cluster) -> Update {
-        let states = judge::all(config, service_cidrs, cluster);
+        let mut states = judge::all(config, service_cidrs, cluster);
+        peers::connect(&mut states);
         let mut order: Vec<Name> = states.keys().cloned().collect();
         order.sort_by_key(|name| (states[name].object.created, name.clone()));
         let before = std::mem::replace(
@@ -234,12 +244,13 @@ impl Vpcs {
         }
     }
 
-    /// The namespaces that are in a VPC, sorted. Its cost grows with the namespaces.
-    pub(crate) fn namespaces_of(&self, vpc: &str) -> impl Iterator<Item = &Name> {
-        self.homes
-            .iter()
-            .filter(move |(_, home)| &***home == vpc)
-            .map(|(namespace, _)| namespace)
+    /// The namespaces of each VPC, sorted. Its cost grows with the namespaces.
+    pub(crate) fn namespaces(&self) -> BTreeMap<&Name, Vec<Name>> {
+        let mut namespaces: BTreeMap<&Name, Vec<Name>> = BTreeMap::new();
+        for (namespace, home) in &self.homes {
+            namespaces.entry(home).or_default().push(namespace.clone());
+        }
+        namespaces
     }
 }
 

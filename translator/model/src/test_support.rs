@@ -327,7 +327,15 @@ impl Vpc {
             host_slice_v6: 64,
             egress: Egress::Node,
             shared_services: true,
+            peers: Box::default(),
         }
+    }
+
+    /// Naming these peers.
+    #[must_use]
+    pub fn with_peers<'a>(mut self, peers: impl IntoIterator<Item = &'a str>) -> Self {
+        self.peers = peers.into_iter().map(Name::from).collect();
+        self
     }
 
     /// Created at that time.

@@ -23,6 +23,8 @@ pub struct Vpc {
     pub egress: Egress,
     /// `spec.services.shared`: whether pods reach the services that are shared with every VPC.
     pub shared_services: bool,
+    /// `spec.peers` as written: the VPCs that it is to be connected to.
+    pub peers: Box<[Name]>,
 }
 
 /// How pods of a VPC reach the world outside the cluster.

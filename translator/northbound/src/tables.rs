@@ -68,12 +68,13 @@ const VOLATILE: [(&str, &[&str]); 2] = [
 ];
 
 /// The tables Meridian writes. What is not among them is neither watched nor written.
-const WRITTEN: [&str; 10] = [
+const WRITTEN: [&str; 11] = [
     nb::address_set::TABLE,
     nb::gateway_chassis::TABLE,
     nb::load_balancer::TABLE,
     nb::load_balancer_group::TABLE,
     nb::logical_router::TABLE,
+    nb::logical_router_policy::TABLE,
     nb::logical_router_port::TABLE,
     nb::logical_router_static_route::TABLE,
     nb::logical_switch::TABLE,
@@ -223,7 +224,13 @@ mod tests {
         let columns: Vec<_> = router.link_columns.iter().map(|link| link.column).collect();
         assert_eq!(
             columns,
-            ["load_balancer", "load_balancer_group", "ports", "static_routes"]
+            [
+                "load_balancer",
+                "load_balancer_group",
+                "policies",
+                "ports",
+                "static_routes"
+            ]
         );
     }
 

@@ -190,7 +190,10 @@ fn table(answered: &Answered) -> String {
         database,
         problems,
     } = answered;
-    let vpc = service.vpc.iter().map(|vpc| format!("  VPC {vpc}")).collect::<String>();
+    let vpc = service
+        .vpc
+        .as_ref()
+        .map_or_else(String::new, |vpc| format!("  VPC {vpc}"));
     let mut text = format!("service {}  {}{vpc}\n", service.service, service.r#type);
     if let Some(nothing) = &service.nothing {
         let _ = writeln!(text, "  nothing to balance: {nothing}");

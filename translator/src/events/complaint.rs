@@ -8,6 +8,8 @@ use crate::problems::{Found, Origin, Problem};
 const NO_ADDRESS: &str = "FailedAddressAllocation";
 /// Pods cannot be in the VPC, or not all that should.
 const NO_VPC: &str = "VpcNotReady";
+/// Two VPCs cannot be peers.
+const NO_PEER: &str = "PeerRefused";
 /// Something about the service makes no sense, or not beside others.
 const NO_SERVICE: &str = "InvalidService";
 /// The same of what is behind it.
@@ -87,6 +89,9 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
         (Origin::Compile, Subject::Pod) => (NO_ADDRESS, "AllocateAddress", problem.message.clone()),
         (Origin::Compile, Subject::Service) => (NO_SERVICE, "BalanceLoad", field_and_message(problem)),
         (Origin::Compile, Subject::EndpointSlice) => (NO_ENDPOINTS, "BalanceLoad", field_and_message(problem)),
+        (Origin::Compile, Subject::Vpc) if problem.field.as_deref().is_some_and(is_of_peers) => {
+            (NO_PEER, "ConnectPeers", field_and_message(problem))
+        }
         (Origin::Compile, Subject::Vpc) => (NO_VPC, "BuildNetwork", field_and_message(problem)),
         (Origin::Northbound, Subject::Vpc) => (NO_NETWORK, "BuildNetwork", problem.message.clone()),
         (Origin::Northbound, Subject::Pod) => (NO_PORT, "WritePort", problem.message.clone()),
@@ -111,6 +116,10 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
         action,
         note: shortened(note),
     })
+}
+
+fn is_of_peers(field: &str) -> bool {
+    field.starts_with("spec.peers")
 }
 
 fn field_and_message(problem: &Problem) -> String {
@@ -153,6 +162,10 @@ mod tests {
     #[test]
     fn only_problems_of_what_users_look_at_are_told_and_each_kind_has_its_reason() {
         let board = Board::default();
+        let peers = Problem {
+            field: Some("spec.peers[0]".to_owned()),
+            ..problem("vpc/green", "overlaps")
+        };
         board.set(Origin::Nodes, [problem("watch/nodes", "nothing listens")]);
         board.set(
             Origin::Compile,
@@ -163,6 +176,7 @@ mod tests {
                 problem("addresspool/public", "is no range"),
                 problem("vpc/default", "overlaps"),
                 problem("vpc/blue", "overlaps"),
+                peers,
             ],
         );
         board.set(
@@ -206,6 +220,7 @@ mod tests {
                 ("shop/web".into(), NO_ADDRESS, "no free address".into()),
                 ("shop/web".into(), NO_SERVICE, "status.podIPs: is a network".into()),
                 ("blue".into(), NO_VPC, "status.podIPs: overlaps".into()),
+                ("green".into(), NO_PEER, "spec.peers[0]: overlaps".into()),
                 ("shop/db".into(), NO_PORT, "refused".into()),
                 ("shop/db".into(), NO_BALANCER, "refused".into()),
                 ("red".into(), NO_NETWORK, "refused".into()),

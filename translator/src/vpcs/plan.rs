@@ -2,7 +2,7 @@
 //!
 //! Must not: do I/O, or decide what a VPC means.
 
-use meridian_api::vpc::{FINALIZER, IN_USE, NAMESPACES, READY, Vpc, VpcStatus};
+use meridian_api::vpc::{FINALIZER, IN_USE, NAMESPACES, PEERS, READY, Vpc, VpcStatus};
 use meridian_compile::VpcReport;
 use serde_json::{Value, json};
 
@@ -57,6 +57,10 @@ pub(super) fn status(vpc: &Vpc, known: Known<'_>) -> Option<Value> {
         };
         let conditions = &mut wanted.conditions;
         set(conditions, NAMESPACES, &words::namespaces(report), generation);
+        match words::peers(report) {
+            Some(peers) => set(conditions, PEERS, &peers, generation),
+            None => conditions.retain(|condition| condition.type_ != PEERS),
+        }
         if is_deleting(vpc) {
             set(conditions, IN_USE, &words::in_use(report, known.doubt), generation);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use meridian_api::vpc::CONFLICT;
-use meridian_compile::VpcReport;
+use meridian_compile::{Peering, VpcReport};
 
 use crate::upkeep::Verdict;
 
@@ -64,6 +64,34 @@ pub(super) fn namespaces(report: &VpcReport) -> Verdict {
     });
     let message = lost.collect::<Vec<_>>().join("; ") + ": let only one of them select a namespace";
     verdict(false, CONFLICT, message)
+}
+
+/// Whether it is connected to every peer that it names; none if it names none.
+pub(super) fn peers(report: &VpcReport) -> Option<Verdict> {
+    if report.peers.is_empty() {
+        return None;
+    }
+    let (mut connected, mut waiting, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, peering) in &report.peers {
+        match peering {
+            Peering::Connected => connected.push(&**name),
+            Peering::Waiting(why) => waiting.push(&**why),
+            Peering::Refused(why) => refused.push(&**why),
+        }
+    }
+    let reason = match (refused.is_empty(), waiting.is_empty()) {
+        (false, _) => CONFLICT,
+        (true, false) => "Waiting",
+        (true, true) => "Connected",
+    };
+    // What is wrong first: of a long message the end may be lost.
+    let mut parts: Vec<String> = refused.into_iter().chain(waiting).map(str::to_owned).collect();
+    let is = parts.is_empty();
+    if !connected.is_empty() {
+        let which = some_of(&connected, connected.len(), NAMED);
+        parts.push(format!("it is connected to {which}"));
+    }
+    Some(verdict(is, reason, parts.join("; ")))
 }
 
 /// Which pods keep one that is to be deleted, or why nobody knows.

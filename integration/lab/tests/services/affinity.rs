@@ -31,19 +31,19 @@ fn stays(cluster: &Cluster, who: &str, at: Frontend) -> [String; 2] {
     ask.map(|(port, ask)| {
         let to = SocketAddr::new(at.ip, port);
         cluster.within(who, || {
-            // The packets that make an association are lost: OVN learns from them and does nothing else with them.
-            let first = wait::until(wait::PATIENCE, || {
-                let outcome = ask(to, FIRST);
-                matches!(outcome, Outcome::Answer { .. }).then_some(outcome)
+            let mut last = BTreeSet::new();
+            let always = wait::until(wait::PATIENCE, || {
+                // The packets that make an association are lost: OVN learns from them and does nothing else with them.
+                // What it learned last counts, and on a busy machine that may be after the first answer. Who is sent to
+                // either by chance meets one so often in a row once in sixty thousand times.
+                matches!(ask(to, FIRST), Outcome::Answer { .. }).then_some(())?;
+                let met = (0..OFTEN)
+                    .map(|_| ask(to, AT_ONCE))
+                    .filter(|outcome| *outcome != Outcome::Lost);
+                last = met.map(|outcome| outcome.to_string()).collect();
+                last.first().filter(|_| last.len() == 1).cloned()
             });
-            let first = first.unwrap_or_else(|| panic!("{who} to {to}"));
-            // Others may come with the same address, and make the association once more.
-            let met = (0..OFTEN)
-                .map(|_| ask(to, AT_ONCE))
-                .filter(|outcome| *outcome != Outcome::Lost);
-            let met: BTreeSet<String> = met.map(|outcome| outcome.to_string()).collect();
-            assert_eq!(met, [first.to_string()].into(), "{who} to {to}");
-            first.to_string()
+            always.unwrap_or_else(|| panic!("{who} to {to}: {last:?}"))
         })
     })
 }

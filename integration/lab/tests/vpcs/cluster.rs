@@ -18,7 +18,7 @@ use crate::client;
 use crate::common::{TestLab, possible};
 use crate::service::{self, Endpoint, Frontend, Service};
 
-/// The networks of every VPC here.
+/// The networks of every VPC here but `teal`, the peer of `blue`.
 pub(crate) const NETWORKS: [&str; 2] = ["10.10.0.0/16", "fd00:10:10::/48"];
 
 /// The nodes.
@@ -32,8 +32,13 @@ pub(crate) const WORLD: [IpAddr; 2] = [IpAddr::V4(WORLD_V4), IpAddr::V6(WORLD_V6
 const LISTENER: u16 = 9000;
 
 /// VPCs with their namespaces and the rest of their specs.
-const VPCS: [(&str, &str, &str); 3] = [
-    ("blue", "sky", "{}"),
+const VPCS: [(&str, &str, &str); 4] = [
+    ("blue", "sky", r#"{"peers": [{"name": "teal"}]}"#),
+    (
+        "teal",
+        "sea",
+        r#"{"peers": [{"name": "blue"}], "podNetwork": {"cidrs": ["10.11.0.0/16", "fd00:10:11::/48"]}}"#,
+    ),
     ("green", "grass", "{}"),
     (
         "red",
@@ -62,8 +67,8 @@ const PODS: [&[(&str, &str)]; 5] = [
         ("plain-2", "node-2"),
         ("plain-3", "node-3"),
     ],
-    // Nobody else has its address.
-    &[("sky/last", "node-2")],
+    // Nobody else has the address of the first.
+    &[("sky/last", "node-2"), ("sea/client-1", "node-1")],
 ];
 
 pub(crate) struct Cluster {
@@ -104,7 +109,9 @@ fn short(namespace: &str, name: &str) -> String {
 pub(crate) fn vpc(name: &str, namespace: &str, spec: &str) -> Vec<Object> {
     let mut spec: serde_json::Value = serde_json::from_str(spec).expect("JSON");
     spec["namespaceSelector"] = json!({"matchLabels": {"vpc": name}});
-    spec["podNetwork"] = json!({"cidrs": NETWORKS});
+    if spec["podNetwork"].is_null() {
+        spec["podNetwork"] = json!({"cidrs": NETWORKS});
+    }
     let vpc = json!({"apiVersion": "meridian.dev/v1alpha1", "kind": "Vpc", "metadata": {"name": name}, "spec": spec});
     vec![Object::from_value(vpc).expect("an object"), in_vpc(namespace, name)]
 }

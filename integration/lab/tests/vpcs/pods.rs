@@ -11,6 +11,10 @@ fn pods_of_a_vpc_reach_each_other_on_one_node_and_across_nodes() {
         ("sky/client-2", "sky/web-1"),
         ("sky/web-1", "sky/web-2"),
         ("sky/client-1", "sky/web-2"),
+        // Of its peer.
+        ("sea/client-1", "sky/web-1"),
+        ("sea/client-1", "sky/web-2"),
+        ("sky/client-2", "sea/client-1"),
         ("grass/client-3", "grass/web-3"),
         ("grass/client-3", "grass/web-1"),
         ("grass/web-1", "grass/web-3"),

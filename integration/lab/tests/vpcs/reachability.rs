@@ -20,7 +20,7 @@ const BEGIN: &str = "<!-- reachability -->\n";
 const END: &str = "<!-- /reachability -->\n";
 
 /// Who asks, as whom, and which hosts are their own and others'.
-const WHO: [(&str, &[(&str, Option<&str>, &str)]); 7] = [
+const WHO: [(&str, &[(&str, Option<&str>, &str)]); 8] = [
     (
         "a pod of `blue`",
         &[
@@ -28,6 +28,7 @@ const WHO: [(&str, &[(&str, Option<&str>, &str)]); 7] = [
             ("sky/client-2", Some("node-2"), "node-3"),
         ],
     ),
+    ("a pod of a peer", &[("sea/client-1", Some("node-1"), "node-3")]),
     (
         "a pod of another VPC",
         &[

@@ -4,9 +4,10 @@
 //! What a host sends to such a ClusterIP while it has no endpoint itself, the default VPC carries to a host that has, under the
 //! source of the sending host's port. So does it with what its pods send, and only for shared services are pods let in.
 
+use meridian_api::hosts::HostFacts;
+
 use super::super::host::Device;
 use super::super::services::{At, Plan};
-use super::super::sources::HostSource;
 use super::frontends::{key, to_endpoint};
 use super::table::{Set, Table};
 use super::{family, names};
@@ -38,26 +39,29 @@ pub(super) fn add_sets(table: &mut Table, plan: &Plan) {
         table.add_set(format!("refused{digit}"), refused);
         table.add_set(format!("shared{digit}"), shared);
         table.add_set(format!("shared-addresses{digit}"), addresses);
+        let HostFacts { addresses, sources } = &plan.hosts;
+        for (name, hosts) in [("hosts", addresses), ("host-sources", sources)] {
+            let mut set = Set::plain(format!("type {address}"));
+            for host in hosts.iter().filter(|host| host.is_ipv4() == (digit == 4)) {
+                set.insert(host.to_string(), String::new());
+            }
+            table.add_set(format!("{name}{digit}"), set);
+        }
     }
 }
 
 /// For what others send: hosts by the default VPC, and whoever it is to shared services.
 pub(super) fn coming(devices: &[Device]) -> Vec<String> {
     let default = names(devices.iter().filter(|device| device.is_default()));
-    let of_hosts = HostSource::of(devices).into_iter().map(|source| {
-        let v4 = source.is_ipv4();
-        let HostSource { mask, part } = source;
-        format!(
-            "iifname {default} {} saddr & {mask} == {part} {}",
-            family(v4),
-            answered(v4)
-        )
+    let of_hosts = [true, false].map(|v4| {
+        let sources = format!("{} saddr @host-sources{}", family(v4), digit(v4));
+        format!("iifname {default} {sources} {}", answered(v4))
     });
     let shared = [true, false].map(|v4| {
         let shared = format!("{} @shared{}", frontend(v4), digit(v4));
         format!("iifname {} {shared} {}", names(devices), answered(v4))
     });
-    of_hosts.chain(shared).collect()
+    of_hosts.into_iter().chain(shared).collect()
 }
 
 /// For what the host itself sends.
@@ -131,8 +135,8 @@ mod tests {
             assert!(!set(&rules, set_name).contains("elements"), "{set_name} {rules}");
         }
         for rule in [
-            r#"iifname { "meridian0", "meridian1" } ip saddr & 0.0.0.255 == 0.0.0.3 ip daddr . meta l4proto . th dport vmap @cluster-ips4"#,
-            r#"iifname { "meridian0", "meridian1" } ip6 saddr & ::ffff:ffff:ffff:ffff == ::3 ip6 daddr . meta l4proto . th dport vmap @cluster-ips6"#,
+            r#"iifname { "meridian0", "meridian1" } ip saddr @host-sources4 ip daddr . meta l4proto . th dport vmap @cluster-ips4"#,
+            r#"iifname { "meridian0", "meridian1" } ip6 saddr @host-sources6 ip6 daddr . meta l4proto . th dport vmap @cluster-ips6"#,
             "\n    ip daddr . meta l4proto . th dport vmap @cluster-ips4\n",
         ] {
             assert_eq!(rules.matches(rule).count(), 1, "{rule}\n{rules}");

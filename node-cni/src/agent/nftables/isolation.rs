@@ -6,7 +6,7 @@
 
 use super::super::host::Device;
 use super::table::Table;
-use super::{cluster_ips, names, reject};
+use super::{cluster_ips, family, names, reject};
 
 /// A packet that no connection has a place for. To refuse it would end the connection that it is late for.
 const INVALID: &str = "ct state invalid drop";
@@ -97,11 +97,47 @@ fn between(devices: &[Device], default: &[&Device], others: &[&Device]) -> Vec<S
         }
     }
     if let Some(clients) = may(|vpc| vpc.outside) {
+        rules.extend(nowhere(others, &all));
+        // A port of this host or an address from beyond, as who is beyond reaches it.
+        for (family, digit) in [("ip", 4), ("ip6", 6)] {
+            let translated = format!("ct status dnat ct original {family} daddr != @shared-addresses{digit}");
+            rules.push(format!("iifname {clients} {translated} accept"));
+        }
+        rules.extend(hosts(devices, &clients, &all));
         rules.push(format!("iifname {clients} oifname != {all} accept"));
     }
     rules.extend(reject(&from));
     rules.push(format!("{into} ct status dnat accept"));
     rules.extend(reject(&into));
+    rules
+}
+
+/// Addresses of a VPC that no slice has come to the host like those of the world.
+fn nowhere(others: &[&Device], all: &str) -> Vec<String> {
+    let mut rules = Vec::new();
+    for device in others {
+        for network in device.facts.vpc.iter().flat_map(|vpc| &vpc.networks) {
+            let family = family(network.is_ipv4());
+            let matched = format!("iifname {:?} oifname != {all} {family} daddr {network}", device.name);
+            rules.extend(reject(&matched));
+        }
+    }
+    rules
+}
+
+/// Hosts are reached like anybody beyond the cluster reaches them, but for their own ports.
+fn hosts(devices: &[Device], clients: &str, all: &str) -> Vec<String> {
+    let mut rules = Vec::new();
+    for (ip, digit) in [("ip", 4), ("ip6", 6)] {
+        let host =
+            format!("iifname {clients} oifname != {all} {ip} daddr @hosts{digit} meta l4proto {{ tcp, udp, sctp }}");
+        let node_ports = devices.iter().flat_map(|device| &device.facts.node_ports);
+        for node_ports in node_ports.filter(|ports| ports.address.is_ipv4() == (digit == 4)) {
+            let (first, last) = (node_ports.ports.start(), node_ports.ports.end());
+            rules.push(format!("{host} th dport {first}-{last} accept"));
+        }
+        rules.extend(reject(&host));
+    }
     rules
 }
 
@@ -136,6 +172,7 @@ mod tests {
             name: name.into(),
             services,
             outside,
+            networks: vec!["10.8.0.0/16".parse().unwrap()],
         });
         device
     }
@@ -169,6 +206,12 @@ mod tests {
             of_vpc("green", false, false),
         ]);
         let both = r#"{ "mrmblue", "mrmgreen" }"#;
+        let outside = r#"iifname { "mrmblue" } oifname != { "meridian0", "meridian1", "mrmblue", "mrmgreen" }"#;
+        let beyond = r#"oifname != { "meridian0", "meridian1", "mrmblue", "mrmgreen" }"#;
+        let [nowhere_blue, nowhere_green] =
+            ["mrmblue", "mrmgreen"].map(|name| format!("iifname {name:?} {beyond} ip daddr 10.8.0.0/16"));
+        let host4 = format!("{outside} ip daddr @hosts4 meta l4proto {{ tcp, udp, sctp }}");
+        let host6 = format!("{outside} ip6 daddr @hosts6 meta l4proto {{ tcp, udp, sctp }}");
         let expected = [
             format!("iifname {both} ct state established,related accept"),
             format!("iifname {both} ct state invalid drop"),
@@ -180,7 +223,17 @@ mod tests {
             format!(r#"iifname {{ "mrmblue" }} oifname {both} ct status dnat ct original ip daddr @shared-addresses4 accept"#),
             r#"iifname { "mrmblue" } oifname { "meridian0", "meridian1" } ip6 daddr . meta l4proto . th dport @shared6 accept"#.to_owned(),
             format!(r#"iifname {{ "mrmblue" }} oifname {both} ct status dnat ct original ip6 daddr @shared-addresses6 accept"#),
-            r#"iifname { "mrmblue" } oifname != { "meridian0", "meridian1", "mrmblue", "mrmgreen" } accept"#.to_owned(),
+            format!("{nowhere_blue} meta l4proto tcp reject with tcp reset"),
+            format!("{nowhere_blue} reject"),
+            format!("{nowhere_green} meta l4proto tcp reject with tcp reset"),
+            format!("{nowhere_green} reject"),
+            r#"iifname { "mrmblue" } ct status dnat ct original ip daddr != @shared-addresses4 accept"#.to_owned(),
+            r#"iifname { "mrmblue" } ct status dnat ct original ip6 daddr != @shared-addresses6 accept"#.to_owned(),
+            format!("{host4} meta l4proto tcp reject with tcp reset"),
+            format!("{host4} reject"),
+            format!("{host6} meta l4proto tcp reject with tcp reset"),
+            format!("{host6} reject"),
+            format!("{outside} accept"),
             format!("iifname {both} meta l4proto tcp reject with tcp reset"),
             format!("iifname {both} reject"),
             format!("oifname {both} ct status dnat accept"),

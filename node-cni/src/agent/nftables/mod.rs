@@ -214,6 +214,7 @@ mod tests {
                     name: name.into(),
                     services: true,
                     outside: true,
+                    networks: vec![],
                 }),
             },
         }

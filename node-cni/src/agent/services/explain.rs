@@ -1,14 +1,13 @@
 //! What this host does for a service, for people.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use super::plan::full_name;
-use super::{At, Frontend, Handling, Plan, Services};
+use super::{At, Frontend, Handling, Plan, Services, Vpcs};
 
 /// Tells of the service `namespace/name`; `vpcs` are those beside the default one that the host has a port in.
-pub(in crate::agent) fn explain(services: &Services, node: &str, vpcs: &BTreeSet<String>, service: &str) -> String {
+pub(in crate::agent) fn explain(services: &Services, node: &str, vpcs: &Vpcs, service: &str) -> String {
     let Some(facts) = services.facts.iter().find(|facts| full_name(facts) == service) else {
         let mut text = format!(
             "nothing: the Southbound database tells hosts nothing of service {service}. Either there is no such service, or it \
@@ -27,7 +26,7 @@ pub(in crate::agent) fn explain(services: &Services, node: &str, vpcs: &BTreeSet
         write!(text, ", clients stay at their endpoint for {seconds} s").ok();
     }
     if let Some(vpc) = &facts.vpc {
-        let port = if vpcs.contains(vpc) {
+        let port = if vpcs.contains_key(vpc) {
             ""
         } else {
             ", in which this host has no port"
@@ -118,9 +117,10 @@ mod tests {
         let services = Services {
             facts: vec![Arc::new(service)],
             problems: vec![],
+            ..Services::default()
         };
         assert_eq!(
-            explain(&services, "n1", &BTreeSet::new(), "shop/web"),
+            explain(&services, "n1", &Vpcs::new(), "shop/web"),
             "service shop/web, externalTrafficPolicy Local, clients stay at their endpoint for 60 s\n\
              198.51.100.7:80/tcp: from beyond to 10.244.1.4:8080; from here to 10.96.0.7:80 in the VPC; only from the source \
              ranges\n\
@@ -132,7 +132,7 @@ mod tests {
              source ranges: 192.0.2.0/24\n\
              health check port 31000: 1 ready endpoints on this node"
         );
-        let nothing = explain(&services, "n1", &BTreeSet::new(), "shop/api");
+        let nothing = explain(&services, "n1", &Vpcs::new(), "shop/api");
         assert!(nothing.starts_with("nothing: "), "{nothing}");
     }
 
@@ -145,9 +145,11 @@ mod tests {
         let services = Services {
             facts: vec![Arc::new(service)],
             problems: vec![],
+            ..Services::default()
         };
         let told = |vpcs: &[&str]| {
-            let vpcs = vpcs.iter().map(|&vpc| vpc.to_owned()).collect();
+            let blue = || vec!["10.8.1.2/24".parse().unwrap()];
+            let vpcs = vpcs.iter().map(|&vpc| (vpc.to_owned(), blue())).collect();
             explain(&services, "n1", &vpcs, "shop/web")
         };
         assert_eq!(

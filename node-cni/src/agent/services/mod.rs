@@ -24,24 +24,39 @@ pub(super) use stale::Stale;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ipnetwork::IpNetwork;
+use meridian_api::hosts::HostFacts;
+use meridian_api::port::PortFacts;
 use meridian_api::service::{ServiceFacts, ServiceFactsError};
 use ovsdb::Uuid;
+
+/// The VPCs beside the default one that the host has a port in, and what it has of them.
+pub(super) type Vpcs = BTreeMap<String, Vec<IpNetwork>>;
+
+/// What the host has of VPCs, by its ports.
+pub(super) fn vpcs<'a>(ports: impl Iterator<Item = &'a PortFacts>) -> Vpcs {
+    let of_vpc = ports.filter_map(|facts| Some((facts.vpc.as_ref()?.name.clone(), facts.ips.clone())));
+    of_vpc.collect()
+}
 
 /// The services of the cluster that hosts have to do with.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Services {
     /// Sorted by namespace and name.
     pub(super) facts: Vec<Arc<ServiceFacts>>,
+    /// What is known of the cluster's hosts.
+    pub(super) hosts: HostFacts,
     /// Those that cannot be read.
     pub(super) problems: Vec<String>,
 }
 
-/// What a row tells of a service.
+/// What a row tells of a service, or of hosts.
 #[derive(Debug)]
 pub(super) struct Told<'a> {
     pub(super) row: Uuid,
     pub(super) port: &'a str,
     pub(super) facts: Option<&'a str>,
+    pub(super) hosts: Option<&'a str>,
 }
 
 /// Reads services, each only when its row has changed: the plan is looked at whenever anything about the node changes.
@@ -54,7 +69,13 @@ pub(super) struct Reader {
 #[derive(Debug)]
 struct Known {
     text: Option<String>,
-    facts: Result<Arc<ServiceFacts>, String>,
+    facts: Result<Facts, String>,
+}
+
+#[derive(Debug)]
+enum Facts {
+    Service(Arc<ServiceFacts>),
+    Hosts(HostFacts),
 }
 
 impl Reader {
@@ -65,10 +86,10 @@ impl Reader {
         for told in rows {
             let known = before
                 .remove(&told.row)
-                .filter(|known| known.text.as_deref() == told.facts);
+                .filter(|known| known.text.as_deref() == told.hosts.or(told.facts));
             changed |= known.is_none();
             let read = known.unwrap_or_else(|| Known {
-                text: told.facts.map(str::to_owned),
+                text: told.hosts.or(told.facts).map(str::to_owned),
                 facts: parse(&told),
             });
             self.read.insert(told.row, read);
@@ -83,7 +104,8 @@ impl Reader {
         let mut services = Services::default();
         for known in self.read.values() {
             match &known.facts {
-                Ok(facts) => services.facts.push(Arc::clone(facts)),
+                Ok(Facts::Service(facts)) => services.facts.push(Arc::clone(facts)),
+                Ok(Facts::Hosts(hosts)) => services.hosts = hosts.clone(),
                 Err(problem) => services.problems.push(problem.clone()),
             }
         }
@@ -95,7 +117,13 @@ impl Reader {
     }
 }
 
-fn parse(told: &Told<'_>) -> Result<Arc<ServiceFacts>, String> {
+fn parse(told: &Told<'_>) -> Result<Facts, String> {
+    if let Some(hosts) = told.hosts {
+        let facts = HostFacts::from_json(hosts);
+        return facts
+            .map(Facts::Hosts)
+            .map_err(|error| format!("hosts of port {}: {error}", told.port));
+    }
     let problem = |reason: &str| format!("service of port {}: {reason}", told.port);
     let facts = ServiceFacts::from_external_ids(|_| told.facts).map_err(|error| match error {
         // Without the value, which may be long.
@@ -109,7 +137,7 @@ fn parse(told: &Told<'_>) -> Result<Arc<ServiceFacts>, String> {
             return Err(problem(&format!("{name:?} is no name of Kubernetes'")));
         }
     }
-    Ok(Arc::new(facts))
+    Ok(Facts::Service(Arc::new(facts)))
 }
 
 #[cfg(test)]
@@ -122,6 +150,7 @@ pub(super) mod tests {
             row: Uuid::from_u128(row),
             port: "service-port",
             facts: Some(facts),
+            hosts: None,
         })
     }
 

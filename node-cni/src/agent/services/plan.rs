@@ -1,12 +1,14 @@
 //! What follows from the services' facts for one node. Must not do I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use ipnetwork::IpNetwork;
+use meridian_api::hosts::HostFacts;
 use meridian_api::service::{Port, ServiceFacts};
 
-use super::{At, Frontend, Services};
+use super::{At, Frontend, Services, Vpcs};
 
 /// What this host does for services.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,6 +18,7 @@ pub(in crate::agent) struct Plan {
     pub(in crate::agent) shared: BTreeSet<Frontend>,
     /// Services whose health check this host answers, by port.
     pub(in crate::agent) health_checks: BTreeMap<u16, HealthCheck>,
+    pub(in crate::agent) hosts: HostFacts,
     /// What cannot be done as told.
     pub(in crate::agent) problems: Vec<String>,
 }
@@ -62,13 +65,17 @@ impl Handling {
 
 impl Plan {
     /// Of one node, with the VPCs beside the default one that it has a port in.
-    pub(in crate::agent) fn new(services: &Services, node: &str, vpcs: &BTreeSet<String>) -> Self {
-        let mut plan = Self::default();
+    pub(in crate::agent) fn new(services: &Services, node: &str, vpcs: &Vpcs) -> Self {
+        let mut plan = Self {
+            hosts: services.hosts.clone(),
+            ..Self::default()
+        };
         for service in &services.facts {
-            // What is translated to an endpoint without a way to it would leave by that to the world.
-            let connected = service.vpc.as_ref().is_none_or(|vpc| vpcs.contains(vpc));
-            let here =
-                |port: &Port, v4| endpoints(port, node, v4).map(|here| if connected { here } else { Vec::new() });
+            let here = |port: &Port, v4| {
+                let mut here = endpoints(port, node, v4)?;
+                here.retain(|endpoint| is_of(service, endpoint.ip(), vpcs));
+                Some(here)
+            };
             for port in &service.ports {
                 plan.add_addresses(service, port, here);
                 plan.add_node_port(service, port, here);
@@ -208,6 +215,17 @@ fn target(port: &Port, v4: bool) -> Option<SocketAddr> {
 /// Namespace and name.
 pub(super) fn full_name(service: &ServiceFacts) -> String {
     format!("{}/{}", service.namespace, service.name)
+}
+
+/// Whether an endpoint is of the service's VPC, as far as this host is in it. Who may write an EndpointSlice could otherwise lead
+/// others to pods of any VPC on this node; and what is translated to an endpoint without a way to it would leave by that to the
+/// world.
+fn is_of(service: &ServiceFacts, endpoint: IpAddr, vpcs: &Vpcs) -> bool {
+    let has = |networks: &Vec<IpNetwork>| networks.iter().any(|network| network.contains(endpoint));
+    match &service.vpc {
+        Some(vpc) => vpcs.get(vpc).is_some_and(has),
+        None => !vpcs.values().any(has),
+    }
 }
 
 /// Whether a service answers by a family at all.

@@ -9,7 +9,6 @@ use meridian_api::service::Protocol;
 
 use super::{At, Frontend, Handling, Plan};
 use crate::agent::host::Device;
-use crate::agent::sources::HostSource;
 use crate::netlink::{Connection, Conntrack, NetlinkError, Rtnetlink};
 
 /// Finds connections that go where they would not go if they began now.
@@ -140,8 +139,7 @@ impl Judge<'_> {
 
     /// Whether an address is this host's, or another's source for services.
     fn is_host(&self, address: IpAddr) -> bool {
-        let mut sources = HostSource::of(self.devices).into_iter();
-        self.own.contains(&address) || sources.any(|source| source.is_of(address))
+        self.own.contains(&address) || self.plan.hosts.sources.contains(&address)
     }
 
     /// Whether an address is the host's or one of its pods'.
@@ -254,7 +252,12 @@ mod tests {
         const THERE: &str = "10.8.1.4:8080";
         const OTHER_HOST: &str = "10.244.2.3:4000";
         let mut private = udp(of_vpc("web", &[THERE]));
-        let (here, elsewhere) = (plan([private.clone()]), plan([udp(of_vpc("web", &[]))]));
+        let with_hosts = |mut plan: Plan| {
+            plan.hosts.sources = ["10.244.2.3".parse().unwrap()].into();
+            plan
+        };
+        let here = with_hosts(plan([private.clone()]));
+        let elsewhere = plan([udp(of_vpc("web", &[]))]);
         private.shared = true;
         let shared = plan([private]);
         for (plan, from, to, goes, expected) in [

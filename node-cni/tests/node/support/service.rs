@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
+use meridian_api::hosts::{HOSTS, HostFacts};
 use meridian_api::port::{self, PortFacts, PortKind};
 use meridian_api::service::{self, Address, Local, Port, Protocol, ServiceFacts};
 use meridian_node_cni::netns::Netns;
@@ -150,6 +151,16 @@ impl Host {
     }
 
     pub(crate) fn publish_text(&self, name: &str, json: &str, more: &[(&str, &str)]) {
+        self.tell(name, &[&[(service::SERVICE, json)], more].concat());
+    }
+
+    /// What hosts are told of each other.
+    pub(crate) fn publish_hosts(&self, hosts: &HostFacts) {
+        self.tell("hosts-default", &[(HOSTS, &hosts.to_json())]);
+    }
+
+    /// A logical port on a switch that no host has a port of.
+    fn tell(&self, name: &str, ids: &[(&str, &str)]) {
         let mut arguments = [
             "--may-exist",
             "ls-add",
@@ -163,8 +174,7 @@ impl Host {
         .map(String::from)
         .to_vec();
         arguments.extend(["--", "set", "Logical_Switch_Port", name].map(String::from));
-        let ids = [(port::KIND, service::KIND), (service::SERVICE, json)];
-        let ids = ids.iter().chain(more);
+        let ids = [(port::KIND, service::KIND)].iter().chain(ids);
         arguments.extend(ids.map(|(key, value)| format!("external_ids:{key:?}={value:?}")));
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         self.nbctl(&arguments);

@@ -48,6 +48,12 @@ impl Slice {
         mac: "0a:58:0a:09:01",
     };
 
+    /// That of the whole VPC.
+    pub(crate) fn vpc_network(&self) -> String {
+        let (vpc, _) = self.v4.rsplit_once('.').expect("three octets");
+        format!("{vpc}.0.0/16")
+    }
+
     /// The host's address there.
     pub(crate) fn management(&self, v4: bool) -> String {
         if v4 {
@@ -80,6 +86,7 @@ impl Rig {
                 name: slice.vpc.into(),
                 services: words.contains(&"services"),
                 outside: words.contains(&"outside"),
+                networks: vec![slice.vpc_network().parse().unwrap()],
             }),
         };
         let port = name::management_port("", slice.vpc, NODE);

@@ -3,8 +3,6 @@
 //! Ours is measured on a server of its own, where nobody but us works. What northd and a host do with the rows is shown
 //! and not judged: how they grow is OVN's, which rows they get is ours.
 
-mod chassis;
-mod northd;
 mod objects;
 mod wire;
 
@@ -19,9 +17,9 @@ use ovsdb_schemas::southbound;
 use crate::cluster::Size;
 use crate::harness::{Running, seen, turn_by_turn};
 use crate::memory;
+use crate::ovn::northd::{self, Northd};
+use crate::ovn::{Work, cold, on_a_host, work};
 use crate::report::{Report, median, show};
-use chassis::Chassis;
-use northd::Northd;
 use objects::Services;
 
 /// All sides have it, so that they differ in services only. A pod is an endpoint of four services where there are many.
@@ -83,14 +81,6 @@ struct Through {
     host: Option<(usize, Work)>,
 }
 
-/// What a daemon of OVN takes for something.
-struct Work {
-    until_there: Duration,
-    cpu: Duration,
-    /// The longest loop and the longest build of flows, in milliseconds; for northd.
-    loops: [u64; 2],
-}
-
 async fn through_ovn(services: Services, report: &mut Report) -> Through {
     let mut central = Central::start();
     let northd = Northd::of(&mut central);
@@ -100,13 +90,7 @@ async fn through_ovn(services: Services, report: &mut Report) -> Through {
     let mut running = Running::start(central.server_mut()).await;
     let written = running.sync(services.events()).await;
 
-    northd.reset();
-    let before = northd.cpu();
-    let start = Instant::now();
-    northd.resume();
-    northd::sync(&central, "sb");
-    let cold = work(&northd, start.elapsed(), before);
-
+    let cold = cold(&central, &northd);
     one_operation(&mut central, &mut running, services, report).await;
     let more = one_more(&central, &northd, &mut running, services).await;
     let mut northbound = BTreeMap::new();
@@ -123,15 +107,7 @@ async fn through_ovn(services: Services, report: &mut Report) -> Through {
         written,
         cold,
         more,
-        host: (!services.mixed).then(|| on_a_host(&central)),
-    }
-}
-
-fn work(northd: &Northd, until_there: Duration, before: Duration) -> Work {
-    Work {
-        until_there,
-        cpu: northd.cpu().saturating_sub(before),
-        loops: [northd.longest("ovn-northd-loop"), northd.longest("build_flows_ctx")],
+        host: (!services.mixed).then(|| on_a_host(&central, "node-0", &["mgmt-default-node-0".to_owned()])),
     }
 }
 
@@ -170,18 +146,6 @@ async fn one_more(central: &Central, northd: &Northd, running: &mut Running, ser
     work.cpu /= u32::try_from(SEEN_EVENTS).expect("a handful");
     session.close().await;
     work
-}
-
-fn on_a_host(central: &Central) -> (usize, Work) {
-    let start = Instant::now();
-    let chassis = Chassis::start(central, "node-0", "mgmt-default-node-0");
-    northd::sync(central, "hv");
-    let work = Work {
-        until_there: start.elapsed(),
-        cpu: chassis.cpu(),
-        loops: [0; 2],
-    };
-    (chassis.flows(), work)
 }
 
 fn show_rows([few, many, mixed]: [&Through; 3], report: &mut Report) {

@@ -1,5 +1,7 @@
 //! How a VPC fares, for [`Compiler::vpcs`](super::Compiler::vpcs).
 
+use meridian_model::Name;
+
 use crate::VpcReport;
 use crate::placements::Placements;
 use crate::vpcs::{Home, State, Vpcs};
@@ -10,7 +12,7 @@ const REMAINING: usize = 100;
 /// How many pods are named of all that are in a VPC.
 const FIRST: usize = 10;
 
-pub(super) fn vpc(state: &State, vpcs: &Vpcs, placements: &Placements) -> VpcReport {
+pub(super) fn vpc(state: &State, namespaces: Vec<Name>, vpcs: &Vpcs, placements: &Placements) -> VpcReport {
     let name = &state.object.name;
     let slices = || placements.slices(name);
     let pods = || slices().flat_map(|(_, pods)| pods);
@@ -23,12 +25,13 @@ pub(super) fn vpc(state: &State, vpcs: &Vpcs, placements: &Placements) -> VpcRep
         deleting: state.object.deleting,
         conflict: state.conflict,
         faults: state.faults.clone(),
-        namespaces: vpcs.namespaces_of(name).cloned().collect(),
+        namespaces,
         lost: state
             .lost
             .iter()
             .map(|(namespace, vpc)| (namespace.clone(), vpc.clone()))
             .collect(),
+        peers: state.peers.clone(),
         nodes: slices().count(),
         pods: pods().count(),
         remaining,

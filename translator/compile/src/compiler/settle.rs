@@ -92,12 +92,16 @@ impl Compiler {
 
     /// Which VPCs can be used, and which namespaces are in which.
     fn settle_vpcs(&mut self) {
-        let namespaces = std::mem::take(&mut self.namespaces);
+        let news = std::mem::take(&mut self.vpc_news);
         let mut update = Update::default();
-        if std::mem::take(&mut self.judge_vpcs) {
+        if news.judge {
+            let had_vpcs = !self.vpcs.is_empty();
             update = self.vpcs.update(&self.config, &self.service_cidrs, &self.cluster);
+            if had_vpcs == self.vpcs.is_empty() {
+                self.engine.touch(&Fact::Vpcs);
+            }
         } else {
-            for namespace in &namespaces {
+            for namespace in &news.namespaces {
                 let of_one = self.vpcs.update_namespace(namespace, &self.cluster);
                 update.vpcs.extend(of_one.vpcs);
                 update.namespaces.extend(of_one.namespaces);
@@ -109,7 +113,10 @@ impl Compiler {
                 slices.push(slice.clone());
                 self.pods.extend(pods.iter().cloned());
             }
-            self.wish(slices);
+            for slice in slices {
+                let wish = self.placements.wish(&slice, &self.vpcs, &self.cluster);
+                self.slices.stage_on_demand(&slice, wish);
+            }
             self.engine.touch(&Fact::Vpc(vpc));
         }
         if !update.namespaces.is_empty() || !update.networks.is_empty() {
@@ -170,7 +177,9 @@ impl Compiler {
     fn wish(&mut self, slices: impl IntoIterator<Item = SliceKey>) {
         for slice in slices {
             let wish = self.placements.wish(&slice, &self.vpcs, &self.cluster);
-            self.slices.stage_on_demand(&slice, wish);
+            if !self.slices.has(&slice, wish.as_ref()) {
+                self.slices.stage_on_demand(&slice, wish);
+            }
         }
     }
 }

@@ -3,38 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use meridian_api::port;
-use meridian_api::service::{Address, KIND, Local, Port, SERVICE, ServiceFacts};
+use meridian_api::service::{Address, Local, Port, SERVICE, ServiceFacts};
 use meridian_model::{Name, TrafficPolicy};
-use ovsdb::{Atom, Datum};
-use ovsdb_schemas::northbound::{logical_switch, logical_switch_port};
 
 use super::Told;
 use super::address::External;
 use crate::address_pools::candidates;
 use crate::context::Context;
 use crate::names::{DEFAULT_VPC, default_vpc};
+use crate::port;
 
 /// Adds the port that stands for a service, if hosts have to do with it.
 pub(super) fn compile(ctx: &mut Context<'_>, told: &Told<'_, '_>) {
     let Some(facts) = facts(ctx, told) else {
         return;
     };
-    let name = ctx.names().service_port(told.key);
-    let columns = [
-        (logical_switch_port::NAME, Datum::scalar(&name)),
-        (logical_switch_port::TYPE, Datum::scalar("")),
-        (logical_switch_port::ADDRESSES, Datum::empty()),
-        (logical_switch_port::PORT_SECURITY, Datum::empty()),
-        (logical_switch_port::OPTIONS, Datum::empty()),
-    ];
-    let ids = [
-        (port::KIND, Atom::from(ctx.text(KIND))),
-        (SERVICE, Atom::from(facts.to_json())),
-    ];
-    let switch = ctx.uuid(logical_switch::TABLE, &ctx.names().service_switch());
-    let row = ctx.row(logical_switch_port::TABLE, name, columns, ids);
-    ctx.link(logical_switch::TABLE, switch, logical_switch::PORTS, row);
+    port::tell_hosts(ctx, ctx.names().service_port(told.key), SERVICE, facts.to_json());
 }
 
 /// What hosts need to know, if they have to do with the service.
@@ -44,7 +28,8 @@ pub(super) fn facts(ctx: &mut Context<'_>, told: &Told<'_, '_>) -> Option<Servic
     let is_local = service.external_policy == TrafficPolicy::Local;
     let shared = service.shared || ctx.config().is_shared(key);
     let elsewhere = told.is_elsewhere();
-    if face.addresses.external.is_empty() && !(is_local && on_nodes) && !shared && !elsewhere {
+    let from_beyond = !face.addresses.external.is_empty() || (is_local && on_nodes);
+    if !(from_beyond || shared || elsewhere) {
         return None;
     }
     let local = is_local.then(|| local(ctx, told));

@@ -4,17 +4,16 @@
 //! goes where every ClusterIP goes, into the default VPC, whose router sends it to a host with endpoints, and that one
 //! translates the address and hands it on.
 //!
-//! One host for each address, although several may have endpoints: what follows from packets alone, as which of several routes is
+//! One host for each address, although several may have endpoints: what follows from packets alone, as which of several ways is
 //! taken, would change for connections that there are whenever a host comes or goes. Which host depends on the address, so that
 //! services are spread.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use ipnetwork::IpNetwork;
 use meridian_model::Name;
 use ovsdb::Datum;
-use ovsdb_schemas::northbound::{logical_router, logical_router_static_route};
+use ovsdb_schemas::northbound::{logical_router, logical_router_policy};
 
 use super::Told;
 use crate::address_pools::weight;
@@ -22,13 +21,16 @@ use crate::context::Context;
 use crate::ip;
 use crate::names::default_vpc;
 
+/// No two of them match one packet.
+const PRIORITY: i64 = 1000;
+
 pub(super) fn compile(ctx: &mut Context<'_>, told: &Told<'_, '_>) {
     if !told.is_elsewhere() {
         return;
     }
     for &address in &told.face.addresses.cluster {
         if let Some((_, hop)) = host(ctx, told, address) {
-            route(ctx, told, address, hop);
+            reroute(ctx, told, address, hop);
         }
     }
 }
@@ -63,18 +65,20 @@ fn host(ctx: &Context<'_>, told: &Told<'_, '_>, address: IpAddr) -> Option<(Name
     Some((best.2, best.1))
 }
 
-fn route(ctx: &mut Context<'_>, told: &Told<'_, '_>, address: IpAddr, hop: IpAddr) {
-    let name = ctx.names().service_route(told.key, address);
+/// A policy and not a route: each slice has a table of routes of its own, and looks in no other.
+fn reroute(ctx: &mut Context<'_>, told: &Told<'_, '_>, address: IpAddr, hop: IpAddr) {
+    let name = ctx.names().service_way(told.key, address);
+    let family = if address.is_ipv4() { "ip4" } else { "ip6" };
     let columns = [
-        (logical_router_static_route::ROUTE_TABLE, Datum::scalar("")),
-        (logical_router_static_route::POLICY, Datum::scalar("dst-ip")),
+        (logical_router_policy::PRIORITY, Datum::scalar(PRIORITY)),
         (
-            logical_router_static_route::IP_PREFIX,
-            Datum::scalar(IpNetwork::from(address).to_string()),
+            logical_router_policy::MATCH,
+            Datum::scalar(format!("{family}.dst == {address}")),
         ),
-        (logical_router_static_route::NEXTHOP, Datum::scalar(hop.to_string())),
+        (logical_router_policy::ACTION, Datum::scalar("reroute")),
+        (logical_router_policy::NEXTHOPS, Datum::scalar(hop.to_string())),
     ];
-    let route = ctx.row(logical_router_static_route::TABLE, name, columns, []);
+    let policy = ctx.row(logical_router_policy::TABLE, name, columns, []);
     let router = ctx.default_router();
-    ctx.link(logical_router::TABLE, router, logical_router::STATIC_ROUTES, route);
+    ctx.link(logical_router::TABLE, router, logical_router::POLICIES, policy);
 }

@@ -86,7 +86,7 @@ impl Blocks {
                 continue;
             }
             let avoided = avoid.iter().filter(|other| ip::overlap(**other, block));
-            let Some(end) = avoided.map(|other| other.broadcast()).max() else {
+            let Some(end) = avoided.map(IpNetwork::broadcast).max() else {
                 return Some(block);
             };
             at = self.index_of(end)? + 1;

@@ -50,6 +50,7 @@ pub(super) fn all(config: &Config, service_cidrs: &ServiceCidrs, cluster: &Clust
             faults,
             conflict,
             lost: BTreeMap::new(),
+            peers: Vec::new(),
         };
         (vpc.name.clone(), state)
     };

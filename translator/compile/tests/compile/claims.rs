@@ -1,7 +1,7 @@
 //! Claims as they are read back from rows.
 
-use meridian_compile::{Claim, DesiredRow};
-use meridian_model::{Node, Pod};
+use meridian_compile::{Claim, Compiler, DesiredRow};
+use meridian_model::{Event, Namespace, Node, Pod, Vpc};
 use ovsdb::Datum;
 
 use crate::support::Lab;
@@ -48,4 +48,17 @@ fn rows_that_were_tampered_with_tell_none() {
             assert_eq!(read(&row), None);
         }
     }
+}
+
+#[test]
+fn a_pod_that_comes_between_a_piece_and_a_claim_finds_its_vpc() {
+    let mut compiler = Compiler::new(Lab::of(&["10.244.0.0/16"]).0.config().clone());
+    compiler.apply(Event::apply(Node::test("a")));
+    compiler.apply(Event::apply(Vpc::test("blue", ["10.8.0.0/16"])));
+    compiler.apply(Event::apply(Namespace::test("sky").in_vpc("blue")));
+    compiler.compile_piece(0);
+    compiler.apply(Event::apply(Pod::test("sky", "p").on("a")));
+    compiler.claim([]);
+    compiler.compile();
+    assert_eq!(compiler.vpcs()[0].pods, 1);
 }

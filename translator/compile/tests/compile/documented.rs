@@ -41,7 +41,8 @@ fn written() -> BTreeMap<&'static str, BTreeSet<String>> {
     let lab = Lab::new(config.unwrap())
         .with(Node::test("a").in_zone("east"))
         .with(Pod::test("shop", "web").on("a"))
-        .with(Vpc::test("blue", ["10.10.0.0/16"]))
+        .with(Vpc::test("blue", ["10.10.0.0/16"]).with_peers(["green"]))
+        .with(Vpc::test("green", ["10.11.0.0/16"]).with_peers(["blue"]))
         .with(Namespace::test("shop"))
         .with(Namespace::test("sky").in_vpc("blue"))
         .with(Pod::test("sky", "web").on("a"))
@@ -80,7 +81,7 @@ fn written() -> BTreeMap<&'static str, BTreeSet<String>> {
 #[test]
 fn the_reference_names_every_table_column_and_key_that_is_written() {
     let written = written();
-    assert_eq!(written.len(), 8, "{:?}", written.keys());
+    assert_eq!(written.len(), 9, "{:?}", written.keys());
     let mut missing = Vec::new();
     for (table, words) in &written {
         let text = of_table(table);

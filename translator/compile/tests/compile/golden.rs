@@ -101,6 +101,21 @@ fn a_vpc_with_a_pod_and_a_service() {
 }
 
 #[test]
+fn two_peers_dual_stack() {
+    let vpc = |name: &str, number: u8, peer: &str| {
+        let cidrs = [format!("10.{number}.0.0/16"), format!("fd00:{number}::/48")];
+        Vpc::test(name, cidrs.iter().map(String::as_str)).with_peers([peer])
+    };
+    let lab = Lab::of(&["10.244.0.0/16"])
+        .with(Node::test("a"))
+        .with(vpc("blue", 8, "green"))
+        .with(vpc("green", 9, "blue"))
+        .with(Namespace::test("sky").in_vpc("blue"))
+        .with(Pod::test("sky", "web-0").on("a"));
+    check("two_peers_dual_stack.txt", &lab);
+}
+
+#[test]
 fn services_of_zones_nodes_and_beyond() {
     use TrafficPolicy::{Cluster, Local};
     let service = |name: &str, ip: &str| Service::test("shop", name).under([ip]).with_port("http", 80);

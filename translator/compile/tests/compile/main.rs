@@ -20,4 +20,5 @@ mod service_faults;
 mod services;
 mod slices;
 mod support;
+mod vpc_peers;
 mod vpcs;

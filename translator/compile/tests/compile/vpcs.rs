@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use meridian_api::hosts::HostFacts;
 use meridian_compile::{Config, Settings};
 use meridian_model::{
     Egress, EndpointSlice, Event, Key, Namespace, Node, Pod, PodKey, Requirement, Selector, Service, Vpc,
@@ -9,7 +10,7 @@ use meridian_model::{
 
 use crate::support::{BALANCER, LSP, Lab, dual_stack};
 
-const ROUTE: &str = "Logical_Router_Static_Route";
+const POLICY: &str = "Logical_Router_Policy";
 const SWITCH: &str = "Logical_Switch";
 
 /// Two nodes, two VPCs of one network, a namespace in each, and one in none.
@@ -122,7 +123,9 @@ fn a_restart_and_a_lost_database_leave_everybody_where_they_are() {
     for claims in [lab.0.claims(), Vec::new()] {
         let mut fresh = meridian_compile::Compiler::new(lab.0.config().clone());
         fresh.claim(claims);
-        objects(&lab).into_iter().for_each(|event| fresh.apply(event));
+        for event in objects(&lab) {
+            fresh.apply(event);
+        }
         fresh.compile();
         assert_eq!(fresh.desired(), lab.0.desired());
     }
@@ -319,9 +322,9 @@ fn a_service_is_in_the_vpc_of_its_namespace_and_hosts_are_told_of_it() {
     assert_eq!(facts.ports[0].node_port, Some(30080));
     assert_eq!(facts.ports[0].endpoints["b"], ["10.10.1.4:8080".parse().unwrap()]);
     let hop = |lab: &Lab| {
-        let route = lab.row(ROUTE, "sky_web_10.96.0.7")?;
-        assert_eq!(route.get("ip_prefix").unwrap().as_str(), Some("10.96.0.7/32"));
-        Some(route.get("nexthop").unwrap().as_str().unwrap().to_owned())
+        let policy = lab.row(POLICY, "sky_web_10.96.0.7")?;
+        assert_eq!(policy.get("match").unwrap().as_str(), Some("ip4.dst == 10.96.0.7"));
+        Some(policy.get("nexthops").unwrap().as_str().unwrap().to_owned())
     };
     let first = hop(&lab).unwrap();
     let management = |lab: &Lab, node: &str| {
@@ -353,6 +356,28 @@ fn services_are_shared_by_annotation_and_the_api_and_dns_by_default() {
         assert_eq!(facts.as_ref().is_some_and(|facts| facts.shared), shared, "{name}");
         assert!(facts.is_none_or(|facts| facts.cluster_ips.len() == 1 && facts.vpc.is_none()));
     }
+}
+
+#[test]
+fn hosts_are_told_of_each_other_as_long_as_there_are_vpcs() {
+    let mut node = Node::test("c").with_cidrs(["10.244.7.0/24"]);
+    node.internal_ips = ["192.0.2.7".parse().unwrap()].into();
+    let mut lab = lab().with(node);
+    let facts = |lab: &Lab| {
+        let ids = lab.row(LSP, "hosts-default")?.get("external_ids")?;
+        Some(HostFacts::from_json(ids.get_str("meridian/hosts")?).unwrap())
+    };
+    let told = facts(&lab).unwrap();
+    assert_eq!(told.addresses, ["192.0.2.7".parse().unwrap()].into());
+    assert_eq!(
+        told.sources,
+        ["10.244.0.3", "10.244.1.3", "10.244.7.3"]
+            .map(|ip| ip.parse().unwrap())
+            .into()
+    );
+    lab.delete(Key::vpc("blue"));
+    lab.delete(Key::vpc("green"));
+    assert_eq!(facts(&lab), None);
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub(super) fn vpc(vpc: Given) -> Result<Vpc, FieldError> {
             EgressMode::None => Egress::None,
         },
         shared_services: spec.services.shared,
+        peers: spec.peers.into_iter().map(|peer| Name::from(peer.name)).collect(),
     })
 }
 
@@ -114,12 +115,15 @@ mod tests {
         assert_eq!(*vpc.cidrs, [Name::from("10.8.0.0/16")]);
         assert_eq!((vpc.host_slice_v4, vpc.host_slice_v6), (24, 64));
         assert_eq!((vpc.egress, vpc.shared_services), (Egress::Node, true));
+        assert!(vpc.peers.is_empty());
         value["metadata"]["deletionTimestamp"] = json!("2026-01-02T00:00:00Z");
         value["spec"]["egress"] = json!({"mode": "None"});
         value["spec"]["services"] = json!({"shared": false});
+        value["spec"]["peers"] = json!([{"name": "green"}, {"name": "red"}]);
         value["spec"]["podNetwork"] = json!({"cidrs": ["what"], "hostSlice": 25, "hostSliceIPv6": 112});
         let vpc = read(value);
         assert!(vpc.deleting && !vpc.shared_services);
+        assert_eq!(*vpc.peers, [Name::from("green"), "red".into()]);
         assert_eq!(
             (vpc.host_slice_v4, vpc.host_slice_v6, vpc.egress),
             (25, 112, Egress::None)

@@ -76,7 +76,8 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
     tasks.spawn(cidrs.run::<ServiceCIDR>(cluster.clone()));
     let pools = follow(pools, Kind::AddressPool, Origin::AddressPools).optional();
     tasks.spawn(pools.run::<AddressPool>(cluster.clone()));
-    let vpcs = follow(vpcs, Kind::Vpc, Origin::Vpcs).optional();
+    // Who does not know them takes pods of other VPCs for the default one's.
+    let vpcs = follow(vpcs, Kind::Vpc, Origin::Vpcs).optional_and_readable();
     tasks.spawn(vpcs.run::<Vpc>(cluster.clone()));
     tasks
 }

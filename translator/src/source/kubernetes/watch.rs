@@ -20,6 +20,8 @@ pub(super) struct Follower {
     origin: Origin,
     /// Whether the server may do without the kind, or may keep it from us.
     optional: bool,
+    /// Without the right to read it nothing goes on, although there may be no such kind.
+    readable: bool,
     feed: Feed,
     board: Board,
     health: Health,
@@ -53,6 +55,7 @@ impl Follower {
             kind,
             origin,
             optional: false,
+            readable: false,
             feed,
             board,
             health,
@@ -71,6 +74,14 @@ impl Follower {
     pub(super) fn optional(self) -> Self {
         self.health.note(self.name, |watch| watch.optional = true);
         Self { optional: true, ..self }
+    }
+
+    /// The same for a kind of which everything has to be known if there is such a kind.
+    pub(super) fn optional_and_readable(self) -> Self {
+        Self {
+            readable: true,
+            ..self.optional()
+        }
     }
 
     /// Follows until the writer stops.
@@ -94,7 +105,7 @@ impl Follower {
                     self.set_failure();
                     // Whoever was granted what Meridian needed before it knew this kind has lost nothing by it; the problem
                     // stays until it is granted. What is known already stays known.
-                    let kept_from_us = !self.synced && objects.is_kept_from_us();
+                    let kept_from_us = !self.synced && !self.readable && objects.is_kept_from_us();
                     if kept_from_us && let Err(Stopped) = self.listed::<K>(Vec::new()).await {
                         return;
                     }

@@ -1,3 +1,4 @@
+use meridian_compile::Peering;
 use meridian_model::PodKey;
 
 use super::*;
@@ -181,6 +182,38 @@ fn namespaces_that_an_older_vpc_has_are_named() {
         "False Conflict: VPC green, which is older, has n00, n01, n02, n03, n04, n05, n06, n07, n08, n09 and 1 more; VPC red, which is \
          older, has shop: let only one of them select a namespace"
     );
+}
+
+#[test]
+fn it_is_told_how_it_fares_with_its_peers_as_long_as_it_names_any() {
+    let vpc = vpc(&json!({}), &Value::Null);
+    let of = |peers: Vec<Peering>| {
+        let names = ["green", "red", "white"].map(Into::into);
+        VpcReport {
+            peers: names.into_iter().zip(peers).collect(),
+            ..report()
+        }
+    };
+    let said = |peers: Vec<Peering>| condition(&vpc, known(&of(peers)), PEERS);
+    assert_eq!(said(Vec::new()), None);
+    let connected = vec![Peering::Connected; 2];
+    assert_eq!(
+        said(connected.clone()).unwrap(),
+        told("True", "Connected", "it is connected to green, red")
+    );
+    let waiting = Peering::Waiting("there is no VPC red".into());
+    assert_eq!(
+        said(vec![Peering::Connected, waiting.clone()]).unwrap(),
+        told("False", "Waiting", "there is no VPC red; it is connected to green")
+    );
+    let refused = Peering::Refused("the two overlap".into());
+    assert_eq!(
+        said(vec![waiting, refused]).unwrap(),
+        told("False", "Conflict", "the two overlap; there is no VPC red")
+    );
+    let patch = status(&vpc, known(&of(connected))).unwrap();
+    let now = written(vpc.clone(), &patch);
+    assert_eq!(condition(&now, known(&report()), PEERS), None, "it names none any more");
 }
 
 #[test]

@@ -46,8 +46,10 @@ pub(in crate::agent) fn plan(services: impl IntoIterator<Item = ServiceFacts>) -
     let services = Services {
         facts: services.into_iter().map(Arc::new).collect(),
         problems: vec![],
+        ..Services::default()
     };
-    Plan::new(&services, "n1", &["blue".to_owned()].into())
+    let blue = ["10.8.1.2/24", "fd00:8:1::2/64"].map(|ip| ip.parse().unwrap());
+    Plan::new(&services, "n1", &[("blue".to_owned(), blue.into())].into())
 }
 
 /// The service of another VPC, of which n1 has these endpoints and n2 others.
@@ -67,6 +69,25 @@ fn at(address: &str) -> Frontend {
         protocol: Protocol::Tcp,
         port: address.port(),
     }
+}
+
+#[test]
+fn no_service_leads_to_pods_of_another_vpc() {
+    let addresses = ["10.8.1.4:8080", "10.244.1.4:8080", "192.0.2.7:8080"];
+    let here = |service: ServiceFacts| {
+        let plan = plan([service]);
+        let endpoints = plan
+            .frontends
+            .values()
+            .filter_map(|handling| handling.here.as_ref())
+            .flatten();
+        endpoints.map(ToString::to_string).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(here(of_vpc("web", &addresses)), ["10.8.1.4:8080".to_owned()].into());
+    assert_eq!(
+        here(local("web", &addresses)),
+        ["10.244.1.4:8080", "192.0.2.7:8080"].map(str::to_owned).into()
+    );
 }
 
 #[test]
@@ -176,8 +197,9 @@ fn without_a_port_in_the_vpc_no_endpoint_is_here() {
     let services = Services {
         facts: vec![Arc::new(of_vpc("web", &["10.8.1.4:8080"]))],
         problems: vec![],
+        ..Services::default()
     };
-    let plan = Plan::new(&services, "n1", &BTreeSet::new());
+    let plan = Plan::new(&services, "n1", &Vpcs::new());
     assert!(plan.frontends.values().all(|handling| handling.here == Some(vec![])));
     assert_eq!(plan.frontends.len(), 6);
 }

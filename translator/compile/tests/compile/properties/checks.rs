@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use ipnetwork::IpNetwork;
 use meridian_compile::{Compiler, Delta, Desired, DesiredRow, LinkId, Problem, Unit};
 use meridian_model::{Event, Object};
 use ovsdb::Uuid;
@@ -103,6 +104,8 @@ pub(super) fn check_consistency(desired: &Desired) {
         }
     }
 
+    check_peers(desired);
+
     let mut holders: BTreeMap<(&str, String), &str> = BTreeMap::new();
     let mut keys = BTreeSet::new();
     for row in rows.values() {
@@ -134,6 +137,30 @@ pub(super) fn check_consistency(desired: &Desired) {
                 assert_eq!(other, None, "{ip} of VPC {vpc:?} is also on {}", row.key);
             }
         }
+    }
+}
+
+/// Every peering has both halves, and no VPC has two ways to an address.
+fn check_peers(desired: &Desired) {
+    let text = |row: &DesiredRow, column: &str| row.get(column).and_then(|datum| datum.as_str().map(str::to_owned));
+    let ports = desired.rows("Logical_Router_Port");
+    let peers = ports.filter_map(|port| Some((text(port, "name")?, text(port, "peer")?)));
+    let peers: BTreeMap<String, String> = peers.collect();
+    for (port, peer) in &peers {
+        assert_eq!(peers.get(peer), Some(port), "{peer} is not the peer of {port}");
+    }
+    let mut ways: BTreeMap<Unit, Vec<IpNetwork>> = BTreeMap::new();
+    for route in desired.rows("Logical_Router_Static_Route") {
+        let network: IpNetwork = text(route, "ip_prefix").unwrap().parse().unwrap();
+        if !matches!(route.owner, Unit::Slice(..)) || network.prefix() == 0 {
+            continue;
+        }
+        let others = ways.entry(route.owner.clone()).or_default();
+        for other in &*others {
+            let overlap = other.contains(network.ip()) || network.contains(other.ip());
+            assert!(!overlap, "{} overlaps {other}", route.key);
+        }
+        others.push(network);
     }
 }
 

@@ -86,7 +86,7 @@ pub(super) fn nodes() -> impl Strategy<Value = Node> {
 }
 
 fn vpc_names() -> impl Strategy<Value = &'static str> {
-    prop::sample::select(vec!["blue", "green"])
+    prop::sample::select(vec!["blue", "blue", "green", "green", "red"])
 }
 
 pub(super) fn namespaces() -> impl Strategy<Value = Namespace> {
@@ -102,6 +102,9 @@ pub(super) fn vpcs() -> impl Strategy<Value = Vpc> {
         "10.1.0.0/28",
         "10.1.0.0/27",
         "10.0.0.0/16",
+        "10.2.0.0/28",
+        "10.2.0.0/29",
+        "10.3.0.0/28",
         "fd01::/124",
         "10.1.0.1/28",
         "192.0.2.0/28",
@@ -119,8 +122,8 @@ pub(super) fn vpcs() -> impl Strategy<Value = Vpc> {
         prop::bool::weighted(0.1),
         prop::bool::weighted(0.2),
     );
-    (name, cidrs, 0i64..3, flags).prop_map(|(name, cidrs, created, (node, shared, deleting, all))| {
-        let mut vpc = Vpc::test(name, cidrs).created_at(created);
+    (name, cidrs, 0i64..3, flags, peers()).prop_map(|(name, cidrs, created, (node, shared, deleting, all), peers)| {
+        let mut vpc = Vpc::test(name, cidrs).created_at(created).with_peers(peers);
         vpc.host_slice_v4 = 29;
         vpc.host_slice_v6 = 126;
         vpc.egress = if node { Egress::Node } else { Egress::None };
@@ -131,6 +134,15 @@ pub(super) fn vpcs() -> impl Strategy<Value = Vpc> {
         }
         vpc
     })
+}
+
+fn peers() -> impl Strategy<Value = Vec<&'static str>> {
+    let one = prop_oneof![9 => vpc_names(), 1 => Just("default"), 1 => Just("unheard")];
+    prop_oneof![
+        3 => Just(Vec::new()),
+        4 => Just(vec!["blue", "green", "red"]),
+        3 => prop::collection::vec(one, 1..4),
+    ]
 }
 
 fn pod_ips() -> impl Strategy<Value = Vec<IpAddr>> {

@@ -57,8 +57,8 @@ fn found(
     let desired = compiler.desired();
     let reports = compiler.vpcs();
     let vpc = reports.iter().find(|vpc| vpc.namespaces.contains(&service.namespace));
-    let part = part(vpc.map_or("default", |vpc| &vpc.name), &node.name);
-    let switch = row_uuid(None, "Logical_Switch", &format!("vpc-{part}"));
+    let name = format!("vpc-{}", part(vpc.map_or("default", |vpc| &vpc.name), &node.name));
+    let switch = row_uuid(None, "Logical_Switch", &name);
     desired.row("Logical_Switch", switch)?;
     let protocol = port.protocol.to_string().to_lowercase();
     let all = balancers(desired, switch);

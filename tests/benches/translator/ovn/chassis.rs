@@ -21,8 +21,8 @@ pub(crate) struct Chassis {
 }
 
 impl Chassis {
-    /// A host of that name with one port, through which it has to do with the whole VPC. No packet ever comes.
-    pub(crate) fn start(central: &Central, name: &str, port: &str) -> Self {
+    /// A host of that name with these ports, through which it has to do with their VPCs. No packet ever comes.
+    pub(crate) fn start(central: &Central, name: &str, ports: &[String]) -> Self {
         let server = OvsdbServer::start(&[Path::new(SCHEMA)]);
         let database = server.unix().to_string();
         let switch = daemon(
@@ -32,7 +32,6 @@ impl Chassis {
         );
         let remote = format!("external_ids:ovn-remote={}", central.remote());
         let id = format!("external_ids:system-id={name}");
-        let iface = format!("external_ids:iface-id={port}");
         vsctl(&server, &["--no-wait", "init"]);
         vsctl(
             &server,
@@ -59,18 +58,24 @@ impl Chassis {
             "datapath_type=dummy",
         ];
         vsctl(&server, &bridge);
-        let plug = [
-            "add-port",
-            "br-int",
-            "port",
-            "--",
-            "set",
-            "Interface",
-            "port",
-            "type=dummy",
-            &iface,
-        ];
-        vsctl(&server, &plug);
+        let mut plug = Vec::new();
+        for (at, port) in ports.iter().enumerate() {
+            let (device, iface) = (format!("port{at}"), format!("external_ids:iface-id={port}"));
+            let add = [
+                "--",
+                "add-port",
+                "br-int",
+                &device,
+                "--",
+                "set",
+                "Interface",
+                &device,
+                "type=dummy",
+                &iface,
+            ];
+            plug.extend(add.map(str::to_owned));
+        }
+        vsctl(&server, &plug.iter().map(String::as_str).collect::<Vec<_>>());
         let controller = daemon(&server, "ovn-controller", &[&database]);
         eventually("the chassis is there", || {
             match northd::southbound(central, "Chassis") {

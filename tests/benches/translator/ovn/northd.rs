@@ -88,6 +88,13 @@ pub(crate) fn sync(central: &Central, who: &str) {
     central.nbctl(&[TOOL_TIMEOUT, &format!("--wait={who}"), "sync"]);
 }
 
+/// Removes a host that is gone: others wait for it to be up to date.
+pub(crate) fn forget(central: &Central, chassis: &str) {
+    let database = format!("--db={}", central.remote());
+    let arguments = [TOOL_TIMEOUT, &database, "chassis-del", chassis];
+    run("ovn-sbctl", arguments).unwrap_or_else(|error| panic!("{error}"));
+}
+
 /// How many rows a table of the Southbound database has.
 pub(crate) fn southbound(central: &Central, table: &str) -> usize {
     let remote = central.remote();
