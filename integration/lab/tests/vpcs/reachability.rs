@@ -1,5 +1,10 @@
 //! Who reaches what of a VPC: the table of docs/vpcs.md, every cell asked. `UPDATE_GOLDEN=1` writes it anew.
 
+#![allow(
+    clippy::print_stderr,
+    reason = "which question of a cell has another answer than the table"
+)]
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -165,15 +170,25 @@ fn all(cluster: &Cluster, own: &Service, common: &Service, known: &[Vec<&str>]) 
                     {
                         let (who, answers) = (asked.who, asked.answers.clone());
                         let ask = move || cell(cluster, who, at, protocol, &answers, known);
-                        asking.push((row, column, scope.spawn(ask)));
+                        asking.push((
+                            row,
+                            column,
+                            format!("{who} to {}, {protocol:?}", at.ip),
+                            scope.spawn(ask),
+                        ));
                     }
                 }
             }
         }
         let asked = asking.len();
         let mut found = vec![vec![BTreeSet::new(); WHAT.len()]; WHO.len()];
-        for (row, column, outcome) in asking {
-            found[row][column].insert(outcome.join().expect("no question panics"));
+        for (row, column, question, outcome) in asking {
+            let outcome = outcome.join().expect("no question panics");
+            let known = known.get(row).and_then(|row| row.get(column)).copied();
+            if known != Some(&*outcome) {
+                eprintln!("{question}: {outcome}");
+            }
+            found[row][column].insert(outcome);
         }
         let text = |outcomes: BTreeSet<String>| match outcomes.is_empty() {
             true => "–".to_owned(),
@@ -218,7 +233,11 @@ fn cell(
     answers: &[&str],
     known: Option<&str>,
 ) -> String {
-    let limit = if known == Some("no answer") { SILENT } else { SETTLED };
+    let limit = if known.is_some_and(|known| known.contains("no answer")) {
+        SILENT
+    } else {
+        SETTLED
+    };
     let mut last = String::new();
     cluster.within(who, || {
         wait::until(limit, || {
