@@ -9,11 +9,14 @@ mod common;
 
 mod affinity;
 mod change;
+#[path = "../common/client.rs"]
 mod client;
 mod cluster;
 mod endpoints;
 mod inside;
 mod outside;
 mod policy;
+#[path = "../common/probe.rs"]
 mod probe;
+#[path = "../common/service.rs"]
 mod service;

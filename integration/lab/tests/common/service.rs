@@ -1,18 +1,24 @@
 //! Services and their slices as manifests.
 
+#![allow(dead_code, reason = "each test uses its own part")]
+
 use std::net::{IpAddr, Ipv6Addr};
 
 use meridian_lab::cluster::object::{Key, Object};
 use serde_json::{Value, json};
 
-/// The ports by which pods answer.
-const TCP: u16 = 8080;
-const UDP: u16 = 5353;
+/// The ports by which pods answer, of TCP and of UDP.
+pub(crate) const PORTS: [u16; 2] = [8080, 5353];
+const TCP: u16 = PORTS[0];
+const UDP: u16 = PORTS[1];
 
 /// A service of both families with a port of TCP and one of UDP.
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
+    namespace: &'static str,
     name: &'static str,
+    /// Whether every VPC may use it.
+    shared: bool,
     /// Last part of its addresses, and of its ports on nodes.
     number: u8,
     /// Beside addresses and ports.
@@ -50,7 +56,9 @@ impl Service {
     /// Of type ClusterIP.
     pub(crate) fn new(name: &'static str, number: u8) -> Self {
         Self {
+            namespace: "default",
             name,
+            shared: false,
             number,
             spec: json!({}),
             ports: [80, 53],
@@ -58,6 +66,18 @@ impl Service {
             ingress: None,
             slices: vec![],
         }
+    }
+
+    /// Of another namespace than `default`.
+    pub(crate) fn of(mut self, namespace: &'static str) -> Self {
+        self.namespace = namespace;
+        self
+    }
+
+    /// For pods of every VPC.
+    pub(crate) fn shared(mut self) -> Self {
+        self.shared = true;
+        self
     }
 
     /// Of type NodePort.
@@ -190,7 +210,7 @@ impl Service {
     }
 
     pub(crate) fn key(&self) -> Key {
-        Key::new("Service", "default", self.name)
+        Key::new("Service", self.namespace, self.name)
     }
 
     pub(crate) fn objects(&self) -> Vec<Object> {
@@ -208,10 +228,14 @@ impl Service {
         }
         let ingress = |mode: &'static str| self.balancer().map(|at| json!({"ip": at.ip, "ipMode": mode}));
         let ingress: Vec<Value> = self.ingress.into_iter().flat_map(ingress).collect();
+        let annotations = match self.shared {
+            true => json!({"meridian.dev/shared": "true"}),
+            false => json!({}),
+        };
         let service = json!({
             "apiVersion": "v1",
             "kind": "Service",
-            "metadata": {"name": self.name},
+            "metadata": {"namespace": self.namespace, "name": self.name, "annotations": annotations},
             "spec": spec,
             "status": {"loadBalancer": {"ingress": ingress}},
         });
@@ -236,6 +260,7 @@ impl Service {
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
             "metadata": {
+                "namespace": self.namespace,
                 "name": format!("{}-{}-{index}", self.name, family.to_lowercase()),
                 "labels": {"kubernetes.io/service-name": self.name},
             },

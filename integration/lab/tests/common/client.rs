@@ -1,5 +1,7 @@
 //! What a client sends, and what becomes of it.
 
+#![allow(dead_code, reason = "each test uses its own part")]
+
 use std::fmt;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
@@ -13,7 +15,7 @@ pub(crate) const PATIENT: Duration = Duration::from_secs(4);
 /// Of a request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Outcome {
-    /// Who answered, and as whom it saw the client.
+    /// Who answered, by namespace and name unless it is of namespace `default`, and as whom it saw the client.
     Answer { pod: String, seen: IpAddr },
     /// Nobody listens, said at once.
     Refused,
@@ -38,7 +40,8 @@ impl Outcome {
         match result {
             Ok(text) => Self::parse(&text).unwrap_or(Self::Failed(text)),
             Err(error) => match error.kind() {
-                ErrorKind::ConnectionRefused => Self::Refused,
+                // The last, to a datagram: by the host's own rules.
+                ErrorKind::ConnectionRefused | ErrorKind::PermissionDenied => Self::Refused,
                 ErrorKind::TimedOut | ErrorKind::WouldBlock => Self::Lost,
                 _ => Self::Failed(error.to_string()),
             },
@@ -48,7 +51,8 @@ impl Outcome {
     /// `pod default/web-1 on node-1 greets 10.244.1.4`
     fn parse(text: &str) -> Option<Self> {
         let (who, seen) = text.trim().rsplit_once(" greets ")?;
-        let pod = who.strip_prefix("pod default/")?.split(' ').next()?;
+        let pod = who.strip_prefix("pod ")?.split(' ').next()?;
+        let pod = pod.strip_prefix("default/").unwrap_or(pod);
         Some(Self::Answer {
             pod: pod.to_owned(),
             seen: seen.parse().ok()?,

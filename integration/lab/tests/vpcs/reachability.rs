@@ -1,0 +1,262 @@
+//! Who reaches what of a VPC: the table of docs/vpcs.md, every cell asked. `UPDATE_GOLDEN=1` writes it anew.
+
+#![allow(
+    clippy::print_stderr,
+    reason = "which question of a cell has another answer than the table"
+)]
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use meridian_lab::wait;
+
+use crate::client::{AT_ONCE, Outcome};
+use crate::cluster::{Cluster, NETWORKS, OUTSIDE, WORLD, listening, shared};
+use crate::probe::Protocol;
+use crate::service::{Frontend, Service};
+
+/// How long a cell may take to become what the table says.
+const SETTLED: Duration = Duration::from_secs(30);
+/// And to be no answer.
+const SILENT: Duration = Duration::from_secs(3);
+const BEGIN: &str = "<!-- reachability -->\n";
+const END: &str = "<!-- /reachability -->\n";
+
+/// Who asks, as whom, and which hosts are their own and others'.
+const WHO: [(&str, &[(&str, Option<&str>, &str)]); 8] = [
+    (
+        "a pod of `blue`",
+        &[
+            ("sky/client-1", Some("node-1"), "node-3"),
+            ("sky/client-2", Some("node-2"), "node-3"),
+        ],
+    ),
+    ("a pod of a peer", &[("sea/client-1", Some("node-1"), "node-3")]),
+    (
+        "a pod of another VPC",
+        &[
+            ("grass/client-1", Some("node-1"), "node-2"),
+            ("grass/client-3", Some("node-3"), "node-1"),
+        ],
+    ),
+    (
+        "the same, `egress.mode: None`, `services.shared: false`",
+        &[("earth/web-1", Some("node-1"), "node-3")],
+    ),
+    (
+        "a pod of the default VPC",
+        &[
+            ("plain-1", Some("node-1"), "node-3"),
+            ("plain-3", Some("node-3"), "node-1"),
+        ],
+    ),
+    ("a host with pods of `blue`", &[("node-2", Some("node-2"), "node-3")]),
+    ("a host without", &[("node-3", Some("node-3"), "node-1")]),
+    (
+        "somebody outside the cluster",
+        &[(OUTSIDE, None, "node-1"), (OUTSIDE, None, "node-3")],
+    ),
+];
+
+/// What is asked for.
+const WHAT: [&str; 8] = [
+    "pod of `blue`",
+    "ClusterIP",
+    "shared ClusterIP",
+    "NodePort, own host",
+    "NodePort, another host",
+    "port of own host",
+    "port of another host",
+    "the world",
+];
+
+/// Who answers for `blue`, on both nodes with pods of it.
+const PODS: [&str; 2] = ["sky/web-1", "sky/web-2"];
+/// Whose address nobody else has.
+const POD: &str = "sky/last";
+
+struct Asked<'a> {
+    who: &'a str,
+    at: Vec<Frontend>,
+    answers: Vec<&'a str>,
+    protocols: &'static [Protocol],
+}
+
+const BOTH: &[Protocol] = &[Protocol::Tcp, Protocol::Udp];
+
+#[test]
+fn the_table_says_who_reaches_what() {
+    let Some(cluster) = shared() else { return };
+    let endpoints = PODS.map(|pod| cluster.endpoint(pod));
+    let own = Service::new("table", 50).of("sky").on_nodes().answered_by(&endpoints);
+    let common = Service::new("table-shared", 51)
+        .of("sky")
+        .shared()
+        .answered_by(&endpoints);
+    cluster.put(&own);
+    cluster.put(&common);
+    // Who is outside may try.
+    let services = cluster.lab.lab.plan().service_cidrs();
+    let networks = services
+        .iter()
+        .map(ToString::to_string)
+        .chain(NETWORKS.map(str::to_owned));
+    cluster.route(&networks.collect::<Vec<_>>(), "node-1");
+    // What answers somebody answers everybody it will.
+    cluster
+        .from(&["sky/client-1", "node-1", "node-3"], own.cluster())
+        .answered_by_any(&PODS);
+    cluster
+        .from(&["grass/client-1", "grass/client-3", "plain-1"], common.cluster())
+        .answered_by_any(&PODS);
+    cluster
+        .from(&[OUTSIDE], own.at_nodes(cluster.nodes()))
+        .answered_by_any(&PODS);
+
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/vpcs.md");
+    let page = std::fs::read_to_string(&path).expect("the page is there");
+    let (before, rest) = page.split_once(BEGIN).expect("the page has a place for the table");
+    let (table, after) = rest.split_once(END).expect("which has an end");
+    let known: Vec<Vec<&str>> = table.lines().skip(2).map(cells).collect();
+
+    let (found, asked) = all(&cluster, &own, &common, &known);
+    let found = render(&found);
+    eprintln!("{asked} questions");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, format!("{before}{BEGIN}{found}{END}{after}")).expect("the page can be written");
+    } else {
+        assert!(
+            found == table,
+            "docs/vpcs.md says otherwise: if the change is meant, run the test with UPDATE_GOLDEN=1\n{found}"
+        );
+    }
+}
+
+/// The cells of a row but the first.
+fn cells(line: &str) -> Vec<&str> {
+    let line = line.trim_matches(['|', ' ']);
+    line.split('|').skip(1).map(str::trim).collect()
+}
+
+fn render(found: &[Vec<String>]) -> String {
+    let mut text = format!(
+        "| from \\ to | {} |\n|---|{}\n",
+        WHAT.join(" | "),
+        "---|".repeat(WHAT.len())
+    );
+    for ((who, _), row) in WHO.iter().zip(found) {
+        writeln!(text, "| {who} | {} |", row.join(" | ")).expect("a string");
+    }
+    text
+}
+
+/// Every cell at once, and how many questions that were.
+fn all(cluster: &Cluster, own: &Service, common: &Service, known: &[Vec<&str>]) -> (Vec<Vec<String>>, usize) {
+    std::thread::scope(|scope| {
+        let mut asking = Vec::new();
+        for (row, (_, askers)) in WHO.iter().enumerate() {
+            for (column, _) in WHAT.iter().enumerate() {
+                let known = known.get(row).and_then(|row| row.get(column)).copied();
+                for asker in *askers {
+                    let Some(asked) = question(cluster, column, *asker, own, common) else {
+                        continue;
+                    };
+                    for (at, protocol) in asked
+                        .at
+                        .iter()
+                        .flat_map(|at| asked.protocols.iter().map(move |by| (*at, *by)))
+                    {
+                        let (who, answers) = (asked.who, asked.answers.clone());
+                        let ask = move || cell(cluster, who, at, protocol, &answers, known);
+                        asking.push((
+                            row,
+                            column,
+                            format!("{who} to {}, {protocol:?}", at.ip),
+                            scope.spawn(ask),
+                        ));
+                    }
+                }
+            }
+        }
+        let asked = asking.len();
+        let mut found = vec![vec![BTreeSet::new(); WHAT.len()]; WHO.len()];
+        for (row, column, question, outcome) in asking {
+            let outcome = outcome.join().expect("no question panics");
+            let known = known.get(row).and_then(|row| row.get(column)).copied();
+            if known != Some(&*outcome) {
+                eprintln!("{question}: {outcome}");
+            }
+            found[row][column].insert(outcome);
+        }
+        let text = |outcomes: BTreeSet<String>| match outcomes.is_empty() {
+            true => "–".to_owned(),
+            false => outcomes.into_iter().collect::<Vec<_>>().join(" or "),
+        };
+        let found = found.into_iter().map(|row| row.into_iter().map(text).collect());
+        (found.collect(), asked)
+    })
+}
+
+fn question<'a>(
+    cluster: &Cluster,
+    column: usize,
+    (who, own_host, other): (&'a str, Option<&'a str>, &'a str),
+    own: &Service,
+    common: &Service,
+) -> Option<Asked<'a>> {
+    let asked = |at: Vec<Frontend>, answers: &[&'a str], protocols| Asked {
+        who,
+        at,
+        answers: answers.to_vec(),
+        protocols,
+    };
+    Some(match column {
+        0 => asked(cluster.at(POD).to_vec(), &[POD], BOTH),
+        1 => asked(own.cluster().to_vec(), &PODS, BOTH),
+        2 => asked(common.cluster().to_vec(), &PODS, BOTH),
+        3 => asked(own.at_nodes(cluster.host_ips(own_host?)), &PODS, BOTH),
+        4 => asked(own.at_nodes(cluster.host_ips(other)), &PODS, BOTH),
+        5 => asked(listening(cluster.host_ips(own_host?)), &[own_host?], &BOTH[..1]),
+        6 => asked(listening(cluster.host_ips(other)), &[other], &BOTH[..1]),
+        _ => asked(listening(WORLD), &[OUTSIDE], &BOTH[..1]),
+    })
+}
+
+/// What becomes of it: soon what the table says, unless it is something else for good.
+fn cell(
+    cluster: &Cluster,
+    who: &str,
+    at: Frontend,
+    protocol: Protocol,
+    answers: &[&str],
+    known: Option<&str>,
+) -> String {
+    let limit = if known.is_some_and(|known| known.contains("no answer")) {
+        SILENT
+    } else {
+        SETTLED
+    };
+    let mut last = String::new();
+    cluster.within(who, || {
+        wait::until(limit, || {
+            last = match protocol.ask(at, AT_ONCE) {
+                Outcome::Answer { pod, .. } if answers.contains(&&*pod) => "yes".to_owned(),
+                Outcome::Lost => "no answer".to_owned(),
+                // Nobody of that address on the own wire.
+                Outcome::Failed(why) if why.contains("No route to host") => "no answer".to_owned(),
+                other => other.to_string(),
+            };
+            // Once is too often for who is to be kept out.
+            let over = match known {
+                Some(known) => {
+                    known.contains(&*last) && last != "no answer" || last != "refused" && last != "no answer"
+                }
+                None => last != "no answer",
+            };
+            over.then_some(())
+        })
+    });
+    last
+}
