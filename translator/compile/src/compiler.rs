@@ -29,15 +29,7 @@ use crate::{
 ///
 /// [`Self::claim`] what the database holds, [`Self::apply`] everything there is, then [`Self::compile`]; from then on
 /// apply and compile as things happen.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each says of something of its own whether it is due"
-)]
 #[derive(Debug)]
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "each says of another part whether it is up to date"
-)]
 pub struct Compiler {
     config: Config,
     names: Names,
