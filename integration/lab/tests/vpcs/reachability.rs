@@ -24,8 +24,11 @@ const SILENT: Duration = Duration::from_secs(3);
 const BEGIN: &str = "<!-- reachability -->\n";
 const END: &str = "<!-- /reachability -->\n";
 
-/// Who asks, as whom, and which hosts are their own and others'.
-const WHO: [(&str, &[(&str, Option<&str>, &str)]); 8] = [
+/// As whom one asks, and which host is its own and which another.
+type Asker = (&'static str, Option<&'static str>, &'static str);
+
+/// Who asks, as whom.
+const WHO: [(&str, &[Asker]); 8] = [
     (
         "a pod of `blue`",
         &[
@@ -190,9 +193,11 @@ fn all(cluster: &Cluster, own: &Service, common: &Service, known: &[Vec<&str>]) 
             }
             found[row][column].insert(outcome);
         }
-        let text = |outcomes: BTreeSet<String>| match outcomes.is_empty() {
-            true => "–".to_owned(),
-            false => outcomes.into_iter().collect::<Vec<_>>().join(" or "),
+        let text = |outcomes: BTreeSet<String>| {
+            if outcomes.is_empty() {
+                return "–".to_owned();
+            }
+            outcomes.into_iter().collect::<Vec<_>>().join(" or ")
         };
         let found = found.into_iter().map(|row| row.into_iter().map(text).collect());
         (found.collect(), asked)
@@ -250,9 +255,7 @@ fn cell(
             };
             // Once is too often for who is to be kept out.
             let over = match known {
-                Some(known) => {
-                    known.contains(&*last) && last != "no answer" || last != "refused" && last != "no answer"
-                }
+                Some(known) => last != "no answer" && (known.contains(&*last) || last != "refused"),
                 None => last != "no answer",
             };
             over.then_some(())
