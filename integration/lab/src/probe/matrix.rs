@@ -301,7 +301,7 @@ mod tests {
         let targets = |from| plan(&endpoints, from).into_iter().map(|(to, _)| to).collect::<Vec<_>>();
         assert_eq!(targets(0), [4, 4, 5, 5]);
         assert_eq!(targets(1), [2, 2]);
-        assert_eq!(targets(3), []);
+        assert!(targets(3).is_empty());
         assert_eq!(targets(4), [0, 0, 1, 1, 2, 2, 3, 3]);
     }
 }

@@ -228,9 +228,10 @@ impl Service {
         }
         let ingress = |mode: &'static str| self.balancer().map(|at| json!({"ip": at.ip, "ipMode": mode}));
         let ingress: Vec<Value> = self.ingress.into_iter().flat_map(ingress).collect();
-        let annotations = match self.shared {
-            true => json!({"meridian.dev/shared": "true"}),
-            false => json!({}),
+        let annotations = if self.shared {
+            json!({"meridian.dev/shared": "true"})
+        } else {
+            json!({})
         };
         let service = json!({
             "apiVersion": "v1",

@@ -24,8 +24,11 @@ const SILENT: Duration = Duration::from_secs(3);
 const BEGIN: &str = "<!-- reachability -->\n";
 const END: &str = "<!-- /reachability -->\n";
 
-/// Who asks, as whom, and which hosts are their own and others'.
-const WHO: [(&str, &[(&str, Option<&str>, &str)]); 8] = [
+/// A pod or a host that asks, its own host if it has one, and another.
+type Asker<'a> = (&'a str, Option<&'a str>, &'a str);
+
+/// Who asks.
+const WHO: [(&str, &[Asker<'static>]); 8] = [
     (
         "a pod of `blue`",
         &[
@@ -190,9 +193,11 @@ fn all(cluster: &Cluster, own: &Service, common: &Service, known: &[Vec<&str>]) 
             }
             found[row][column].insert(outcome);
         }
-        let text = |outcomes: BTreeSet<String>| match outcomes.is_empty() {
-            true => "–".to_owned(),
-            false => outcomes.into_iter().collect::<Vec<_>>().join(" or "),
+        let text = |outcomes: BTreeSet<String>| {
+            if outcomes.is_empty() {
+                return "–".to_owned();
+            }
+            outcomes.into_iter().collect::<Vec<_>>().join(" or ")
         };
         let found = found.into_iter().map(|row| row.into_iter().map(text).collect());
         (found.collect(), asked)
@@ -202,7 +207,7 @@ fn all(cluster: &Cluster, own: &Service, common: &Service, known: &[Vec<&str>]) 
 fn question<'a>(
     cluster: &Cluster,
     column: usize,
-    (who, own_host, other): (&'a str, Option<&'a str>, &'a str),
+    (who, own_host, other): Asker<'a>,
     own: &Service,
     common: &Service,
 ) -> Option<Asked<'a>> {
@@ -249,12 +254,8 @@ fn cell(
                 other => other.to_string(),
             };
             // Once is too often for who is to be kept out.
-            let over = match known {
-                Some(known) => {
-                    known.contains(&*last) && last != "no answer" || last != "refused" && last != "no answer"
-                }
-                None => last != "no answer",
-            };
+            let over =
+                last != "no answer" && (last != "refused" || known.is_none_or(|known| known.contains("refused")));
             over.then_some(())
         })
     });
