@@ -10,9 +10,10 @@ pub mod sandbox;
 pub mod schedule;
 pub mod store;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::lab::Lab;
@@ -124,6 +125,7 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 /// Pods that run, with a network of their own, the hosts, and somebody outside: who takes part in
 /// the matrix.
 pub fn endpoints(lab: &Lab) -> Result<Vec<Endpoint>> {
+    let vpcs = vpcs(lab)?;
     let mut endpoints = Vec::new();
     for sandbox in Sandbox::all(lab)? {
         if sandbox.host_network || sandbox.ips.is_empty() {
@@ -133,6 +135,7 @@ pub fn endpoints(lab: &Lab) -> Result<Vec<Endpoint>> {
             name: sandbox.pod(),
             kind: Kind::Pod,
             host: sandbox.node.clone(),
+            vpc: vpcs.get(&sandbox.uid).cloned(),
             netns: sandbox.netns.clone(),
             ips: sandbox.ips.iter().filter_map(|ip| ip.parse().ok()).collect(),
             ports: sandbox.tcp.clone(),
@@ -142,6 +145,7 @@ pub fn endpoints(lab: &Lab) -> Result<Vec<Endpoint>> {
         name: host.name.clone(),
         kind: Kind::Host,
         host: host.name.clone(),
+        vpc: None,
         netns: lab.plan().netns(&host.name),
         ips: lab.plan().management_ips(host),
         ports: Vec::new(),
@@ -153,11 +157,38 @@ pub fn endpoints(lab: &Lab) -> Result<Vec<Endpoint>> {
         name: "outside".into(),
         kind: Kind::Outside,
         host: String::new(),
+        vpc: None,
         netns: lab.plan().fabric(),
         ips: v4.into_iter().chain(v6).collect(),
         ports: Vec::new(),
     });
     Ok(endpoints)
+}
+
+/// The VPCs of pods by their UIDs, those in the default one left out: a namespace may have moved, so it is their ports that know.
+fn vpcs(lab: &Lab) -> Result<BTreeMap<String, String>> {
+    let mut vpcs = BTreeMap::new();
+    // Whoever has no VPC shall not need the database.
+    if Store::of(&lab.plan().dir).list("Vpc")?.is_empty() {
+        return Ok(vpcs);
+    }
+    let args = ["--format=json", "--columns=external_ids", "find", "Logical_Switch_Port"];
+    let text = lab.ovn("ovn-nbctl", &[&args[..], &["external_ids:meridian/kind=pod"]].concat())?;
+    let table: Value = serde_json::from_str(&text).map_err(|e| Error::Object {
+        object: "the table Logical_Switch_Port".into(),
+        reason: e.to_string(),
+    })?;
+    // Rows of one column each: ["map", [[key, value], ...]].
+    for row in table["data"].as_array().into_iter().flatten() {
+        let pairs = row[0][1].as_array().into_iter().flatten();
+        let ids: BTreeMap<&str, &str> = pairs
+            .filter_map(|pair| Some((pair[0].as_str()?, pair[1].as_str()?)))
+            .collect();
+        if let (Some(uid), Some(vpc)) = (ids.get("meridian/uid"), ids.get("meridian/vpc")) {
+            vpcs.insert((*uid).to_owned(), (*vpc).to_owned());
+        }
+    }
+    Ok(vpcs)
 }
 
 fn labelled(mut namespace: Object) -> Object {

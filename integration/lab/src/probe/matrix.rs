@@ -27,6 +27,9 @@ pub struct Endpoint {
     pub kind: Kind,
     /// The host it is on, or is.
     pub host: String,
+    /// The VPC it is in; none is the default one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc: Option<String>,
     /// Where it sends from.
     #[serde(skip)]
     pub netns: String,
@@ -119,12 +122,14 @@ impl Matrix {
     }
 }
 
-/// Who is to reach whom: pods one another and the outside, a host and its own pods each other.
+/// Who is to reach whom: pods those of their VPC and the outside, a host and its own pods each other. From another VPC than the
+/// default one pods reach no host, and what is outside is the VPC's to say.
 fn related(from: &Endpoint, to: &Endpoint) -> bool {
     match (from.kind, to.kind) {
-        (Kind::Pod, Kind::Pod) => from != to,
-        (Kind::Pod, Kind::Outside) => true,
-        (Kind::Pod, Kind::Host) | (Kind::Host, Kind::Pod) => from.host == to.host,
+        (Kind::Pod, Kind::Pod) => from != to && from.vpc == to.vpc,
+        (Kind::Pod, Kind::Outside) => from.vpc.is_none(),
+        (Kind::Pod, Kind::Host) => from.host == to.host && from.vpc.is_none(),
+        (Kind::Host, Kind::Pod) => from.host == to.host,
         (Kind::Host | Kind::Outside, _) => false,
     }
 }
@@ -256,6 +261,7 @@ mod tests {
             name: name.into(),
             kind,
             host: host.into(),
+            vpc: None,
             netns: String::new(),
             ips: vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()],
             ports: if kind == Kind::Pod { vec![80] } else { vec![] },
@@ -276,5 +282,26 @@ mod tests {
         assert_eq!(targets(2), [0, 0]);
         assert_eq!(methods(&endpoints[0]).count(), 2);
         assert_eq!(methods(&endpoints[2]).count(), 1);
+    }
+
+    #[test]
+    fn pods_of_a_vpc_probe_each_other_and_their_hosts_probe_them() {
+        let of = |vpc: &str, mut endpoint: Endpoint| {
+            endpoint.vpc = Some(vpc.into());
+            endpoint
+        };
+        let endpoints = [
+            endpoint("default/a", Kind::Pod, "node-1"),
+            of("blue", endpoint("sky/a", Kind::Pod, "node-1")),
+            of("blue", endpoint("sky/b", Kind::Pod, "node-1")),
+            of("green", endpoint("grass/a", Kind::Pod, "node-1")),
+            endpoint("node-1", Kind::Host, "node-1"),
+            endpoint("outside", Kind::Outside, ""),
+        ];
+        let targets = |from| plan(&endpoints, from).into_iter().map(|(to, _)| to).collect::<Vec<_>>();
+        assert_eq!(targets(0), [4, 4, 5, 5]);
+        assert_eq!(targets(1), [2, 2]);
+        assert!(targets(3).is_empty());
+        assert_eq!(targets(4), [0, 0, 1, 1, 2, 2, 3, 3]);
     }
 }

@@ -56,7 +56,10 @@ fn count(matrix: &Matrix, kind: Kind) -> usize {
 
 fn label(endpoint: &Endpoint) -> String {
     match endpoint.kind {
-        Kind::Pod => format!("{} ({})", endpoint.name, endpoint.host),
+        Kind::Pod => match &endpoint.vpc {
+            None => format!("{} ({})", endpoint.name, endpoint.host),
+            Some(vpc) => format!("{} ({}, VPC {vpc})", endpoint.name, endpoint.host),
+        },
         Kind::Host => format!("{} (host)", endpoint.name),
         Kind::Outside => endpoint.name.clone(),
     }

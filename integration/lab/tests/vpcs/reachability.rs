@@ -24,11 +24,11 @@ const SILENT: Duration = Duration::from_secs(3);
 const BEGIN: &str = "<!-- reachability -->\n";
 const END: &str = "<!-- /reachability -->\n";
 
-/// As whom one asks, and which host is its own and which another.
-type Asker = (&'static str, Option<&'static str>, &'static str);
+/// A pod or a host that asks, its own host if it has one, and another.
+type Asker<'a> = (&'a str, Option<&'a str>, &'a str);
 
-/// Who asks, as whom.
-const WHO: [(&str, &[Asker]); 8] = [
+/// Who asks.
+const WHO: [(&str, &[Asker<'static>]); 8] = [
     (
         "a pod of `blue`",
         &[
@@ -207,7 +207,7 @@ fn all(cluster: &Cluster, own: &Service, common: &Service, known: &[Vec<&str>]) 
 fn question<'a>(
     cluster: &Cluster,
     column: usize,
-    (who, own_host, other): (&'a str, Option<&'a str>, &'a str),
+    (who, own_host, other): Asker<'a>,
     own: &Service,
     common: &Service,
 ) -> Option<Asked<'a>> {
@@ -254,10 +254,8 @@ fn cell(
                 other => other.to_string(),
             };
             // Once is too often for who is to be kept out.
-            let over = match known {
-                Some(known) => last != "no answer" && (known.contains(&*last) || last != "refused"),
-                None => last != "no answer",
-            };
+            let over =
+                last != "no answer" && (last != "refused" || known.is_none_or(|known| known.contains("refused")));
             over.then_some(())
         })
     });
