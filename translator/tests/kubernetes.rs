@@ -255,6 +255,17 @@ async fn a_kind_that_a_server_does_without_is_no_problem_and_is_found_when_it_is
     w.told.until("the pool", |told| pools(told) == 1).await;
     w.api.put("addresspools", pool("more"));
     w.told.until("the other", |told| pools(told) == 2).await;
+    w.api.uninstall("addresspools");
+    w.told.until("no pool", |told| pools(told) == 0).await;
+    w.api.install("addresspools");
+    w.api.put("addresspools", pool("again"));
+    w.told.until("a new one", |told| pools(told) == 1).await;
+    assert!(w.problems().is_empty(), "{:?}", w.problems());
+}
+
+#[tokio::test]
+async fn vpcs_are_found_when_they_are_there_and_missed_when_they_are_not() {
+    let mut w = Watched::new(|_| {}).await;
     let vpc = json!({
         "apiVersion": "meridian.dev/v1alpha1", "kind": "Vpc",
         "metadata": {"name": "blue"}, "spec": {"podNetwork": {"cidrs": ["10.8.0.0/16"]}},
@@ -262,13 +273,9 @@ async fn a_kind_that_a_server_does_without_is_no_problem_and_is_found_when_it_is
     w.api.install("vpcs");
     w.api.put("vpcs", vpc);
     w.told.until("the VPC", |told| told.cluster.vpcs().count() == 1).await;
+    // All watches end with it, so that it comes once in a test: one that begins and ends at once is a problem.
     w.api.uninstall("vpcs");
     w.told.until("no VPC", |told| told.cluster.vpcs().count() == 0).await;
-    w.api.uninstall("addresspools");
-    w.told.until("no pool", |told| pools(told) == 0).await;
-    w.api.install("addresspools");
-    w.api.put("addresspools", pool("again"));
-    w.told.until("a new one", |told| pools(told) == 1).await;
     assert!(w.problems().is_empty(), "{:?}", w.problems());
 }
 
