@@ -138,7 +138,7 @@ pub struct PortFacts {
     /// UID of the pod the port was made for; none for a management port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
-    /// The VPC, if it is not the default one; of a management port only.
+    /// The VPC, if it is not the default one. What is reached from it is told of management ports alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vpc: Option<VpcFacts>,
 }
@@ -162,6 +162,22 @@ pub enum PortFactsError {
 }
 
 impl PortFacts {
+    /// Facts of a port that has nothing yet but its MAC address.
+    pub fn new(kind: PortKind, mac: impl Into<String>) -> Self {
+        Self {
+            kind,
+            mac: mac.into(),
+            ips: Vec::new(),
+            gateways: Vec::new(),
+            routes: Vec::new(),
+            sources: Vec::new(),
+            node_ports: Vec::new(),
+            mtu: None,
+            uid: None,
+            vpc: None,
+        }
+    }
+
     /// The `external_ids` that carry these facts.
     pub fn to_external_ids(&self) -> BTreeMap<&'static str, String> {
         let mut ids = BTreeMap::new();

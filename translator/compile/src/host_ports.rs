@@ -34,14 +34,13 @@ fn management(ctx: &mut Context<'_>, key: &SliceKey, networks: &[IpNetwork], swi
     // Of another VPC the host reaches its own slice, which is a network of the device, and nothing of other nodes'.
     let reached = reached.filter(|_| key.is_default());
     let facts = PortFacts {
-        mac: ip::mac(networks.iter().map(|&network| ip::management(network))),
         ips: networks
             .iter()
             .map(|&network| interface(network, ip::management(network)))
             .collect(),
         routes: reached.filter_map(|destination| route(networks, destination)).collect(),
         vpc: vpc(ctx, key),
-        ..host_facts(config)
+        ..host_facts(config, ip::mac(networks.iter().map(|&network| ip::management(network))))
     };
     let name = ctx.names().management(&key.vpc, &key.node);
     host_port(
@@ -90,7 +89,6 @@ fn services(ctx: &mut Context<'_>, key: &SliceKey, networks: &[IpNetwork], switc
         })
     };
     let facts = PortFacts {
-        mac: ip::mac(served.iter().map(|&network| ip::service_source(network))),
         ips: served
             .iter()
             .any(IpNetwork::is_ipv4)
@@ -112,7 +110,10 @@ fn services(ctx: &mut Context<'_>, key: &SliceKey, networks: &[IpNetwork], switc
                 address: config.node_address(network.is_ipv4()),
             })
             .collect(),
-        ..host_facts(config)
+        ..host_facts(
+            config,
+            ip::mac(served.iter().map(|&network| ip::service_source(network))),
+        )
     };
     // The address is the port's and no device's: see the source it stands for.
     let addresses = served.iter().fold(facts.mac.clone(), |text, &network| {
@@ -150,20 +151,11 @@ fn gateway_beside(networks: &[IpNetwork], destination: IpNetwork) -> IpAddr {
     }
 }
 
-/// What the host's ports have in common.
-fn host_facts(config: &Config) -> PortFacts {
+/// What the host's ports have in common. No gateway: the host has a default route of its own.
+fn host_facts(config: &Config, mac: String) -> PortFacts {
     PortFacts {
-        kind: PortKind::Management,
-        mac: String::new(),
-        ips: Vec::new(),
-        // The host has a default route of its own.
-        gateways: Vec::new(),
-        routes: Vec::new(),
-        sources: Vec::new(),
-        node_ports: Vec::new(),
         mtu: config.mtu(),
-        uid: None,
-        vpc: None,
+        ..PortFacts::new(PortKind::Management, mac)
     }
 }
 

@@ -165,13 +165,8 @@ fn facts(
             .filter_map(|&network| Some((network, *held.iter().find(|&&ip| network.contains(ip))?)))
     };
     PortFacts {
-        kind: PortKind::Pod,
-        mac: ip::mac(held.iter().copied()),
         ips: pairs().map(|(network, ip)| interface(network, ip)).collect(),
         gateways: pairs().map(|(network, _)| ip::gateway(network)).collect(),
-        routes: Vec::new(),
-        sources: Vec::new(),
-        node_ports: Vec::new(),
         mtu: ctx.config().mtu(),
         uid: Some(pod.uid.to_string()),
         vpc: (!slice.is_default()).then(|| VpcFacts {
@@ -180,6 +175,7 @@ fn facts(
             outside: false,
             networks: Vec::new(),
         }),
+        ..PortFacts::new(PortKind::Pod, ip::mac(held.iter().copied()))
     }
 }
 

@@ -201,21 +201,14 @@ mod tests {
             userspace: true,
             local_host_ports: false,
             facts: PortFacts {
-                kind: PortKind::Management,
-                mac: "0a:58:0a:f4:00:02".into(),
                 ips: ips.iter().map(|ip| ip.parse().unwrap()).collect(),
-                gateways: vec![],
-                routes: vec![],
-                sources: vec![],
-                node_ports: vec![],
-                mtu: None,
-                uid: None,
                 vpc: (!name.starts_with("meridian")).then(|| VpcFacts {
                     name: name.into(),
                     services: true,
                     outside: true,
                     networks: vec![],
                 }),
+                ..PortFacts::new(PortKind::Management, "0a:58:0a:f4:00:02")
             },
         }
     }

@@ -55,16 +55,8 @@ fn management() -> ManagementPort {
     ManagementPort {
         name: "mgmt-default-n1".into(),
         facts: PortFacts {
-            kind: PortKind::Management,
-            mac: "0a:58:0a:f4:01:02".into(),
             ips: vec!["10.244.1.2/24".parse().unwrap()],
-            gateways: vec![],
-            routes: vec![],
-            sources: vec![],
-            node_ports: vec![],
-            mtu: None,
-            uid: None,
-            vpc: None,
+            ..PortFacts::new(PortKind::Management, "0a:58:0a:f4:01:02")
         },
     }
 }

@@ -168,16 +168,10 @@ mod tests {
     /// A host with a pod network and a port towards services.
     fn devices() -> Vec<Device> {
         let facts = PortFacts {
-            kind: PortKind::Management,
-            mac: String::new(),
             ips: vec!["10.244.1.2/24".parse().unwrap()],
-            gateways: vec![],
-            routes: vec![],
             sources: vec!["10.96.0.0/16=10.244.1.3".parse().unwrap()],
             node_ports: vec!["30000-32767=169.254.77.1".parse().unwrap()],
-            mtu: None,
-            uid: None,
-            vpc: None,
+            ..PortFacts::new(PortKind::Management, String::new())
         };
         vec![Device {
             name: "meridian0".into(),

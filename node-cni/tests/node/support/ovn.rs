@@ -14,10 +14,7 @@ impl Host {
     /// The same with the port names of a cluster that has an id.
     pub(crate) fn create_network_of(&self, cluster: Option<&str>) {
         let management = PortFacts {
-            kind: PortKind::Management,
-            mac: "0a:58:0a:f4:01:02".into(),
             ips: vec!["10.244.1.2/24".parse().unwrap(), "fd00:10:244:1::2/64".parse().unwrap()],
-            gateways: vec![],
             routes: vec![
                 Route {
                     destination: "10.244.0.0/16".parse().unwrap(),
@@ -28,11 +25,7 @@ impl Host {
                     via: "fd00:10:244:1::1".parse().unwrap(),
                 },
             ],
-            sources: vec![],
-            node_ports: vec![],
-            mtu: None,
-            uid: None,
-            vpc: None,
+            ..PortFacts::new(PortKind::Management, "0a:58:0a:f4:01:02")
         };
         let networks = ["10.244.1.1/24", "fd00:10:244:1::1/64"];
         let mut arguments = vec![

@@ -99,19 +99,13 @@ impl Pod {
         let host_part = self.number.wrapping_add(FIRST);
         let Slice { v4, v6, mac, .. } = self.slice;
         PortFacts {
-            kind: PortKind::Pod,
-            mac: format!("{mac}:{host_part:02x}"),
             ips: vec![
                 format!("{v4}.{host_part}/24").parse().unwrap(),
                 format!("{v6}::{host_part:x}/64").parse().unwrap(),
             ],
             gateways: vec![format!("{v4}.1").parse().unwrap(), format!("{v6}::1").parse().unwrap()],
-            routes: vec![],
-            sources: vec![],
-            node_ports: vec![],
-            mtu: None,
             uid: Some(self.uid.clone()),
-            vpc: None,
+            ..PortFacts::new(PortKind::Pod, format!("{mac}:{host_part:02x}"))
         }
     }
 

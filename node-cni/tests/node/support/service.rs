@@ -124,16 +124,11 @@ impl Host {
         ];
         let node_ports = ["30000-32767=169.254.77.1", "30000-32767=fd6d:6572:6964:6961::1"];
         let facts = PortFacts {
-            kind: PortKind::Management,
-            mac: "0a:58:0a:f4:01:03".into(),
             ips: vec!["169.254.77.2/32".parse().unwrap()],
-            gateways: vec![],
             routes: routes.map(|route| route.parse().unwrap()).into(),
             sources: sources.map(|source| source.parse().unwrap()).into(),
             node_ports: node_ports.map(|ports| ports.parse().unwrap()).into(),
-            mtu: None,
-            uid: None,
-            vpc: None,
+            ..PortFacts::new(PortKind::Management, "0a:58:0a:f4:01:03")
         };
         let name = meridian_api::name::service_port("", meridian_api::name::DEFAULT_VPC, NODE);
         self.create_port(&name, &facts, NODE);

@@ -70,24 +70,17 @@ impl Rig {
         self.host.create_slice(slice);
         let words: Vec<_> = reach.split_whitespace().collect();
         let facts = PortFacts {
-            kind: PortKind::Management,
-            mac: format!("{}:02", slice.mac),
             ips: vec![
                 format!("{}.2/24", slice.v4).parse().unwrap(),
                 format!("{}::2/64", slice.v6).parse().unwrap(),
             ],
-            gateways: vec![],
-            routes: vec![],
-            sources: vec![],
-            node_ports: vec![],
-            mtu: None,
-            uid: None,
             vpc: Some(VpcFacts {
                 name: slice.vpc.into(),
                 services: words.contains(&"services"),
                 outside: words.contains(&"outside"),
                 networks: vec![slice.vpc_network().parse().unwrap()],
             }),
+            ..PortFacts::new(PortKind::Management, format!("{}:02", slice.mac))
         };
         let port = name::management_port("", slice.vpc, NODE);
         self.host.create_port_on(slice.switch, &port, &facts, NODE);
