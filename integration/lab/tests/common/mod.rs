@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use meridian_lab::binaries::Binaries;
@@ -34,6 +35,23 @@ pub(crate) fn possible() -> bool {
         eprintln!("skipped: needs root");
     }
     root
+}
+
+/// What the tests of a program share, if it can be: made by the first that asks, gone with the last.
+pub(crate) fn share<T>(shared: &'static Mutex<Weak<T>>, start: impl FnOnce() -> T) -> Option<Arc<T>> {
+    if !possible() {
+        return None;
+    }
+    // A test that could not bring it up leaves it to the next.
+    let mut held = shared.lock().unwrap_or_else(|poisoned| {
+        shared.clear_poison();
+        poisoned.into_inner()
+    });
+    Some(held.upgrade().unwrap_or_else(|| {
+        let made = Arc::new(start());
+        *held = Arc::downgrade(&made);
+        made
+    }))
 }
 
 /// A lab's place and name, taken down on drop.

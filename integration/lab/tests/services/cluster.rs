@@ -14,7 +14,7 @@ use meridian_lab::plan::{Families, WORLD_V4, WORLD_V6};
 use serde_json::json;
 
 use crate::client;
-use crate::common::{TestLab, possible};
+use crate::common::{TestLab, share};
 use crate::service::{Endpoint, Service};
 
 /// `web-N` and `host-N` on node-N, the latter with its host's network; `client` on node-1, which can also answer.
@@ -68,19 +68,7 @@ pub(crate) struct Cluster {
 /// The lab, if one can be.
 pub(crate) fn shared() -> Option<Arc<Cluster>> {
     static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
-    if !possible() {
-        return None;
-    }
-    // A test that could not bring it up leaves it to the next.
-    let mut shared = SHARED.lock().unwrap_or_else(|poisoned| {
-        SHARED.clear_poison();
-        poisoned.into_inner()
-    });
-    Some(shared.upgrade().unwrap_or_else(|| {
-        let cluster = Arc::new(Cluster::start());
-        *shared = Arc::downgrade(&cluster);
-        cluster
-    }))
+    share(&SHARED, Cluster::start)
 }
 
 impl Cluster {

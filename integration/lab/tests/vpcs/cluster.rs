@@ -15,7 +15,7 @@ use meridian_lab::plan::{Families, WORLD_V4, WORLD_V6};
 use serde_json::json;
 
 use crate::client;
-use crate::common::{TestLab, possible};
+use crate::common::{TestLab, share};
 use crate::service::{self, Endpoint, Frontend, Service};
 
 /// The networks of every VPC here but `teal`, the peer of `blue`.
@@ -82,19 +82,7 @@ pub(crate) struct Cluster {
 /// The lab, if one can be.
 pub(crate) fn shared() -> Option<Arc<Cluster>> {
     static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
-    if !possible() {
-        return None;
-    }
-    // A test that could not bring it up leaves it to the next.
-    let mut shared = SHARED.lock().unwrap_or_else(|poisoned| {
-        SHARED.clear_poison();
-        poisoned.into_inner()
-    });
-    Some(shared.upgrade().unwrap_or_else(|| {
-        let cluster = Arc::new(Cluster::start());
-        *shared = Arc::downgrade(&cluster);
-        cluster
-    }))
+    share(&SHARED, Cluster::start)
 }
 
 /// `default/web` is `web`.
