@@ -99,7 +99,8 @@ impl Compiler {
             self.engine.touch(&Fact::Object(key.clone()));
             match key {
                 Key::Node(name) => {
-                    self.vpc_news.judge |= !self.vpcs.is_empty();
+                    let node = self.cluster.node(&name).map(|node| &**node);
+                    self.vpc_news.judge |= self.vpcs.depend_on(&name, node);
                     self.nodes.insert(name);
                 }
                 Key::Namespace(name) => {

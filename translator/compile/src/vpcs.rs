@@ -5,12 +5,13 @@
 mod judge;
 mod peers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 use meridian_api::name::is_vpc;
-use meridian_model::{Cluster, Key, Name, Vpc};
+use meridian_model::{Cluster, Key, Name, Node, Timestamp, Vpc};
 
 use crate::names::default_vpc;
 use crate::service_cidrs::ServiceCidrs;
@@ -49,7 +50,12 @@ pub(crate) struct Vpcs {
     order: Vec<Name>,
     /// Of all namespaces there are.
     homes: BTreeMap<Name, Name>,
+    /// What of nodes they were judged by.
+    nodes: HashMap<Name, NodeView>,
 }
+
+/// When a node came, and its addresses.
+type NodeView = (Timestamp, Box<[IpAddr]>);
 
 /// Where the pods and services of a namespace belong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +117,13 @@ impl State {
 }
 
 impl Vpcs {
+    /// Whether a node that is like this now may decide otherwise which of them can be used.
+    pub(crate) fn depend_on(&self, name: &Name, node: Option<&Node>) -> bool {
+        let now = node.map(|node| (node.created, &node.internal_ips));
+        let before = self.nodes.get(name).map(|(created, ips)| (*created, ips));
+        !self.is_empty() && now != before
+    }
+
     /// Looks at everything again.
     pub(crate) fn update(&mut self, config: &Config, service_cidrs: &ServiceCidrs, cluster: &Cluster) -> Update {
         let mut states = judge::all(config, service_cidrs, cluster);
@@ -123,6 +136,10 @@ impl Vpcs {
                 states,
                 order,
                 homes: BTreeMap::new(),
+                nodes: cluster
+                    .nodes()
+                    .map(|node| (node.name.clone(), (node.created, node.internal_ips.clone())))
+                    .collect(),
             },
         );
         if !self.states.is_empty() {
