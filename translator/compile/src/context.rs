@@ -19,7 +19,7 @@ use crate::engine::Compiled;
 use crate::fact::Fact;
 use crate::identity::row_uuid;
 use crate::names::{DEFAULT_VPC, Names};
-use crate::placements::{self, Place, Placements};
+use crate::placements::{Place, Placements};
 use crate::places::Places;
 use crate::service_cidrs::ServiceCidrs;
 use crate::slices::{SliceKey, Slices, Standing};
@@ -152,10 +152,14 @@ impl<'a> Context<'a> {
 
     /// Where a pod belongs. It is compiled again when that changes.
     pub(crate) fn place(&self, pod: &Pod) -> Place {
-        match self.world.placements.of(&pod.key()) {
-            Some(slice) => Place::In(slice.clone()),
-            None => placements::place(pod, self.world.vpcs, self.world.addresses, self.world.config),
-        }
+        let World {
+            placements,
+            vpcs,
+            addresses,
+            config,
+            ..
+        } = self.world;
+        placements.place(pod, vpcs, addresses, config)
     }
 
     /// All nodes.

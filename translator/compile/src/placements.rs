@@ -59,6 +59,14 @@ impl Placements {
         self.of.get(pod)
     }
 
+    /// Where a pod is, or else belongs.
+    pub(crate) fn place(&self, pod: &Pod, vpcs: &Vpcs, addresses: &Addresses, config: &Config) -> Place {
+        match self.of(&pod.key()) {
+            Some(slice) => Place::In(slice.clone()),
+            None => place(pod, vpcs, addresses, config),
+        }
+    }
+
     /// The pods of a slice, sorted.
     pub(crate) fn pods(&self, slice: &SliceKey) -> impl Iterator<Item = &PodKey> {
         self.pods.get(slice).into_iter().flatten()
@@ -74,7 +82,7 @@ impl Placements {
     /// What a slice is wanted for.
     pub(crate) fn wish(&self, slice: &SliceKey, vpcs: &Vpcs, cluster: &Cluster) -> Option<Wish> {
         let state = vpcs.get(&slice.vpc).filter(|state| state.is_usable())?;
-        let pods = self.pods.get(&slice.clone())?;
+        let pods = self.pods.get(slice)?;
         let node = cluster.node(&slice.node)?;
         let mut of_pods = Vec::new();
         for (cidr, prefix) in state.network.slices() {

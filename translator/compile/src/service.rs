@@ -39,7 +39,7 @@ use self::backend::Backends;
 use self::frontend::{Face, Frontend, TRANSPORTS};
 use self::spread::{Place, Vips};
 use crate::context::Context;
-use crate::names::default_vpc;
+use crate::names::{DEFAULT_VPC, default_vpc};
 use crate::slices::SliceKey;
 use crate::vpcs::Home;
 
@@ -70,42 +70,66 @@ pub(crate) fn compile(ctx: &mut Context<'_>, key: &ServiceKey) {
             };
         }
     };
-    let Some(face) = frontend::face(ctx, key, service) else {
+    let slices = ctx.slices_of(key);
+    let Some(told) = Told::of(ctx, key, service, vpc, &slices) else {
         return;
     };
-    let slices = ctx.slices_of(key);
     for slice in &slices {
         backend::report(ctx, slice);
     }
-    let behind = Behind::of(ctx.service_cidrs().networks(), &face, &slices);
-    let frontends = face.frontends(ctx, key, service, &vpc);
     for transport in TRANSPORTS {
-        let of_transport = |frontend: &&Frontend| face.ports[frontend.port].transport == transport;
-        let of_one: Vec<&Frontend> = frontends.iter().filter(of_transport).collect();
-        for (place, vips) in spread::spread(ctx, &vpc, &of_one, &behind) {
-            balancer(ctx, key, service, transport, &In { vpc: &vpc, place }, &vips);
+        for (place, vips) in spread::spread(ctx, &told.vpc, &told.of_transport(transport), &told.behind) {
+            let at = In { vpc: &told.vpc, place };
+            balancer(ctx, key, service, transport, &at, &vips);
         }
     }
-    let told = Told {
-        vpc: &vpc,
-        key,
-        service,
-        face: &face,
-        frontends: &frontends,
-        behind: &behind,
-    };
     facts::compile(ctx, &told);
     way::compile(ctx, &told);
 }
 
-/// What hosts are told of, and what by.
-struct Told<'t, 'a> {
-    vpc: &'t Name,
-    key: &'t ServiceKey,
-    service: &'t Service,
-    face: &'t Face,
-    frontends: &'t [Frontend],
-    behind: &'t Behind<'a>,
+/// A service that is balanced, and what follows from it and its endpoints.
+struct Told<'a> {
+    vpc: Name,
+    key: &'a ServiceKey,
+    service: &'a Service,
+    face: Face,
+    frontends: Vec<Frontend>,
+    behind: Behind<'a>,
+}
+
+impl<'a> Told<'a> {
+    /// `None` if it is nothing that is balanced. What makes no sense of the service is reported.
+    fn of(
+        ctx: &mut Context<'_>,
+        key: &'a ServiceKey,
+        service: &'a Service,
+        vpc: Name,
+        slices: &[&'a Arc<EndpointSlice>],
+    ) -> Option<Self> {
+        let face = frontend::face(ctx, key, service)?;
+        let behind = Behind::of(ctx.service_cidrs().networks(), &face, slices);
+        let frontends = face.frontends(ctx, key, service, &vpc);
+        Some(Self {
+            vpc,
+            key,
+            service,
+            face,
+            frontends,
+            behind,
+        })
+    }
+
+    fn of_transport(&self, transport: Transport) -> Vec<&Frontend> {
+        let frontends = self.frontends.iter();
+        frontends
+            .filter(|frontend| self.face.ports[frontend.port].transport == transport)
+            .collect()
+    }
+
+    /// Whether the service is in another VPC than the default one.
+    fn is_elsewhere(&self) -> bool {
+        &*self.vpc != DEFAULT_VPC
+    }
 }
 
 /// Where a load balancer is.

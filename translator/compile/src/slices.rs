@@ -10,7 +10,6 @@
 mod cidrs;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
 
 use ipnetwork::IpNetwork;
 use meridian_model::{Name, Node, Timestamp};
@@ -40,12 +39,6 @@ impl SliceKey {
 
     pub(crate) fn is_default(&self) -> bool {
         &*self.vpc == DEFAULT_VPC
-    }
-}
-
-impl fmt::Display for SliceKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "slice of VPC {} at node {}", self.vpc, self.node)
     }
 }
 

@@ -68,11 +68,8 @@ impl Compiler {
         self.half_settled = false;
         for key in std::mem::take(&mut self.pods) {
             let pod = self.cluster.pod(&key).map(|pod| &**pod);
-            let place = match self.placements.of(&key) {
-                Some(slice) => Some(Place::In(slice.clone())),
-                None => pod.map(|pod| placements::place(pod, &self.vpcs, &self.addresses, &self.config)),
-            };
-            let slice = match place {
+            let place = |pod| self.placements.place(pod, &self.vpcs, &self.addresses, &self.config);
+            let slice = match pod.map(place) {
                 Some(Place::In(slice)) => Some(slice),
                 _ => None,
             };

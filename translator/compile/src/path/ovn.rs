@@ -43,7 +43,7 @@ pub(super) enum Exit {
     Router(String),
     /// To nobody: no port has the address.
     Nobody(String),
-    /// To nobody: no route leads there, or one that discards.
+    /// To nobody: no route leads there.
     Nowhere(String),
 }
 
@@ -145,19 +145,8 @@ pub(super) fn carry(map: Map<'_>, from: &SliceKey, to: IpAddr) -> (Vec<Step>, Ex
         .get(logical_router_static_route::NEXTHOP)
         .and_then(Datum::as_str)
         .unwrap_or_default();
-    let prefix = route
-        .get(logical_router_static_route::IP_PREFIX)
-        .and_then(Datum::as_str)
-        .unwrap_or_default();
     let step = |does: String| row(from, does, format!("Logical_Router_Static_Route {}", route.key));
-    let Ok(hop) = hop.parse::<IpAddr>() else {
-        let does = format!(
-            "no slice of VPC {} has {to}: what is in {prefix} and in no slice is discarded",
-            from.vpc
-        );
-        return (vec![step(does)], Exit::Nowhere(format!("router {router}")));
-    };
-    if let Some((slice, _)) = slice_with(map, &from.vpc, hop) {
+    if let Some((slice, _)) = hop.parse().ok().and_then(|hop| slice_with(map, &from.vpc, hop)) {
         let does = format!(
             "no slice of VPC {} has {to}: out of it by the sender's own host",
             from.vpc

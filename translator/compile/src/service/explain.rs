@@ -118,23 +118,15 @@ pub(crate) fn explain(ctx: &mut Context<'_>, key: &ServiceKey) -> Option<Service
             return Some(explanation);
         }
     };
-    let Some(face) = frontend::face(ctx, key, service) else {
+    let Some(told) = Told::of(ctx, key, service, vpc, &slices) else {
         explanation.nothing = Some(nothing(service).to_owned());
         return Some(explanation);
     };
-    let behind = Behind::of(ctx.service_cidrs().networks(), &face, &slices);
-    let frontends = face.frontends(ctx, key, service, &vpc);
-    let told = Told {
-        vpc: &vpc,
-        key,
-        service,
-        face: &face,
-        frontends: &frontends,
-        behind: &behind,
-    };
     explanation.frontends = balanced(ctx, &told);
     let slices = slices.iter();
-    explanation.endpoints = slices.flat_map(|slice| endpoints(ctx, &face, &behind, slice)).collect();
+    explanation.endpoints = slices
+        .flat_map(|slice| endpoints(ctx, &told.face, &told.behind, slice))
+        .collect();
     explanation.hosts = facts::facts(ctx, &told);
     Some(explanation)
 }
@@ -151,20 +143,12 @@ fn nothing(service: &Service) -> &'static str {
     }
 }
 
-fn balanced(ctx: &Context<'_>, told: &Told<'_, '_>) -> Vec<FrontendExplanation> {
-    let Told {
-        vpc,
-        key,
-        face,
-        frontends,
-        behind,
-        ..
-    } = *told;
+fn balanced(ctx: &Context<'_>, told: &Told<'_>) -> Vec<FrontendExplanation> {
+    let Told { key, face, .. } = told;
     let mut explained = Vec::new();
     for of in TRANSPORTS {
-        let of_transport = |frontend: &&Frontend| face.ports[frontend.port].transport == of;
-        let frontends: Vec<&Frontend> = frontends.iter().filter(of_transport).collect();
-        let balancers = spread::spread(ctx, vpc, &frontends, behind);
+        let frontends = told.of_transport(of);
+        let balancers = spread::spread(ctx, &told.vpc, &frontends, &told.behind);
         for frontend in frontends {
             let answer = |(place, vips): &(Place, spread::Vips)| {
                 Some(Answer {

@@ -10,11 +10,11 @@ use super::Told;
 use super::address::External;
 use crate::address_pools::candidates;
 use crate::context::Context;
-use crate::names::{DEFAULT_VPC, default_vpc};
+use crate::names::default_vpc;
 use crate::port;
 
 /// Adds the port that stands for a service, if hosts have to do with it.
-pub(super) fn compile(ctx: &mut Context<'_>, told: &Told<'_, '_>) {
+pub(super) fn compile(ctx: &mut Context<'_>, told: &Told<'_>) {
     let Some(facts) = facts(ctx, told) else {
         return;
     };
@@ -22,8 +22,8 @@ pub(super) fn compile(ctx: &mut Context<'_>, told: &Told<'_, '_>) {
 }
 
 /// What hosts need to know, if they have to do with the service.
-pub(super) fn facts(ctx: &mut Context<'_>, told: &Told<'_, '_>) -> Option<ServiceFacts> {
-    let Told { key, service, face, .. } = *told;
+pub(super) fn facts(ctx: &mut Context<'_>, told: &Told<'_>) -> Option<ServiceFacts> {
+    let Told { key, service, face, .. } = told;
     let on_nodes = face.ports.iter().any(|port| port.node_number.is_some());
     let is_local = service.external_policy == TrafficPolicy::Local;
     let shared = service.shared || ctx.config().is_shared(key);
@@ -57,21 +57,14 @@ pub(super) fn facts(ctx: &mut Context<'_>, told: &Told<'_, '_>) -> Option<Servic
     })
 }
 
-impl Told<'_, '_> {
-    /// Whether the service is in another VPC than the default one.
-    pub(super) fn is_elsewhere(&self) -> bool {
-        &**self.vpc != DEFAULT_VPC
-    }
-}
-
-fn ports(ctx: &Context<'_>, told: &Told<'_, '_>) -> Vec<Port> {
+fn ports(ctx: &Context<'_>, told: &Told<'_>) -> Vec<Port> {
     let Told {
         service,
         face,
         frontends,
         behind,
         ..
-    } = *told;
+    } = told;
     let config = ctx.config();
     let elsewhere = told.is_elsewhere();
     let is_local = service.external_policy == TrafficPolicy::Local;
@@ -111,14 +104,10 @@ fn ports(ctx: &Context<'_>, told: &Told<'_, '_>) -> Vec<Port> {
     face.ports.iter().enumerate().map(of).collect()
 }
 
-fn local(ctx: &mut Context<'_>, told: &Told<'_, '_>) -> Local {
+fn local(ctx: &mut Context<'_>, told: &Told<'_>) -> Local {
     let Told {
-        key,
-        service,
-        face,
-        behind,
-        ..
-    } = *told;
+        service, face, behind, ..
+    } = told;
     // An endpoint of two families or with several ports is one endpoint.
     let v4 = face.addresses.cluster.first().is_some_and(IpAddr::is_ipv4);
     let mut ready: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
@@ -133,7 +122,7 @@ fn local(ctx: &mut Context<'_>, told: &Told<'_, '_>) -> Local {
     let health_check_port = given.and_then(super::frontend::port_number);
     if let (Some(given), None) = (given, health_check_port) {
         let message = format!("{given} is no port: it must be 1 to 65535");
-        ctx.problem(key.clone().into(), "spec.healthCheckNodePort", message);
+        ctx.problem(told.key.clone().into(), "spec.healthCheckNodePort", message);
     }
     Local {
         health_check_port,

@@ -24,19 +24,19 @@ use crate::names::default_vpc;
 /// Any will do, where no two policies match one packet.
 const PRIORITY: i64 = 1000;
 
-pub(super) fn compile(ctx: &mut Context<'_>, told: &Told<'_, '_>) {
+pub(super) fn compile(ctx: &mut Context<'_>, told: &Told<'_>) {
     if !told.is_elsewhere() {
         return;
     }
     for &address in &told.face.addresses.cluster {
-        if let Some((_, hop)) = host(ctx, told, address) {
+        if let Some(hop) = host(ctx, told, address) {
             policy(ctx, told, address, hop);
         }
     }
 }
 
-/// The host that hands on what is sent to an address, and its own address in the default VPC.
-fn host(ctx: &Context<'_>, told: &Told<'_, '_>, address: IpAddr) -> Option<(Name, IpAddr)> {
+/// The address in the default VPC of the host that hands on what is sent to an address.
+fn host(ctx: &Context<'_>, told: &Told<'_>, address: IpAddr) -> Option<IpAddr> {
     let v4 = address.is_ipv4();
     // Ready ones before those on their way out: by_node says what answers on each node by itself.
     let mut ready: BTreeMap<Name, bool> = BTreeMap::new();
@@ -61,13 +61,13 @@ fn host(ctx: &Context<'_>, told: &Told<'_, '_>, address: IpAddr) -> Option<(Name
     let candidates = ready
         .into_iter()
         .filter_map(|(node, is_ready)| Some((is_ready, hop(&node)?, node)));
-    let best = candidates.max_by_key(|(is_ready, _, node)| (*is_ready, weight(address, node), node.clone()))?;
-    Some((best.2, best.1))
+    let best = candidates.max_by_key(|(is_ready, _, node)| (*is_ready, weight(address, node), node.clone()));
+    best.map(|(_, hop, _)| hop)
 }
 
 /// A policy, and not a route: routes are looked for in the table of the port that something comes in by, which each node's port has
 /// one of its own of, so that it would take a route for each node.
-fn policy(ctx: &mut Context<'_>, told: &Told<'_, '_>, address: IpAddr, hop: IpAddr) {
+fn policy(ctx: &mut Context<'_>, told: &Told<'_>, address: IpAddr, hop: IpAddr) {
     let name = ctx.names().service_way(told.key, address);
     let columns = [
         (logical_router_policy::PRIORITY, Datum::scalar(PRIORITY)),

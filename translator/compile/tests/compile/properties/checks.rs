@@ -106,6 +106,16 @@ pub(super) fn check_consistency(desired: &Desired) {
 
     check_peers(desired);
 
+    for route in desired.rows("Logical_Router_Static_Route") {
+        // ovn-northd looks for what comes in by a slice in the slice's own table alone.
+        let table = route
+            .get("route_table")
+            .and_then(|table| table.as_str())
+            .unwrap_or_default();
+        let port = desired.rows("Logical_Router_Port").find(|port| &*port.key == table);
+        assert!(port.is_some(), "{} is in a table of no port: {table:?}", route.key);
+    }
+
     let mut holders: BTreeMap<(&str, String), &str> = BTreeMap::new();
     let mut keys = BTreeSet::new();
     for row in rows.values() {
