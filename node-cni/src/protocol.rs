@@ -124,6 +124,9 @@ pub struct NodeStatus {
     /// Who serves `hostPort`, or why nobody does; none if installing the configuration is not the agent's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_ports: Option<String>,
+    /// What is wrong with single pods, by port. The node is no worse for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pod_problems: Vec<String>,
     /// Services that the host has to do with.
     #[serde(default)]
     pub services: ServicesStatus,

@@ -19,12 +19,22 @@ pub(super) struct Device {
     pub(super) userspace: bool,
     /// The host reaches pods' hostPort under 127.0.0.1 through it.
     pub(super) local_host_ports: bool,
+    /// Pods of this node that are on none of its networks, see [`super::off_link`].
+    pub(super) pods: Vec<IpAddr>,
 }
 
 impl Device {
     /// Whether it leads into the VPC that every cluster starts with.
     pub(super) fn is_default(&self) -> bool {
         self.facts.vpc.is_none()
+    }
+
+    /// What does not change when a pod comes or goes.
+    pub(super) fn without_pods(&self) -> Self {
+        Self {
+            pods: Vec::new(),
+            ..self.clone()
+        }
     }
 }
 
@@ -135,11 +145,7 @@ fn configure_device(
     }
     let current = rtnetlink.routes()?;
     for route in &facts.routes {
-        let source = facts
-            .ips
-            .iter()
-            .map(IpNetwork::ip)
-            .find(|ip| ip.is_ipv4() == route.via.is_ipv4());
+        let source = own_address(facts, route.via.is_ipv4());
         let wanted = Route {
             index: link.index,
             destination: route.destination,
@@ -153,8 +159,53 @@ fn configure_device(
         }
         wanted_routes.push(wanted);
     }
+    for &pod in &device.pods {
+        let Some(gateway) = router(facts, pod.is_ipv4()) else {
+            continue;
+        };
+        let wanted = Route {
+            index: link.index,
+            destination: pod.into(),
+            gateway: Some(gateway),
+            source: own_address(facts, pod.is_ipv4()),
+            owner: RouteOwner::Meridian,
+        };
+        if !current.contains(&wanted) {
+            rtnetlink.set_route(&wanted, false)?;
+        }
+        wanted_routes.push(wanted);
+    }
     // In userspace the device outlives the ovs-vswitchd that made it, without carrier. That it gets one is notified.
     Ok(link.up && link.carrier)
+}
+
+/// The router of the slice that a management port is in, for one family: the first address of its network, unless the facts say
+/// another. None of a port without a network.
+pub(super) fn router(facts: &PortFacts, v4: bool) -> Option<IpAddr> {
+    let told = facts.gateways.iter().find(|gateway| gateway.is_ipv4() == v4);
+    let first = || match facts.ips.iter().find(|ip| ip.is_ipv4() == v4)? {
+        IpNetwork::V4(network) if network.prefix() < 31 => network.nth(1).map(IpAddr::from),
+        IpNetwork::V6(network) if network.prefix() < 127 => network.nth(1).map(IpAddr::from),
+        IpNetwork::V4(_) | IpNetwork::V6(_) => None,
+    };
+    told.copied().or_else(first)
+}
+
+fn own_address(facts: &PortFacts, v4: bool) -> Option<IpAddr> {
+    let mut own = facts.ips.iter().map(IpNetwork::ip);
+    own.find(|ip| ip.is_ipv4() == v4)
+}
+
+/// The single addresses that the agent has set routes to, with the device of each.
+pub(super) fn routed_addresses() -> Result<Vec<(IpAddr, String)>, NetlinkError> {
+    let mut rtnetlink = Rtnetlink::open()?;
+    let links = rtnetlink.links()?;
+    let routed = rtnetlink.routes()?.into_iter().filter_map(|route| {
+        let single = IpNetwork::from(route.destination.ip()) == route.destination;
+        let link = links.iter().find(|link| link.index == route.index)?;
+        (single && route.owner == RouteOwner::Meridian).then(|| (route.destination.ip(), link.name.clone()))
+    });
+    Ok(routed.collect())
 }
 
 /// Routes that we set once and nobody wants any more; those of others are never touched.

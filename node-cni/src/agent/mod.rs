@@ -15,6 +15,7 @@ mod install;
 mod kernel;
 mod kubernetes;
 mod nftables;
+mod off_link;
 mod openflow;
 mod ovs;
 mod reconcile;
@@ -118,6 +119,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let (changes, changes_seen) = watch::channel(0);
     let changes = Arc::new(changes);
     let (mtu, mtu_seen) = watch::channel(None);
+    let (vpcs, vpcs_seen) = watch::channel(services::Vpcs::new());
     let starting = NodeStatus {
         node: config.node.clone(),
         problems: vec![STARTING.to_owned()],
@@ -133,12 +135,14 @@ async fn run(config: Config) -> anyhow::Result<()> {
         node: config.node.clone(),
         port_prefix: config.port_prefix.clone(),
         status: status_seen,
+        vpcs: vpcs_seen,
         announcer: Arc::clone(&announcer),
     });
     let outputs = Outputs {
         changes: Arc::clone(&changes),
         mtu,
         status,
+        vpcs,
         announcer,
     };
     report_condition(&config, sources.status.clone());

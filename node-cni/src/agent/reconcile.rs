@@ -18,6 +18,7 @@ use super::host::{self, Device};
 use super::install::HostPorts;
 use super::kernel::Kernel;
 use super::nftables::Nftables;
+use super::off_link::OffLink;
 use super::services::{self, Stale};
 use super::serving::{Rules, Serving};
 use super::southbound::{ManagementPort, Southbound};
@@ -40,6 +41,7 @@ pub(super) struct Outputs {
     pub(super) changes: Arc<watch::Sender<u64>>,
     pub(super) mtu: watch::Sender<Option<u16>>,
     pub(super) status: watch::Sender<NodeStatus>,
+    pub(super) vpcs: watch::Sender<services::Vpcs>,
     pub(super) announcer: Arc<Announcer>,
 }
 
@@ -55,6 +57,8 @@ pub(super) struct Reconciler {
     /// wants it.
     told: bool,
     serving: Serving,
+    /// None before the first look at it.
+    off_link: Option<OffLink>,
     /// Moves to a blocking thread and back, as do the stale connections.
     nftables: Nftables,
     stale: Stale,
@@ -86,6 +90,7 @@ impl Reconciler {
             outputs,
             told: false,
             serving,
+            off_link: None,
             nftables: Nftables::default(),
             stale: Stale::default(),
             devices: None,
@@ -149,16 +154,25 @@ impl Reconciler {
 
         let datapath = ovs::datapath(&self.ovs.replica());
         let userspace = datapath.as_deref() == Some(USERSPACE);
-        let devices: Vec<Device> = management
+        let mut devices: Vec<Device> = management
             .iter()
             .map(|port| Device {
                 name: self.config.management_device(port),
                 facts: port.facts.clone(),
                 userspace,
                 local_host_ports: matches!(self.configuration.host_ports(), Some(HostPorts::Portmap { .. })),
+                pods: Vec::new(),
             })
             .collect();
-        let vpcs = services::vpcs(devices.iter().map(|device| &device.facts));
+        if self.told {
+            self.find_pods(&mut devices, &mut problems).await;
+        }
+        let vpcs = services::vpcs(&devices);
+        self.outputs.vpcs.send_if_modified(|known| {
+            let changed = *known != vpcs;
+            known.clone_from(&vpcs);
+            changed
+        });
         let planned = self.serving.learn(self.southbound.services(), vpcs);
         if self.told && (changed.routes || changed.nftables || planned || self.devices.as_ref() != Some(&devices)) {
             self.reconcile_host(devices, changed.nftables, planned, userspace).await;
@@ -192,10 +206,43 @@ impl Reconciler {
             mtu,
             datapath,
             problems,
+            pod_problems: self
+                .off_link
+                .as_ref()
+                .map_or_else(Vec::new, |pods| pods.problems().to_vec()),
             services,
         };
         self.publish(seen.status()).await;
         failed || self.configuration.problem().is_some()
+    }
+
+    /// Gives devices the pods that the host reaches by them alone.
+    async fn find_pods(&mut self, devices: &mut [Device], problems: &mut Vec<String>) {
+        let mut off_link = match self.off_link.take() {
+            Some(off_link) => off_link,
+            // Whoever had an address before this agent came keeps it.
+            None => match tokio::task::spawn_blocking(host::routed_addresses).await {
+                Ok(Ok(routed)) => OffLink::found(routed),
+                Ok(Err(error)) => {
+                    problems.push(error.to_string());
+                    OffLink::default()
+                }
+                Err(error) => {
+                    problems.push(format!("bug in meridian-node: {error}"));
+                    OffLink::default()
+                }
+            },
+        };
+        let facts: Vec<_> = devices
+            .iter()
+            .map(|device| (device.name.clone(), &device.facts))
+            .collect();
+        let services = self.southbound.services();
+        off_link.settle(&facts, &self.southbound.pods(), &services.hosts);
+        for device in devices {
+            device.pods = off_link.by_device(&device.name);
+        }
+        self.off_link = Some(off_link);
     }
 
     async fn measure(&self, problems: &mut Vec<String>) {
@@ -322,7 +369,7 @@ impl Reconciler {
         }
         let all = |status: &NodeStatus| {
             let problems = status.problems.iter().chain(&status.services.problems);
-            problems.cloned().collect::<Vec<_>>()
+            problems.chain(&status.pod_problems).cloned().collect::<Vec<_>>()
         };
         let before = all(&previous);
         for problem in all(status).iter().filter(|problem| !before.contains(problem)) {

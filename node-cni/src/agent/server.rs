@@ -39,6 +39,8 @@ pub(super) struct Sources {
     /// What stands before the cluster's port names.
     pub(super) port_prefix: String,
     pub(super) status: watch::Receiver<NodeStatus>,
+    /// The VPCs beside the default one that the host is in.
+    pub(super) vpcs: watch::Receiver<services::Vpcs>,
     /// Addresses on the wire.
     pub(super) announcer: Arc<Announcer>,
 }
@@ -143,8 +145,7 @@ async fn converse(stream: UnixStream, sources: &Sources) -> io::Result<()> {
             explain_service: service,
         } => {
             let connection = sources.southbound.connection();
-            let ports = sources.southbound.management_ports();
-            let vpcs = services::vpcs(ports.iter().map(|port| &port.facts));
+            let vpcs = sources.vpcs.borrow().clone();
             let mut reason = services::explain(&sources.southbound.services(), &sources.node, &vpcs, &service);
             if !connection.connected {
                 reason.push_str("\nas of the last connection to the Southbound database: ");

@@ -16,6 +16,7 @@ use ovsdb::{
 use ovsdb_schemas::southbound::{DATABASE, chassis, load_balancer, port_binding};
 
 use super::config::Config;
+use super::off_link::PodPort;
 use super::openflow::Connections;
 use super::services::{Reader, Services, Told};
 use crate::protocol::{ConnectionStatus, PortAnswer, PortRequest};
@@ -224,6 +225,24 @@ impl Southbound {
             .collect();
         ports.sort_by(|a, b| a.name.cmp(&b.name));
         ports
+    }
+
+    /// The ports of this node's pods.
+    pub(super) fn pods(&self) -> Vec<PodPort> {
+        let replica = self.session.replica();
+        let rows = replica
+            .table(port_binding::TABLE)
+            .into_iter()
+            .flat_map(ovsdb::TableReplica::iter);
+        let pods = rows.filter_map(|(_, row)| {
+            let facts = facts(row).ok().filter(|facts| facts.kind == PortKind::Pod)?;
+            Some(PodPort {
+                name: row.get(port_binding::LOGICAL_PORT).as_str()?.to_owned(),
+                vpc: facts.vpc.map(|vpc| vpc.name),
+                ips: facts.ips.iter().map(ipnetwork::IpNetwork::ip).collect(),
+            })
+        });
+        pods.collect()
     }
 
     /// A pod's port, or why it cannot be plugged yet; `mtu` is for facts that have none.

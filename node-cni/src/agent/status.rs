@@ -22,6 +22,8 @@ pub(super) struct Seen<'a> {
     pub(super) datapath: Option<String>,
     /// What failed on the way.
     pub(super) problems: Vec<String>,
+    /// What is wrong with single pods.
+    pub(super) pod_problems: Vec<String>,
     pub(super) services: ServicesStatus,
 }
 
@@ -33,6 +35,7 @@ impl Seen<'_> {
             mtu,
             datapath,
             mut problems,
+            pod_problems,
             services,
             ..
         } = self;
@@ -113,7 +116,6 @@ impl Seen<'_> {
         NodeStatus {
             ready,
             problems,
-            unavailable: None,
             node: config.node.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ovs,
@@ -125,8 +127,9 @@ impl Seen<'_> {
             ports,
             ports_claimed,
             management,
-            host_ports: None,
+            pod_problems,
             services,
+            ..NodeStatus::default()
         }
     }
 }

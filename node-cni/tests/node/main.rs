@@ -33,6 +33,8 @@ mod service_health;
 #[cfg(test)]
 mod services;
 #[cfg(test)]
+mod subnets;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod vpcs;

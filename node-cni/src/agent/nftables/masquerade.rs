@@ -82,6 +82,11 @@ fn outbound(devices: &[Device]) -> Vec<String> {
             "{family} saddr {slices} oifname != {names} masquerade fully-random"
         ))
     });
+    // A pod in a Subnet has an address of none of these.
+    let from_subnets = (!devices.is_empty()).then(|| {
+        let names = names(devices);
+        format!("iifname {names} oifname != {names} masquerade fully-random")
+    });
     // A service's endpoint may be a host. What the host sends it comes back to be forwarded, which it could not be with an
     // address of the host's own as source.
     let sources = devices
@@ -91,7 +96,8 @@ fn outbound(devices: &[Device]) -> Vec<String> {
             let family = family(destination.is_ipv4());
             format!("oifname {name:?} {family} daddr {destination} snat {family} to {address}")
         });
-    masquerade.chain(sources).chain(inward(devices)).collect()
+    let outward = masquerade.chain(from_subnets);
+    outward.chain(sources).chain(inward(devices)).collect()
 }
 
 /// Into another VPC than the default one. A client's address may be one of that VPC's, whose router would keep the answer. From
@@ -156,6 +162,10 @@ mod tests {
         assert!(
             rules.contains(r#"ip6 saddr { fd00:10:244:1::/64 } oifname != { "meridian0" } masquerade"#),
             "{rules}"
+        );
+        assert!(
+            rules.contains("iifname { \"meridian0\" } oifname != { \"meridian0\" } masquerade fully-random\n"),
+            "whatever its address: {rules}"
         );
     }
 

@@ -200,6 +200,7 @@ mod tests {
             name: name.into(),
             userspace: true,
             local_host_ports: false,
+            pods: vec![],
             facts: PortFacts {
                 ips: ips.iter().map(|ip| ip.parse().unwrap()).collect(),
                 vpc: (!name.starts_with("meridian")).then(|| VpcFacts {

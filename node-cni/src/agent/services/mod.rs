@@ -26,16 +26,21 @@ use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 use meridian_api::hosts::HostFacts;
-use meridian_api::port::PortFacts;
 use meridian_api::service::{ServiceFacts, ServiceFactsError};
 use ovsdb::Uuid;
+
+use super::host::Device;
 
 /// The VPCs beside the default one that the host has a port in, and what it has of them.
 pub(super) type Vpcs = BTreeMap<String, Vec<IpNetwork>>;
 
-/// What the host has of VPCs, by its ports.
-pub(super) fn vpcs<'a>(ports: impl Iterator<Item = &'a PortFacts>) -> Vpcs {
-    let of_vpc = ports.filter_map(|facts| Some((facts.vpc.as_ref()?.name.clone(), facts.ips.clone())));
+/// What the host has of VPCs: a slice, and pods in Subnets.
+pub(super) fn vpcs(devices: &[Device]) -> Vpcs {
+    let of_vpc = devices.iter().filter_map(|device| {
+        let pods = device.pods.iter().map(|&pod| IpNetwork::from(pod));
+        let networks = device.facts.ips.iter().copied().chain(pods).collect();
+        Some((device.facts.vpc.as_ref()?.name.clone(), networks))
+    });
     of_vpc.collect()
 }
 

@@ -40,7 +40,8 @@ impl Stale {
         let of_udp = plan.frontends.iter().filter(|(frontend, _)| is_udp(frontend));
         let of_udp: BTreeMap<_, _> = of_udp.map(|(at, handling)| (*at, handling.clone())).collect();
         // A table of hundreds of thousands is not read for a change of others.
-        let judged = |(before, beside): &(BTreeMap<_, _>, Vec<Device>)| *before == of_udp && beside == devices;
+        let beside: Vec<Device> = devices.iter().map(Device::without_pods).collect();
+        let judged = |(before, known): &(BTreeMap<_, _>, Vec<Device>)| *before == of_udp && *known == beside;
         if !self.anew && self.judged.as_ref().is_some_and(judged) {
             return Ok(());
         }
@@ -60,7 +61,7 @@ impl Stale {
             };
             judge.forget()?;
         }
-        self.judged = Some((of_udp, devices.to_vec()));
+        self.judged = Some((of_udp, beside));
         self.anew = false;
         Ok(())
     }
@@ -145,7 +146,10 @@ impl Judge<'_> {
     /// Whether an address is the host's or one of its pods'.
     fn is_inside(&self, address: IpAddr) -> bool {
         let mut slices = self.devices.iter().flat_map(|device| &device.facts.ips);
-        self.own.contains(&address) || slices.any(|slice: &IpNetwork| slice.contains(address))
+        let mut pods = self.devices.iter().flat_map(|device| &device.pods);
+        self.own.contains(&address)
+            || slices.any(|slice: &IpNetwork| slice.contains(address))
+            || pods.any(|pod| *pod == address)
     }
 }
 
@@ -178,6 +182,7 @@ mod tests {
             facts,
             userspace: true,
             local_host_ports: false,
+            pods: vec!["10.20.0.5".parse().unwrap()],
         }]
     }
 
@@ -206,6 +211,7 @@ mod tests {
 
     const WORLD: &str = "192.0.2.9:4000";
     const POD: &str = "10.244.1.9:4000";
+    const IN_SUBNET: &str = "10.20.0.5:4000";
     const HOST: &str = "192.0.2.1:4000";
     const VIP: &str = "198.51.100.7:80";
     const NODE: &str = "192.0.2.1:30080";
@@ -229,6 +235,8 @@ mod tests {
             (POD, VIP, TARGET, true),
             (HOST, VIP, TARGET, true),
             (POD, VIP, ENDPOINT, false),
+            (IN_SUBNET, VIP, TARGET, true),
+            (IN_SUBNET, VIP, ENDPOINT, false),
             (WORLD, NODE, ENDPOINT, true),
             (WORLD, NODE, "169.254.77.1:30080", false),
             (POD, NODE, "169.254.77.1:30080", true),

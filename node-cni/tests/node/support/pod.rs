@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use meridian_api::port::{PortFacts, PortKind};
+use meridian_api::name::DEFAULT_VPC;
+use meridian_api::port::{PortFacts, PortKind, VpcFacts};
 use meridian_node_cni::name;
 use meridian_node_cni::netlink::{Address, Link, Route, Rtnetlink};
 use meridian_node_cni::netns::Netns;
@@ -97,13 +98,16 @@ impl Pod {
 
     pub(crate) fn facts(&self) -> PortFacts {
         let host_part = self.number.wrapping_add(FIRST);
-        let Slice { v4, v6, mac, .. } = self.slice;
+        let Slice { vpc, mac, .. } = self.slice;
         PortFacts {
-            ips: vec![
-                format!("{v4}.{host_part}/24").parse().unwrap(),
-                format!("{v6}::{host_part:x}/64").parse().unwrap(),
-            ],
-            gateways: vec![format!("{v4}.1").parse().unwrap(), format!("{v6}::1").parse().unwrap()],
+            ips: [true, false].map(|v4| self.slice.interface(v4, host_part)).into(),
+            gateways: [true, false].map(|v4| self.slice.gateway(v4).parse().unwrap()).into(),
+            vpc: (vpc != DEFAULT_VPC).then(|| VpcFacts {
+                name: vpc.into(),
+                services: false,
+                outside: false,
+                networks: vec![],
+            }),
             uid: Some(self.uid.clone()),
             ..PortFacts::new(PortKind::Pod, format!("{mac}:{host_part:02x}"))
         }

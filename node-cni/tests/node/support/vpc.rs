@@ -1,5 +1,6 @@
 //! VPCs beside the default one, as the translator would write them.
 
+use ipnetwork::IpNetwork;
 use meridian_api::name;
 use meridian_api::port::{PortFacts, PortKind, VpcFacts};
 use ovsdb::testing::eventually;
@@ -7,13 +8,19 @@ use ovsdb::testing::eventually;
 use super::service::Rig;
 use super::{Host, NODE};
 
-/// What a VPC has on a node: a switch, and what the addresses there begin with.
+/// Prefix lengths of a slice's networks.
+const SLICE: [u8; 2] = [24, 64];
+
+/// A switch of a VPC, and what the addresses there begin with: what a node has of the VPC, or a Subnet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Slice {
     pub(crate) vpc: &'static str,
     pub(crate) switch: &'static str,
     pub(crate) v4: &'static str,
     pub(crate) v6: &'static str,
+    /// Prefix lengths and router of each family.
+    lengths: [u8; 2],
+    gateways: [&'static str; 2],
     pub(crate) mac: &'static str,
 }
 
@@ -23,6 +30,8 @@ impl Slice {
         switch: "vpc-default-n1",
         v4: "10.244.1",
         v6: "fd00:10:244:1",
+        lengths: SLICE,
+        gateways: ["10.244.1.1", "fd00:10:244:1::1"],
         mac: "0a:58:0a:f4:01",
     };
     /// That of another node, whose pods are here because there is one host only.
@@ -31,6 +40,8 @@ impl Slice {
         switch: "vpc-default-n2",
         v4: "10.244.2",
         v6: "fd00:10:244:2",
+        lengths: SLICE,
+        gateways: ["10.244.2.1", "fd00:10:244:2::1"],
         mac: "0a:58:0a:f4:02",
     };
     pub(crate) const BLUE: Self = Self {
@@ -38,6 +49,8 @@ impl Slice {
         switch: "vpc-blue.n1",
         v4: "10.8.1",
         v6: "fd00:8:1",
+        lengths: SLICE,
+        gateways: ["10.8.1.1", "fd00:8:1::1"],
         mac: "0a:58:0a:08:01",
     };
     pub(crate) const GREEN: Self = Self {
@@ -45,8 +58,53 @@ impl Slice {
         switch: "vpc-green.n1",
         v4: "10.9.1",
         v6: "fd00:9:1",
+        lengths: SLICE,
+        gateways: ["10.9.1.1", "fd00:9:1::1"],
         mac: "0a:58:0a:09:01",
     };
+
+    /// A Subnet of `blue`, whose router has not the first address.
+    pub(crate) const DB: Self = Self {
+        vpc: "blue",
+        switch: "subnet-blue.db",
+        v4: "10.20.0",
+        v6: "fd00:20:0",
+        lengths: [16, 48],
+        gateways: ["10.20.255.254", "fd00:20:0:ffff::fffe"],
+        mac: "0a:58:0a:14:00",
+    };
+    /// One of `green` with the same addresses.
+    pub(crate) const GREEN_DB: Self = Self {
+        vpc: "green",
+        switch: "subnet-green.db",
+        ..Self::DB
+    };
+    /// One of the default VPC.
+    pub(crate) const DEFAULT_DB: Self = Self {
+        vpc: "default",
+        switch: "subnet-default.db",
+        v4: "10.30.0",
+        v6: "fd00:30:0",
+        lengths: [20, 60],
+        gateways: ["10.30.0.1", "fd00:30:0::1"],
+        mac: "0a:58:0a:1e:00",
+    };
+
+    /// A host's address there.
+    pub(crate) fn interface(&self, v4: bool, host_part: u32) -> IpNetwork {
+        let [length4, length6] = self.lengths;
+        let text = if v4 {
+            format!("{}.{host_part}/{length4}", self.v4)
+        } else {
+            format!("{}::{host_part:x}/{length6}", self.v6)
+        };
+        text.parse().unwrap()
+    }
+
+    /// The router's address there.
+    pub(crate) fn gateway(&self, v4: bool) -> &'static str {
+        self.gateways[usize::from(!v4)]
+    }
 
     /// That of the whole VPC.
     pub(crate) fn vpc_network(&self) -> String {
@@ -114,16 +172,11 @@ impl Rig {
 impl Host {
     /// A switch on the router of its VPC, which is made if there is none.
     pub(crate) fn create_slice(&self, slice: Slice) {
-        let Slice {
-            vpc,
-            switch,
-            v4,
-            v6,
-            mac,
-        } = slice;
+        let Slice { vpc, switch, mac, .. } = slice;
         let router = format!("vpc-{vpc}");
         let uplink = format!("{switch}-router");
-        let (mac, v4, v6) = (format!("{mac}:01"), format!("{v4}.1/24"), format!("{v6}::1/64"));
+        let [v4, v6] = [true, false].map(|v4| format!("{}/{}", slice.gateway(v4), slice.lengths[usize::from(!v4)]));
+        let mac = format!("{mac}:01");
         let peer = format!("router-port={switch}");
         let commands: [&[&str]; 6] = [
             &["--may-exist", "lr-add", &router],

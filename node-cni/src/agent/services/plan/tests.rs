@@ -91,6 +91,24 @@ fn no_service_leads_to_pods_of_another_vpc() {
 }
 
 #[test]
+fn an_endpoint_in_a_subnet_is_here_if_the_host_reaches_it() {
+    let here = |vpcs: &[&str]| {
+        let services = Services {
+            facts: vec![Arc::new(of_vpc("web", &["10.20.0.5:8080", "10.20.0.6:8080"]))],
+            ..Services::default()
+        };
+        let blue = vpcs.iter().map(|network| network.parse().unwrap()).collect();
+        let plan = Plan::new(&services, "n1", &[("blue".to_owned(), blue)].into());
+        plan.frontends[&cluster("10.96.0.7:80")].for_anybody().to_vec()
+    };
+    assert_eq!(
+        here(&["10.8.1.2/24", "10.20.0.5/32"]),
+        ["10.20.0.5:8080".parse().unwrap()]
+    );
+    assert_eq!(here(&["10.8.1.2/24"]), []);
+}
+
+#[test]
 fn an_address_leads_to_the_target_of_its_family() {
     let plan = plan([service("web")]);
     let target = |address| plan.frontends[&at(address)].target.unwrap().to_string();
