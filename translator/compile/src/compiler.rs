@@ -18,6 +18,7 @@ use crate::placements::Placements;
 use crate::places::Places;
 use crate::service_cidrs::ServiceCidrs;
 use crate::slices::{SliceKey, Slices};
+use crate::strays::Strays;
 use crate::vips::Vips;
 use crate::vpcs::{State, Vpcs};
 use crate::{
@@ -36,6 +37,7 @@ pub struct Compiler {
     cluster: Cluster,
     vpcs: Vpcs,
     placements: Placements,
+    strays: Strays,
     slices: Slices,
     addresses: Addresses,
     service_cidrs: ServiceCidrs,
@@ -77,6 +79,7 @@ impl Compiler {
             cluster: Cluster::default(),
             vpcs: Vpcs::default(),
             placements: Placements::default(),
+            strays: Strays::default(),
             addresses: Addresses::default(),
             pools: AddressPools::default(),
             places: Places::default(),
@@ -152,6 +155,7 @@ impl Compiler {
             self.slices = Slices::new(&self.config);
             self.addresses = Addresses::default();
             self.placements = Placements::default();
+            self.strays = Strays::default();
             self.nodes.extend(self.cluster.nodes().map(|node| node.name.clone()));
             self.pods.extend(self.cluster.pods().map(|pod| pod.key()));
             // Whatever the two forget without a successor nobody would touch.
@@ -242,6 +246,7 @@ impl Compiler {
             cluster: &self.cluster,
             vpcs: &self.vpcs,
             placements: &self.placements,
+            strays: &self.strays,
             slices: &self.slices,
             addresses: &self.addresses,
             service_cidrs: &self.service_cidrs,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 use meridian_api::port;
-use meridian_model::{Cluster, EndpointSlice, Interner, Key, Name, Node, Pod, PodKey, Service, ServiceKey};
+use meridian_model::{Cluster, Endpoint, EndpointSlice, Interner, Key, Name, Node, Pod, PodKey, Service, ServiceKey};
 use ovsdb::{Atom, Datum, Uuid};
 use ovsdb_schemas::northbound;
 
@@ -24,6 +24,7 @@ use crate::places::Places;
 use crate::segment::Segment;
 use crate::service_cidrs::ServiceCidrs;
 use crate::slices::{SliceKey, Slices, Standing};
+use crate::strays::Strays;
 use crate::vips::{Vip, Vips};
 use crate::vpcs::{Home, State, Vpcs};
 use crate::{Config, DesiredRow, Link, Problem, Unit};
@@ -42,6 +43,7 @@ pub(crate) struct World<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) vpcs: &'a Vpcs,
     pub(crate) placements: &'a Placements,
+    pub(crate) strays: &'a Strays,
     pub(crate) slices: &'a Slices,
     pub(crate) addresses: &'a Addresses,
     pub(crate) service_cidrs: &'a ServiceCidrs,
@@ -161,6 +163,12 @@ impl<'a> Context<'a> {
             ..
         } = self.world;
         placements.place(pod, vpcs, addresses, config)
+    }
+
+    /// The pod that an endpoint of a namespace is, and its VPC, if that is not the namespace's. A service that has the endpoint, and
+    /// has asked where its namespace is, is compiled again when that changes.
+    pub(crate) fn stray(&self, namespace: &Name, endpoint: &Endpoint) -> Option<(&'a PodKey, &'a Name)> {
+        self.world.strays.find(namespace, endpoint)
     }
 
     /// All nodes.

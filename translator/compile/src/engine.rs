@@ -64,6 +64,11 @@ impl Engine {
         }
     }
 
+    /// The units that depend on a fact, as of their last compile; units it is the home of aside.
+    pub(crate) fn readers(&self, fact: &Fact) -> impl Iterator<Item = &Unit> {
+        self.readers.get(fact).into_iter().flatten()
+    }
+
     /// Whether anything is dirty.
     pub(crate) fn is_dirty(&self) -> bool {
         !self.dirty.is_empty()

@@ -42,6 +42,7 @@ mod service;
 mod service_cidrs;
 mod slice;
 mod slices;
+mod strays;
 mod topology;
 mod unit;
 mod usage;

@@ -30,8 +30,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ipnetwork::IpNetwork;
-use meridian_model::{EndpointSlice, Name, Service, ServiceKey};
+use meridian_model::{Endpoint, EndpointSlice, Name, Service, ServiceKey};
 use ovsdb::Datum;
 use ovsdb_schemas::northbound::{load_balancer, load_balancer_group, logical_switch};
 
@@ -77,6 +76,7 @@ pub(crate) fn compile(ctx: &mut Context<'_>, key: &ServiceKey) {
     for slice in &slices {
         backend::report(ctx, slice);
     }
+    backend::report_strays(ctx, key, &told.vpc, &slices);
     for transport in TRANSPORTS {
         for (place, vips) in spread::spread(ctx, &told.vpc, &told.of_transport(transport), &told.behind) {
             let at = In { vpc: &told.vpc, place };
@@ -107,7 +107,7 @@ impl<'a> Told<'a> {
         slices: &[&'a Arc<EndpointSlice>],
     ) -> Option<Self> {
         let face = frontend::face(ctx, key, service)?;
-        let behind = Behind::of(ctx.service_cidrs().networks(), &face, slices);
+        let behind = Behind::of(ctx, key, &face, slices);
         let frontends = face.frontends(ctx, key, service, &vpc);
         Some(Self {
             vpc,
@@ -156,12 +156,17 @@ pub(crate) fn vpc(ctx: &Context<'_>, key: &ServiceKey) -> Result<Name, String> {
 struct Behind<'a>(Vec<[Backends<'a>; 2]>);
 
 impl<'a> Behind<'a> {
-    fn of(service_cidrs: &[IpNetwork], face: &Face, slices: &[&'a Arc<EndpointSlice>]) -> Self {
+    fn of(ctx: &Context<'_>, key: &ServiceKey, face: &Face, slices: &[&'a Arc<EndpointSlice>]) -> Self {
+        let service_cidrs = ctx.service_cidrs().networks();
+        let is_fit = |slice: &EndpointSlice, endpoint: &Endpoint| {
+            backend::fault(service_cidrs, slice.address_type, endpoint.address).is_none()
+                && ctx.stray(&key.namespace, endpoint).is_none()
+        };
         let families: BTreeSet<bool> = face.addresses.cluster.iter().map(std::net::IpAddr::is_ipv4).collect();
         let of = |port: &frontend::Port| {
             [true, false].map(|v4| {
                 if families.contains(&v4) {
-                    Backends::of(service_cidrs, port, v4, slices)
+                    Backends::of(port, v4, slices, &is_fit)
                 } else {
                     Backends::default()
                 }

@@ -1,18 +1,21 @@
 //! What is settled before units compile: which VPC everything is in, who has which slice, and who has which address.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use meridian_model::{Name, Pod, PodKey};
+use meridian_model::{Name, Pod, PodKey, ServiceKey};
 
 use super::Compiler;
 use crate::Unit;
 use crate::fact::Fact;
+use crate::names::default_vpc;
 use crate::placements::{self, Place};
 use crate::places::Places;
 use crate::segment::{Segment, Spot};
 use crate::slices::{SliceKey, Standing};
-use crate::vpcs::Update;
+use crate::strays::Stray;
+use crate::vpcs::{Home, Update};
 
 impl Compiler {
     pub(super) fn settle_slices(&mut self) {
@@ -151,15 +154,22 @@ impl Compiler {
 
     /// Finds out where the pods belong that have to be looked at.
     fn place_pods(&mut self) {
-        if self.vpcs.is_empty() && self.placements.is_empty() {
+        if self.vpcs.is_empty() && self.placements.is_empty() && self.strays.is_empty() {
             return;
         }
         let mut slices = BTreeSet::new();
+        let mut strayed: BTreeMap<Name, BTreeSet<IpAddr>> = BTreeMap::new();
         for key in &self.pods {
-            let place = match self.cluster.pod(key) {
+            let pod = self.cluster.pod(key);
+            let place = match pod {
                 Some(pod) => placements::place(pod, &self.vpcs, &self.addresses, &self.config),
                 None => Place::Unwanted,
             };
+            let stray = pod.and_then(|pod| stray(pod, &place, &self.vpcs.home(&pod.namespace)));
+            let addresses = self.strays.set(key, stray);
+            if !addresses.is_empty() {
+                strayed.entry(key.namespace.clone()).or_default().extend(addresses);
+            }
             let changed = self.placements.set(key, &place);
             if !changed.is_empty() {
                 self.engine.mark(Unit::from(key.clone()));
@@ -175,6 +185,26 @@ impl Compiler {
             }
         }
         self.wish(slices);
+        for (namespace, addresses) in &strayed {
+            self.mark_services(namespace, addresses);
+        }
+    }
+
+    /// Has the services of a namespace compiled again that have endpoints with such addresses. Those that have not asked where
+    /// their namespace is have not been compiled yet.
+    fn mark_services(&mut self, namespace: &Name, addresses: &BTreeSet<IpAddr>) {
+        let home = Fact::Home(namespace.clone());
+        let services = self.engine.readers(&home).filter(|unit| {
+            let Unit::Service(namespace, name) = unit else {
+                return false;
+            };
+            let key = ServiceKey::new(namespace.clone(), name.clone());
+            let mut endpoints = self.cluster.slices_of(&key).flat_map(|slice| &slice.endpoints);
+            endpoints.any(|endpoint| addresses.contains(&endpoint.address))
+        });
+        for service in services.cloned().collect::<Vec<_>>() {
+            self.engine.mark(service);
+        }
     }
 
     fn wish(&mut self, slices: impl IntoIterator<Item = SliceKey>) {
@@ -185,4 +215,19 @@ impl Compiler {
             }
         }
     }
+}
+
+/// What there is to know of a pod that is in another VPC than its namespace.
+fn stray(pod: &Pod, place: &Place, home: &Home<'_>) -> Option<Stray> {
+    let home = match home {
+        Home::Default => default_vpc(),
+        Home::Vpc(state) => state.object.name.clone(),
+        Home::Unknown => return None,
+    };
+    let Place::In(spot) = place else { return None };
+    (*spot.vpc() != home && !pod.ips.is_empty()).then(|| Stray {
+        vpc: spot.vpc().clone(),
+        node: spot.node.clone(),
+        ips: pod.ips.clone(),
+    })
 }

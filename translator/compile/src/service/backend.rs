@@ -1,16 +1,18 @@
 //! [`Backends`]: the endpoints behind a port of a service, and who of them answers where.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
-use meridian_model::{AddressType, Endpoint, EndpointSlice, EndpointState, Name};
+use meridian_model::{AddressType, Endpoint, EndpointSlice, EndpointState, Name, ServiceKey};
 
 use super::frontend::{Port, port_number, transport};
 use crate::context::Context;
 use crate::ip;
 use crate::names::default_vpc;
+
+const SELECTOR: &str = "spec.selector";
 
 /// The endpoints of one family behind one port, sorted, each once.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +30,13 @@ pub(super) enum Meant {
 }
 
 impl<'a> Backends<'a> {
-    pub(super) fn of(service_cidrs: &[IpNetwork], port: &Port, v4: bool, slices: &[&'a Arc<EndpointSlice>]) -> Self {
+    /// Of slices, the endpoints that connections may go to.
+    pub(super) fn of(
+        port: &Port,
+        v4: bool,
+        slices: &[&'a Arc<EndpointSlice>],
+        is_fit: &dyn Fn(&EndpointSlice, &Endpoint) -> bool,
+    ) -> Self {
         let mut found: BTreeMap<SocketAddr, &Endpoint> = BTreeMap::new();
         let of_family = |slice: &&&'a Arc<EndpointSlice>| match slice.address_type {
             AddressType::Ipv4 => v4,
@@ -38,7 +46,7 @@ impl<'a> Backends<'a> {
         for slice in slices.iter().filter(of_family) {
             for number in ports(port, slice) {
                 for endpoint in &slice.endpoints {
-                    if fault(service_cidrs, slice.address_type, endpoint.address).is_some() {
+                    if !is_fit(slice, endpoint) {
                         continue;
                     }
                     // While an endpoint moves from one slice to another it may be in both.
@@ -196,6 +204,25 @@ pub(super) fn report(ctx: &mut Context<'_>, slice: &EndpointSlice) {
             ctx.problem(slice.key(), field(), message);
         }
     }
+}
+
+/// Reports that pods which a service selects are not in its VPC; once, however many they are.
+pub(super) fn report_strays(ctx: &mut Context<'_>, key: &ServiceKey, vpc: &Name, slices: &[&Arc<EndpointSlice>]) {
+    let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
+    let strays: BTreeSet<&Name> = endpoints
+        .filter_map(|endpoint| Some(ctx.stray(&key.namespace, endpoint)?.1))
+        .collect();
+    if strays.is_empty() {
+        return;
+    }
+    let strays: Vec<&str> = strays.into_iter().map(|vpc| &**vpc).collect();
+    let message = format!(
+        "it selects pods that are in VPC {} since before namespace {} was in VPC {vpc}, as the service is: no connection goes to \
+         them; delete these pods, so that others take their place (explain service {key} tells which they are)",
+        strays.join(" and "),
+        key.namespace
+    );
+    ctx.problem(key.clone().into(), SELECTOR, message);
 }
 
 /// Why an endpoint that somebody wrote by hand answers nobody: its address is a pod's, and no node has pods with such.

@@ -5,13 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use meridian_api::service::ServiceFacts;
-use meridian_model::{AddressType, EndpointSlice, EndpointState, Service, ServiceKey, ServiceType, TrafficPolicy};
+use meridian_model::{
+    AddressType, Endpoint, EndpointSlice, EndpointState, Service, ServiceKey, ServiceType, TrafficPolicy,
+};
 use serde::Serialize;
 
 use super::backend::{self, Backends};
 use super::frontend::{self, Face, Frontend, TRANSPORTS, port_number, transport};
 use super::spread::{self, Place};
-use super::{Behind, Told, facts};
+use super::{Told, facts};
 use crate::context::Context;
 use crate::places;
 
@@ -124,9 +126,7 @@ pub(crate) fn explain(ctx: &mut Context<'_>, key: &ServiceKey) -> Option<Service
     };
     explanation.frontends = balanced(ctx, &told);
     let slices = slices.iter();
-    explanation.endpoints = slices
-        .flat_map(|slice| endpoints(ctx, &told.face, &told.behind, slice))
-        .collect();
+    explanation.endpoints = slices.flat_map(|slice| endpoints(ctx, &told, slice)).collect();
     explanation.hosts = facts::facts(ctx, &told);
     Some(explanation)
 }
@@ -195,17 +195,15 @@ fn kind(ctx: &Context<'_>, face: &Face, frontend: &Frontend) -> &'static str {
     }
 }
 
-fn endpoints<'a>(
-    ctx: &Context<'_>,
-    face: &'a Face,
-    behind: &'a Behind<'_>,
-    slice: &'a Arc<EndpointSlice>,
-) -> Vec<EndpointExplanation> {
+fn endpoints(ctx: &Context<'_>, told: &Told<'_>, slice: &Arc<EndpointSlice>) -> Vec<EndpointExplanation> {
+    let Told { face, behind, .. } = told;
     let v4 = slice.address_type == AddressType::Ipv4;
     let behind: Vec<&Backends<'_>> = (0..face.ports.len()).map(|port| behind.backends(port, v4)).collect();
     let used: BTreeSet<IpAddr> = behind.iter().flat_map(|backends| backends.used()).collect();
-    let explain = |endpoint: &meridian_model::Endpoint| {
-        let reason = || reason(ctx, face, slice, endpoint);
+    // Another endpoint may have its address, and be used.
+    let is_stray = |endpoint: &Endpoint| ctx.stray(&told.key.namespace, endpoint).is_some();
+    let explain = |endpoint: &Endpoint| {
+        let reason = || reason(ctx, told, slice, endpoint);
         let node = endpoint.node.as_ref();
         let hints = endpoint.hints.as_deref();
         EndpointExplanation {
@@ -225,17 +223,24 @@ fn endpoints<'a>(
                 .flat_map(|hints| hints.zones.iter().chain(&*hints.nodes))
                 .map(ToString::to_string)
                 .collect(),
-            left_out: (!used.contains(&endpoint.address)).then(reason),
+            left_out: (!used.contains(&endpoint.address) || is_stray(endpoint)).then(reason),
         }
     };
     slice.endpoints.iter().map(explain).collect()
 }
 
 /// Why no connection goes to an endpoint.
-fn reason(ctx: &Context<'_>, face: &Face, slice: &EndpointSlice, endpoint: &meridian_model::Endpoint) -> String {
+fn reason(ctx: &Context<'_>, told: &Told<'_>, slice: &EndpointSlice, endpoint: &Endpoint) -> String {
+    let Told { face, key, vpc, .. } = told;
     let v4 = endpoint.address.is_ipv4();
     if let Some(fault) = backend::fault(ctx.service_cidrs().networks(), slice.address_type, endpoint.address) {
         return format!("it {fault}");
+    }
+    if let Some((pod, of)) = ctx.stray(&key.namespace, endpoint) {
+        return format!(
+            "pod {pod} is in VPC {of}, and the service in VPC {vpc}: the pod was there before its namespace moved; delete it, so \
+             that another takes its place"
+        );
     }
     if !face.addresses.cluster.iter().any(|ip| ip.is_ipv4() == v4) {
         let family = if v4 { "IPv4" } else { "IPv6" };

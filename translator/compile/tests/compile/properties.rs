@@ -154,6 +154,7 @@ fn the_generator_reaches_the_cases_that_matter() {
         ("overlaps the address", "a VPC with a node's address"),
         ("which was there before", "a node with an address of a VPC"),
         ("cannot be the name of a VPC", "a name that none can have"),
+        ("since before namespace", "a service with endpoints of another VPC"),
     ];
     for _ in 0..800 {
         let config = configs().new_tree(&mut runner).unwrap().current();
