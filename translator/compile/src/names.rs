@@ -11,6 +11,9 @@ use crate::segment::Segment;
 
 pub(crate) use meridian_api::name::DEFAULT_VPC;
 
+/// The end of the name of a switch's port towards its router.
+const UPLINK: &str = "-router";
+
 /// The name of the default VPC, one copy for all.
 pub(crate) fn default_vpc() -> Name {
     static NAME: LazyLock<Name> = LazyLock::new(|| DEFAULT_VPC.into());
@@ -54,14 +57,19 @@ impl Names {
         }
     }
 
-    /// The router's port in that switch's network.
+    /// The router's port in that switch's network. It has the switch's name, unless that could be an uplink's, of a node whose name
+    /// is the shorter by that ending: ports of routers and of switches share their names.
     pub(crate) fn router_port(&self, vpc: &str, node: &str) -> Arc<str> {
-        self.switch(vpc, node)
+        if node.ends_with(UPLINK) {
+            self.name(format_args!("router-{}", name::part(vpc, node)))
+        } else {
+            self.switch(vpc, node)
+        }
     }
 
     /// The switch's port towards the router.
     pub(crate) fn uplink(&self, vpc: &str, node: &str) -> Arc<str> {
-        self.name(format_args!("vpc-{}-router", name::part(vpc, node)))
+        self.name(format_args!("vpc-{}{UPLINK}", name::part(vpc, node)))
     }
 
     /// The port of the node itself in the VPC.
@@ -136,5 +144,39 @@ impl Names {
 
     fn name(&self, rest: fmt::Arguments<'_>) -> Arc<str> {
         format!("{}{rest}", self.prefix).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_ports_have_one_name_whatever_the_nodes_are_called() {
+        let names = Names::new(None);
+        let mut seen = BTreeSet::new();
+        for vpc in [DEFAULT_VPC, "blue", "router"] {
+            for node in [
+                "a",
+                "a-router",
+                "a-router-router",
+                "router",
+                "-router",
+                "router-default-a",
+            ] {
+                for name in [
+                    names.router_port(vpc, node),
+                    names.uplink(vpc, node),
+                    names.management(vpc, node),
+                    names.services(vpc, node),
+                ] {
+                    assert!(seen.insert(name.clone()), "{name} of {node} in {vpc}");
+                }
+            }
+        }
+        assert_eq!(&*names.router_port("blue", "a"), "vpc-blue.a");
+        assert_eq!(&*names.router_port("blue", "a-router"), "router-blue.a-router");
     }
 }

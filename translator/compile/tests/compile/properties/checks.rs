@@ -104,6 +104,19 @@ pub(super) fn check_consistency(desired: &Desired) {
         }
     }
 
+    // ovn-northd leaves out all but one port of a name, be they of switches or of routers.
+    let mut ports = BTreeSet::new();
+    for row in ["Logical_Switch_Port", "Logical_Router_Port"]
+        .into_iter()
+        .flat_map(|table| desired.rows(table))
+    {
+        assert!(
+            ports.insert(row.get("name").unwrap().to_string()),
+            "{} is there twice",
+            row.key
+        );
+    }
+
     check_peers(desired);
 
     for route in desired.rows("Logical_Router_Static_Route") {

@@ -61,7 +61,7 @@ pub(super) fn nodes() -> impl Strategy<Value = Node> {
         prop::bool::weighted(0.1),
     );
     (
-        prop::sample::select(vec!["a", "b", "c", "d"]),
+        prop::sample::select(vec!["a", "b", "c", "a-router"]),
         0i64..3,
         node_cidrs(),
         labels,
