@@ -45,6 +45,15 @@ fn a_namespace_that_moves_leaves_its_pods_where_they_are() {
     cluster
         .from(&["old-side/peer"], cluster.at("moving/before"))
         .answered_by(&["moving/before"]);
+    // A service that both are endpoints of is answered by the one, and never refused by a way to the other.
+    let both = [cluster.endpoint("moving/before"), cluster.endpoint("moving/after")];
+    let service = Service::new("moving", 41).of(moving).on_nodes().answered_by(&both);
+    cluster.put(&service);
+    let ports = service.at_nodes(cluster.host_ips("node-1"));
+    cluster
+        .from(&["new-side/peer", "node-3"], service.cluster())
+        .answered_by(&["moving/after"]);
+    cluster.from(&["fabric"], ports).answered_by(&["moving/after"]);
     // Of one namespace, in two VPCs.
     cluster
         .from(&["moving/after"], cluster.at("moving/before"))
