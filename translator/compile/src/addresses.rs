@@ -1,21 +1,28 @@
 //! Which addresses each pod has, within its segment.
 //!
-//! `status.podIPs` is the record; a pod without is given addresses, and keeps them. Slices of a VPC never overlap, nor do those
-//! of a node, so each is settled by itself and no two pods of a VPC or of a node can hold one address.
+//! `status.podIPs` is the record; a pod without has those that it asks for, is given what it lacks, and keeps it. Segments of a VPC
+//! never overlap, nor do slices of a node, so each is settled by itself and no two pods of a VPC can hold one address. Subnets of
+//! two VPCs may overlap: what pods on the same node hold of them is kept apart by [`Nodes`].
 //!
 //! Makes no rows; the pod's unit does.
+
+mod nodes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use meridian_model::{Cluster, Name, Pod, PodKey};
+use meridian_model::{Cluster, Name, Pod, PodKey, Timestamp};
 
+use self::nodes::Nodes;
 use crate::arbiter::{Arbiter, Bid, Item, Outcome, Space};
-use crate::pool::Pool;
+use crate::pool::{Layout, Pool};
 use crate::segment::Segment;
 use crate::slices::list;
-use crate::{Claim, SliceUse};
+use crate::{Claim, SliceUse, fixed};
+
+/// Where a pod's addresses are on record.
+pub(crate) const POD_IPS: &str = "status.podIPs";
 
 /// How a pod fares in its segment.
 pub(crate) type Fare<'a> = Outcome<'a, PodKey, IpAddr>;
@@ -29,11 +36,12 @@ pub(crate) struct Addresses {
     claims: HashMap<PodKey, PodClaim>,
     /// Segments with staged bids.
     staged: BTreeSet<Segment>,
+    /// What pods in Subnets hold, by node.
+    nodes: Nodes,
 }
 
 #[derive(Debug)]
 struct Seats {
-    networks: Box<[IpNetwork]>,
     arbiter: Arbiter<PodKey, Pools>,
     /// The pools that are exhausted, by index.
     full: Vec<bool>,
@@ -43,6 +51,10 @@ struct Seats {
 struct Home {
     segment: Segment,
     uid: Name,
+    node: Name,
+    created: Timestamp,
+    /// Whether its addresses are what it asks for or was given, and not what its status says.
+    is_wish: bool,
 }
 
 #[derive(Debug)]
@@ -75,14 +87,20 @@ impl Addresses {
 
     /// Notes what a segment is, or that there is none. True if it is different from before: then its pods have to be staged
     /// again.
-    pub(crate) fn set_segment(&mut self, key: &Segment, networks: Option<&[IpNetwork]>) -> bool {
-        if self.segments.get(key).map(|seats| &*seats.networks) == networks {
+    pub(crate) fn set_segment(&mut self, key: &Segment, layouts: Option<&[Layout]>) -> bool {
+        let known = self.segments.get(key).map(|seats| seats.arbiter.space());
+        let same = match (known, layouts) {
+            (Some(Pools(pools)), Some(layouts)) => pools.iter().map(Pool::layout).eq(layouts),
+            (known, layouts) => known.is_none() && layouts.is_none(),
+        };
+        if same {
             return false;
         }
         if let Some(old) = self.segments.remove(key) {
             // What its pods hold they shall hold in the new one, or when the node comes back.
             for (pod, held) in old.arbiter.holdings() {
                 let Some(home) = self.homes.remove(pod) else { continue };
+                self.nodes.look_at(pod, false);
                 if !held.is_empty() || !key.is_default() {
                     self.claims.insert(
                         pod.clone(),
@@ -96,13 +114,12 @@ impl Addresses {
             }
             self.staged.remove(key);
         }
-        if let Some(networks) = networks {
-            let pools = Pools(networks.iter().copied().map(Pool::new).collect());
+        if let Some(layouts) = layouts {
+            let pools = Pools(layouts.iter().cloned().map(Pool::new).collect());
             let full = pools.full();
             self.segments.insert(
                 key.clone(),
                 Seats {
-                    networks: networks.into(),
                     arbiter: Arbiter::new(pools),
                     full,
                 },
@@ -142,24 +159,36 @@ impl Addresses {
             .remove(key)
             .filter(|claim| claim.uid == pod.uid && claim.vpc == *at.vpc())
             .map(|claim| claim.ips);
-        if let Ok(record) = recorded(pod, seats.arbiter.space()) {
+        if let Ok(wanted) = wanted(pod, seats.arbiter.space()) {
             let claim = claim.or(held).unwrap_or_default();
+            let home = Home {
+                segment: at.clone(),
+                uid: pod.uid.clone(),
+                node: pod.node.clone().unwrap_or_default(),
+                created: pod.created,
+                is_wish: pod.ips.is_empty(),
+            };
+            if at.subnet().is_some() {
+                let ips = if wanted.record.is_empty() {
+                    &claim
+                } else {
+                    &wanted.record
+                };
+                self.nodes.expect(key, &home.node, ips);
+            }
             seats.arbiter.stage(
                 key.clone(),
                 Some(Bid {
                     created: pod.created,
-                    record,
+                    record: wanted.record,
+                    is_wish: home.is_wish,
+                    wants_more: wanted.wants_more,
                     claim,
                     avoid: Box::default(),
                 }),
             );
-            self.homes.insert(
-                key.clone(),
-                Home {
-                    segment: at.clone(),
-                    uid: pod.uid.clone(),
-                },
-            );
+            self.nodes.look_at(key, at.subnet().is_some());
+            self.homes.insert(key.clone(), home);
             self.staged.insert(at);
         } else {
             self.leave(key);
@@ -173,13 +202,46 @@ impl Addresses {
             let Some(seats) = self.segments.get_mut(&key) else {
                 continue;
             };
-            settlement.pods.extend(seats.arbiter.settle());
+            let changed = if key.subnet().is_some() {
+                let (nodes, homes) = (&self.nodes, &self.homes);
+                let beside = |pod: &PodKey| {
+                    homes
+                        .get(pod)
+                        .map_or_else(Vec::new, |home| nodes.beside(pod, &home.node))
+                };
+                seats.arbiter.settle_avoiding(beside)
+            } else {
+                seats.arbiter.settle()
+            };
+            if key.subnet().is_some() {
+                for pod in &changed {
+                    let home = self.homes.get(pod).filter(|home| home.segment == key);
+                    let held = home.and_then(|home| match seats.arbiter.outcome(pod)? {
+                        Outcome::Granted(ips) => Some((&home.node, (home.is_wish, home.created), ips)),
+                        Outcome::Lost { .. } | Outcome::Waiting => None,
+                    });
+                    self.nodes.set(pod, held);
+                }
+            }
+            settlement.pods.extend(changed);
             let full = seats.arbiter.space().full();
             if seats.full != full {
                 seats.full = full;
                 settlement.segments.push(key);
             }
         }
+        // Those that are in no Subnet any more, or on another node.
+        for pod in self.nodes.unsettled() {
+            let held = self.homes.get(&pod).and_then(|home| {
+                home.segment.subnet()?;
+                match self.segments.get(&home.segment)?.arbiter.outcome(&pod)? {
+                    Outcome::Granted(ips) => Some((&home.node, (home.is_wish, home.created), ips)),
+                    Outcome::Lost { .. } | Outcome::Waiting => None,
+                }
+            });
+            self.nodes.set(&pod, held);
+        }
+        settlement.pods.extend(self.nodes.settle());
         settlement
     }
 
@@ -192,12 +254,10 @@ impl Addresses {
     /// How a pod fares; nothing if it made no bid.
     pub(crate) fn fare(&self, key: &PodKey) -> Option<Fare<'_>> {
         let home = self.homes.get(key)?;
+        if let Some((item, to)) = self.nodes.rival(key) {
+            return Some(Outcome::Lost { item, theirs: item, to });
+        }
         self.segments.get(&home.segment)?.arbiter.outcome(key)
-    }
-
-    /// The networks of a segment, none if there is none.
-    pub(crate) fn networks(&self, segment: &Segment) -> &[IpNetwork] {
-        self.segments.get(segment).map_or(&[], |seats| &seats.networks)
     }
 
     /// Why a pod that asks for any address has to wait in this segment.
@@ -211,9 +271,16 @@ impl Addresses {
         (!short.is_empty()).then(|| short.join(", "))
     }
 
-    /// Why a pod's `status.podIPs` cannot be right in this segment.
-    pub(crate) fn fault(&self, pod: &Pod, segment: &Segment) -> Option<String> {
-        recorded(pod, self.segments.get(segment)?.arbiter.space()).err()
+    /// Why what a pod's status says, or else what it asks for, cannot be right in this segment: the field, and the message.
+    pub(crate) fn fault(&self, pod: &Pod, segment: &Segment) -> Option<(&'static str, String)> {
+        wanted(pod, self.segments.get(segment)?.arbiter.space()).err()
+    }
+
+    /// How full each network of a segment is: the network, the addresses that pods have, and those that they can still be given.
+    pub(crate) fn fill(&self, segment: &Segment) -> Vec<(IpNetwork, u128, u128)> {
+        let pools = self.segments.get(segment).map(|seats| seats.arbiter.space());
+        let pools = pools.into_iter().flat_map(|Pools(pools)| pools);
+        pools.map(|pool| (pool.network(), pool.used(), pool.free())).collect()
     }
 
     /// How full each slice is, in no particular order.
@@ -257,6 +324,7 @@ impl Addresses {
 
     fn leave(&mut self, key: &PodKey) {
         let Some(home) = self.homes.remove(key) else { return };
+        self.nodes.look_at(key, false);
         if let Some(seats) = self.segments.get_mut(&home.segment) {
             seats.arbiter.stage(key.clone(), None);
             self.staged.insert(home.segment);
@@ -267,6 +335,48 @@ impl Addresses {
 /// Whether a pod has a logical port, once it has a node and addresses.
 pub(crate) fn wants_port(pod: &Pod) -> bool {
     !pod.host_network && !pod.finished()
+}
+
+/// What a pod comes with.
+struct Wanted {
+    record: Box<[IpAddr]>,
+    /// Whether it is to be given addresses of the other families, too.
+    wants_more: bool,
+}
+
+/// What a pod's status says, or else what it asks for, judged by itself; if that makes no sense, the field and the message.
+fn wanted(pod: &Pod, space: &Pools) -> Result<Wanted, (&'static str, String)> {
+    if !pod.ips.is_empty() {
+        return match recorded(pod, space) {
+            Ok(record) => Ok(Wanted {
+                record,
+                wants_more: false,
+            }),
+            Err(message) => Err((POD_IPS, message)),
+        };
+    }
+    let wrong = |message| (fixed::FIELD, message);
+    let Pools(pools) = space;
+    let asked_for = fixed::addresses(pod).transpose().map_err(wrong)?.unwrap_or_default();
+    for &ip in &asked_for {
+        let Some(pool) = pools.iter().find(|pool| pool.network().contains(ip)) else {
+            return Err(wrong(format!(
+                "{ip} is not in {}, where the pod is: take an address of that, or name a Subnet that has the address in the \
+                 annotation meridian.dev/subnet",
+                list(&space.networks())
+            )));
+        };
+        if !pool.admits(ip) {
+            return Err(wrong(format!(
+                "{ip} is no pod's in {}, but its network's, gateway's, host's or broadcast address: take another",
+                pool.network()
+            )));
+        }
+    }
+    Ok(Wanted {
+        wants_more: !asked_for.is_empty(),
+        record: asked_for,
+    })
 }
 
 /// What a pod's status says, judged by itself.
@@ -348,12 +458,12 @@ impl Space for Pools {
         self.of(item).give_back(item);
     }
 
-    fn complete<V>(&mut self, in_use: &BTreeMap<IpAddr, V>, held: &[IpAddr], _: &[IpAddr]) -> Option<Vec<IpAddr>> {
+    fn complete<V>(&mut self, in_use: &BTreeMap<IpAddr, V>, held: &[IpAddr], avoid: &[IpAddr]) -> Option<Vec<IpAddr>> {
         let lacking = |pool: &&mut Pool| !held.iter().any(|ip| ip.is_ipv4() == pool.network().is_ipv4());
         self.0
             .iter_mut()
             .filter(lacking)
-            .map(|pool| pool.next(|ip| in_use.contains_key(&ip)))
+            .map(|pool| pool.next(|ip| in_use.contains_key(&ip), avoid))
             .collect()
     }
 }
@@ -366,7 +476,7 @@ mod tests {
     fn a_pod_may_hold_one_address_of_each_family() {
         let pools = Pools(
             ["10.0.0.0/24", "fd00::/64"]
-                .map(|net| Pool::new(net.parse().unwrap()))
+                .map(|net| Pool::new(Layout::slice(net.parse().unwrap())))
                 .into(),
         );
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();

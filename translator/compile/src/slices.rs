@@ -120,6 +120,8 @@ impl Slices {
                 created: node.created,
                 claim: claim.unwrap_or_else(|| default.held(name).into()),
                 record,
+                is_wish: false,
+                wants_more: false,
                 avoid: Box::default(),
             }),
             Some((_, Err(faults))) => {
@@ -251,6 +253,8 @@ impl Slices {
             let bid = Bid {
                 created: wish.created,
                 record: Box::default(),
+                is_wish: false,
+                wants_more: false,
                 claim,
                 avoid,
             };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use self::services::Services;
 use crate::{
     AddressPool, EndpointSlice, Interner, Key, Kind, Name, Namespace, Node, Object, Pod, PodKey, Service, ServiceCidr,
-    ServiceKey, Vpc,
+    ServiceKey, Subnet, Vpc,
 };
 
 /// Something that was seen to happen to the cluster.
@@ -33,6 +33,7 @@ pub struct Cluster {
     service_cidrs: BTreeMap<Name, Arc<ServiceCidr>>,
     address_pools: BTreeMap<Name, Arc<AddressPool>>,
     vpcs: BTreeMap<Name, Arc<Vpc>>,
+    subnets: BTreeMap<Name, Arc<Subnet>>,
     names: Interner,
 }
 
@@ -119,6 +120,11 @@ impl Cluster {
         self.vpcs.values()
     }
 
+    /// All Subnets, by name.
+    pub fn subnets(&self) -> impl ExactSizeIterator<Item = &Arc<Subnet>> {
+        self.subnets.values()
+    }
+
     fn put(&mut self, object: Object, changed: &mut Vec<Key>) {
         match object {
             Object::Node(node) => changed.extend(self.put_node(node)),
@@ -137,6 +143,10 @@ impl Cluster {
             Object::Vpc(vpc) => {
                 let name = vpc.name.clone();
                 changed.extend(put(&mut self.vpcs, name, vpc).map(Key::Vpc));
+            }
+            Object::Subnet(subnet) => {
+                let name = subnet.name.clone();
+                changed.extend(put(&mut self.subnets, name, subnet).map(Key::Subnet));
             }
         }
     }
@@ -178,6 +188,9 @@ impl Cluster {
         if let Some(node) = &mut pod.node {
             self.names.share(node);
         }
+        if let Some(subnet) = &mut pod.subnet {
+            self.names.share(subnet);
+        }
         // Pods of one workload repeat each other's labels.
         for (key, value) in pod.labels.iter_mut() {
             self.names.share(key);
@@ -209,6 +222,7 @@ impl Cluster {
             Key::ServiceCidr(name) => self.service_cidrs.remove(name).is_some(),
             Key::AddressPool(name) => self.address_pools.remove(name).is_some(),
             Key::Vpc(name) => self.vpcs.remove(name).is_some(),
+            Key::Subnet(name) => self.subnets.remove(name).is_some(),
         };
         if was_there {
             changed.push(key);
@@ -251,6 +265,7 @@ impl Cluster {
             Kind::ServiceCidr => Box::new(self.service_cidrs.keys().cloned().map(Key::ServiceCidr)),
             Kind::AddressPool => Box::new(self.address_pools.keys().cloned().map(Key::AddressPool)),
             Kind::Vpc => Box::new(self.vpcs.keys().cloned().map(Key::Vpc)),
+            Kind::Subnet => Box::new(self.subnets.keys().cloned().map(Key::Subnet)),
         }
     }
 }

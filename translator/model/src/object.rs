@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{AddressPool, EndpointSlice, Service, ServiceCidr, Vpc};
+use crate::{AddressPool, EndpointSlice, Service, ServiceCidr, Subnet, Vpc};
 
 /// A name or another short text, shared rather than copied.
 pub type Name = Arc<str>;
@@ -32,6 +32,8 @@ pub enum Kind {
     AddressPool,
     /// `meridian.dev/v1alpha1/Vpc`.
     Vpc,
+    /// `meridian.dev/v1alpha1/Subnet`.
+    Subnet,
 }
 
 /// Names one object of the cluster.
@@ -53,6 +55,8 @@ pub enum Key {
     AddressPool(Name),
     /// A network of its own, by name.
     Vpc(Name),
+    /// A network of a VPC, by name.
+    Subnet(Name),
 }
 
 /// Names a pod where only pods are meant.
@@ -83,6 +87,8 @@ pub enum Object {
     AddressPool(AddressPool),
     /// A network of its own.
     Vpc(Vpc),
+    /// A network of a VPC.
+    Subnet(Subnet),
 }
 
 /// A machine of the cluster.
@@ -111,6 +117,8 @@ pub struct Namespace {
     pub name: Name,
     /// `metadata.labels`.
     pub labels: Labels,
+    /// The annotation `meridian.dev/subnet`: the Subnet of its pods.
+    pub subnet: Option<Name>,
 }
 
 /// A pod.
@@ -136,6 +144,10 @@ pub struct Pod {
     pub deleting: bool,
     /// `metadata.labels`.
     pub labels: Labels,
+    /// The annotation `meridian.dev/subnet`: the Subnet that it is to be in.
+    pub subnet: Option<Name>,
+    /// The annotation `meridian.dev/ips` as written: the addresses that it is to have.
+    pub fixed_ips: Option<Name>,
 }
 
 /// `status.phase` of a pod.
@@ -199,6 +211,11 @@ impl Key {
         Self::Vpc(name.into())
     }
 
+    /// Names a network of a VPC.
+    pub fn subnet(name: impl Into<Name>) -> Self {
+        Self::Subnet(name.into())
+    }
+
     /// The kind of the object named.
     pub fn kind(&self) -> Kind {
         match self {
@@ -210,6 +227,7 @@ impl Key {
             Self::ServiceCidr(_) => Kind::ServiceCidr,
             Self::AddressPool(_) => Kind::AddressPool,
             Self::Vpc(_) => Kind::Vpc,
+            Self::Subnet(_) => Kind::Subnet,
         }
     }
 }
@@ -226,6 +244,7 @@ impl Object {
             Self::ServiceCidr(cidr) => Key::ServiceCidr(cidr.name.clone()),
             Self::AddressPool(pool) => Key::AddressPool(pool.name.clone()),
             Self::Vpc(vpc) => Key::Vpc(vpc.name.clone()),
+            Self::Subnet(subnet) => Key::Subnet(subnet.name.clone()),
         }
     }
 }
@@ -339,6 +358,7 @@ impl fmt::Display for Key {
             Self::ServiceCidr(name) => write!(f, "servicecidr/{name}"),
             Self::AddressPool(name) => write!(f, "addresspool/{name}"),
             Self::Vpc(name) => write!(f, "vpc/{name}"),
+            Self::Subnet(name) => write!(f, "subnet/{name}"),
         }
     }
 }

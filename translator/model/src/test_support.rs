@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use crate::{
-    AddressPool, AddressType, Egress, Endpoint, EndpointPort, EndpointSlice, EndpointState, Event, Hints, Labels, Name,
-    Namespace, Node, Object, Phase, Pod, Protocol, Requirement, Service, ServiceCidr, ServicePort, ServiceType,
-    Timestamp, TrafficPolicy, Vpc,
+    AddressPool, AddressType, Dhcp, Egress, Endpoint, EndpointPort, EndpointSlice, EndpointState, Event, Hints, Labels,
+    Name, Namespace, Node, Object, Phase, Pod, Protocol, Requirement, Service, ServiceCidr, ServicePort, ServiceType,
+    Subnet, Timestamp, TrafficPolicy, Vpc,
 };
 
 fn addresses<'a>(ips: impl IntoIterator<Item = &'a str>) -> Box<[IpAddr]> {
@@ -70,7 +70,15 @@ impl Namespace {
         Self {
             name: name.into(),
             labels: Labels::default(),
+            subnet: None,
         }
+    }
+
+    /// With a Subnet for its pods.
+    #[must_use]
+    pub fn in_subnet(mut self, subnet: &str) -> Self {
+        self.subnet = Some(subnet.into());
+        self
     }
 
     /// In a VPC of [`Vpc::test`].
@@ -95,7 +103,23 @@ impl Pod {
             ips: Box::default(),
             deleting: false,
             labels: Labels::default(),
+            subnet: None,
+            fixed_ips: None,
         }
+    }
+
+    /// To be in that Subnet.
+    #[must_use]
+    pub fn in_subnet(mut self, subnet: &str) -> Self {
+        self.subnet = Some(subnet.into());
+        self
+    }
+
+    /// To have these addresses, as the annotation writes them.
+    #[must_use]
+    pub fn asking_for(mut self, ips: &str) -> Self {
+        self.fixed_ips = Some(ips.into());
+        self
     }
 
     /// Scheduled on a node.
@@ -328,7 +352,17 @@ impl Vpc {
             egress: Egress::Node,
             shared_services: true,
             peers: Box::default(),
+            default_subnet: None,
+            dns_servers: Box::default(),
+            search_domains: Box::default(),
         }
+    }
+
+    /// With that Subnet for pods that name none.
+    #[must_use]
+    pub fn with_default_subnet(mut self, subnet: &str) -> Self {
+        self.default_subnet = Some(subnet.into());
+        self
     }
 
     /// Naming these peers.
@@ -342,6 +376,60 @@ impl Vpc {
     #[must_use]
     pub fn created_at(mut self, seconds: i64) -> Self {
         self.created = Timestamp(seconds);
+        self
+    }
+}
+
+impl Subnet {
+    /// Created at time 0, with the first addresses as gateways and without DHCP.
+    pub fn test<'a>(name: &str, vpc: &str, cidrs: impl IntoIterator<Item = &'a str>) -> Self {
+        Self {
+            name: name.into(),
+            created: Timestamp(0),
+            deleting: false,
+            vpc: vpc.into(),
+            cidrs: cidrs.into_iter().map(Name::from).collect(),
+            gateways: Box::default(),
+            reserved: Box::default(),
+            dhcp: None,
+        }
+    }
+
+    /// Created at that time.
+    #[must_use]
+    pub fn created_at(mut self, seconds: i64) -> Self {
+        self.created = Timestamp(seconds);
+        self
+    }
+
+    /// With these gateways.
+    #[must_use]
+    pub fn with_gateways<'a>(mut self, gateways: impl IntoIterator<Item = &'a str>) -> Self {
+        self.gateways = gateways.into_iter().map(Name::from).collect();
+        self
+    }
+
+    /// With these ranges that are given to nobody who does not ask.
+    #[must_use]
+    pub fn reserving<'a>(mut self, ranges: impl IntoIterator<Item = &'a str>) -> Self {
+        self.reserved = ranges.into_iter().map(Name::from).collect();
+        self
+    }
+
+    /// With DHCP that lends for an hour.
+    #[must_use]
+    pub fn with_dhcp(mut self) -> Self {
+        self.dhcp = Some(Dhcp {
+            lease_time: 3600,
+            ..Dhcp::default()
+        });
+        self
+    }
+
+    /// To be deleted.
+    #[must_use]
+    pub fn being_deleted(mut self) -> Self {
+        self.deleting = true;
         self
     }
 }

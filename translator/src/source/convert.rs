@@ -6,6 +6,7 @@
 
 mod address_pool;
 mod service;
+mod subnet;
 mod vpc;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use meridian_api::annotation::{FIXED_IPS, SUBNET};
 use meridian_model::{Key, Kind, Labels, Name, Namespace, Node, Object, Phase, Pod, Timestamp};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -67,6 +69,7 @@ pub fn from_value_of(kind: Kind, value: Value) -> Result<Object, InvalidObject> 
             .and_then(address_pool::address_pool)
             .map(Object::AddressPool),
         Kind::Vpc => typed(value).and_then(vpc::vpc).map(Object::Vpc),
+        Kind::Subnet => typed(value).and_then(subnet::subnet).map(Object::Subnet),
     };
     result.map_err(|error| error.of(Some(kind), &identity.unwrap_or(Value::Null)))
 }
@@ -90,6 +93,7 @@ fn used_kind(value: &Value) -> Result<Option<Kind>, FieldError> {
         ("networking.k8s.io/v1", "ServiceCIDR") => Some(Kind::ServiceCidr),
         ("meridian.dev/v1alpha1", "AddressPool") => Some(Kind::AddressPool),
         ("meridian.dev/v1alpha1", "Vpc") => Some(Kind::Vpc),
+        ("meridian.dev/v1alpha1", "Subnet") => Some(Kind::Subnet),
         _ => None,
     })
 }
@@ -111,6 +115,7 @@ pub fn key_of(kind: Kind, value: &Value) -> Option<Key> {
         Kind::ServiceCidr => Key::service_cidr(name),
         Kind::AddressPool => Key::address_pool(name),
         Kind::Vpc => Key::vpc(name),
+        Kind::Subnet => Key::subnet(name),
     })
 }
 
@@ -150,11 +155,13 @@ fn node(node: core::Node) -> Result<Node, FieldError> {
     })
 }
 
-fn namespace(namespace: core::Namespace) -> Result<Namespace, FieldError> {
+fn namespace(mut namespace: core::Namespace) -> Result<Namespace, FieldError> {
+    let mut annotations = namespace.metadata.annotations.take().unwrap_or_default();
     let meta = Meta::read(namespace.metadata)?;
     Ok(Namespace {
         name: meta.name,
         labels: meta.labels,
+        subnet: annotations.remove(SUBNET).map(Name::from),
     })
 }
 
@@ -162,10 +169,8 @@ fn namespace(namespace: core::Namespace) -> Result<Namespace, FieldError> {
 pub(crate) const MIRRORED: &str = "kubernetes.io/config.mirror";
 
 fn pod(mut pod: core::Pod) -> Result<Pod, FieldError> {
-    let annotations = pod.metadata.annotations.take();
-    let mirrored = annotations
-        .and_then(|mut all| all.remove(MIRRORED))
-        .filter(|uid| !uid.is_empty());
+    let mut annotations = pod.metadata.annotations.take().unwrap_or_default();
+    let mirrored = annotations.remove(MIRRORED).filter(|uid| !uid.is_empty());
     let meta = Meta::read(pod.metadata)?;
     let spec = pod.spec.unwrap_or_default();
     let status = pod.status.unwrap_or_default();
@@ -180,6 +185,8 @@ fn pod(mut pod: core::Pod) -> Result<Pod, FieldError> {
         ips: pod_ips(status.pod_ips, status.pod_ip)?,
         deleting: meta.deleting,
         labels: meta.labels,
+        subnet: annotations.remove(SUBNET).map(Name::from),
+        fixed_ips: annotations.remove(FIXED_IPS).map(Name::from),
     })
 }
 
@@ -315,6 +322,24 @@ mod tests {
             panic!("no pod");
         };
         assert_eq!(&*pod.uid, "a5e5e84d");
+    }
+
+    #[test]
+    fn what_a_pod_and_its_namespace_ask_for_is_read() {
+        let mut value = pod_value();
+        value["metadata"]["annotations"] = json!({SUBNET: "vms", FIXED_IPS: "10.20.0.17"});
+        let Some(Object::Pod(pod)) = from_value(value).unwrap() else {
+            panic!("no pod");
+        };
+        assert_eq!(
+            (pod.subnet.as_deref(), pod.fixed_ips.as_deref()),
+            (Some("vms"), Some("10.20.0.17"))
+        );
+        let value = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "annotations": {SUBNET: "vms"}}});
+        let Some(Object::Namespace(namespace)) = from_value(value).unwrap() else {
+            panic!("no namespace");
+        };
+        assert_eq!(namespace.subnet.as_deref(), Some("vms"));
     }
 
     #[test]

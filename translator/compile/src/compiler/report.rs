@@ -1,16 +1,43 @@
-//! How a VPC fares, for [`Compiler::vpcs`](super::Compiler::vpcs).
+//! How VPCs and Subnets fare, for [`Compiler::vpcs`](super::Compiler::vpcs) and [`Compiler::subnets`](super::Compiler::subnets).
+
+use std::collections::BTreeSet;
 
 use meridian_model::Name;
 
-use crate::VpcReport;
+use crate::addresses::Addresses;
 use crate::placements::Placements;
-use crate::vpcs::{Home, State, Vpcs};
+use crate::segment::Segment;
+use crate::vpcs::{Home, State, SubnetState, Vpcs};
+use crate::{Fill, SubnetReport, VpcReport};
 
 /// How many pods are named that are still in a VPC their namespace has left.
 const REMAINING: usize = 100;
 
 /// How many pods are named of all that are in a VPC.
 const FIRST: usize = 10;
+
+pub(super) fn subnet(state: &SubnetState, addresses: &Addresses, placements: &Placements) -> SubnetReport {
+    let segment = Segment::Subnet(state.key());
+    let pods = || placements.within(&segment);
+    let nodes: BTreeSet<&Name> = pods()
+        .filter_map(|pod| placements.of(pod))
+        .map(|spot| &spot.node)
+        .collect();
+    let fill = addresses.fill(&segment).into_iter();
+    SubnetReport {
+        name: state.object.name.clone(),
+        vpc: state.object.vpc.clone(),
+        deleting: state.object.deleting,
+        faults: state.faults.clone(),
+        conflict: state.conflict,
+        waiting: state.waiting.clone(),
+        flaws: state.flaws.clone(),
+        fill: fill.map(|(network, used, free)| Fill { network, used, free }).collect(),
+        nodes: nodes.len(),
+        pods: pods().count(),
+        first: pods().take(FIRST).cloned().collect(),
+    }
+}
 
 pub(super) fn vpc(state: &State, namespaces: Vec<Name>, vpcs: &Vpcs, placements: &Placements) -> VpcReport {
     let name = &state.object.name;

@@ -12,10 +12,11 @@ use crate::fact::Fact;
 use crate::names::default_vpc;
 use crate::placements::{self, Place};
 use crate::places::Places;
-use crate::segment::{Segment, Spot};
+use crate::pool::Layout;
+use crate::segment::{Segment, Spot, SubnetKey};
 use crate::slices::{SliceKey, Standing};
 use crate::strays::Stray;
-use crate::vpcs::{Home, Update};
+use crate::vpcs::{Home, SubnetState, Update};
 
 impl Compiler {
     pub(super) fn settle_slices(&mut self) {
@@ -56,11 +57,13 @@ impl Compiler {
         }
         for slice in changed {
             let networks = match self.slices.standing(&slice) {
-                Some(Standing::Slice(networks)) => Some(networks),
+                Some(Standing::Slice(networks)) => {
+                    Some(networks.iter().copied().map(Layout::slice).collect::<Vec<_>>())
+                }
                 _ => None,
             };
             let segment = Segment::Slice(slice.clone());
-            if self.addresses.set_segment(&segment, networks) {
+            if self.addresses.set_segment(&segment, networks.as_deref()) {
                 if slice.is_default() {
                     self.pods.extend(self.cluster.pods_on(&slice.node).cloned());
                 } else {
@@ -124,24 +127,55 @@ impl Compiler {
             }
             self.engine.touch(&Fact::Vpc(vpc));
         }
-        if !update.namespaces.is_empty() || !update.networks.is_empty() {
-            self.move_pods(&update.namespaces, &update.networks);
+        for subnet in &update.subnets {
+            self.set_subnet(subnet);
+            self.engine.touch(&Fact::Subnet(subnet.name.clone()));
+        }
+        let Update {
+            namespaces,
+            networks,
+            subnets,
+            ..
+        } = update;
+        if !namespaces.is_empty() || !networks.is_empty() || !subnets.is_empty() {
+            let subnets = subnets.into_iter().map(|subnet| subnet.name).collect();
+            self.move_pods(&namespaces, &networks, &subnets);
+        }
+    }
+
+    /// Has addresses be given out as a Subnet has them by now, if it can be used.
+    fn set_subnet(&mut self, key: &SubnetKey) {
+        let state = self.vpcs.subnet(&key.name).filter(|state| state.key() == *key);
+        let layouts = state.filter(|state| state.is_usable()).map(|state| &*state.layouts);
+        let segment = Segment::Subnet(key.clone());
+        if self.addresses.set_segment(&segment, layouts) {
+            self.pods.extend(self.placements.within(&segment).cloned());
+        }
+    }
+
+    /// The same of all that there are.
+    pub(super) fn set_subnets(&mut self) {
+        let all: Vec<SubnetKey> = self.vpcs.subnets().map(SubnetState::key).collect();
+        for subnet in &all {
+            self.set_subnet(subnet);
         }
     }
 
     /// What is in these namespaces belongs elsewhere, or what it belongs to is not as it was; and so may what has an address of
-    /// these networks. Its cost grows with the pods, but VPCs change seldom, and so does where namespaces are.
-    fn move_pods(&mut self, namespaces: &BTreeSet<Name>, networks: &BTreeSet<IpNetwork>) {
+    /// these networks, and what names one of these Subnets. Its cost grows with the pods, but VPCs change seldom, and so does where namespaces are.
+    fn move_pods(&mut self, namespaces: &BTreeSet<Name>, networks: &BTreeSet<IpNetwork>, subnets: &BTreeSet<Name>) {
         let of_networks = |pod: &Pod| {
             let mut networks = networks.iter();
             pod.ips
                 .first()
                 .is_some_and(|ip| networks.any(|network| network.contains(*ip)))
         };
+        let vpcs = &self.vpcs;
+        let names_one = |pod: &Pod| placements::wanted(pod, vpcs).is_some_and(|(name, _)| subnets.contains(name));
         let pods = self
             .cluster
             .pods()
-            .filter(|pod| namespaces.contains(&pod.namespace) || of_networks(pod));
+            .filter(|pod| namespaces.contains(&pod.namespace) || of_networks(pod) || names_one(pod));
         let pods: Vec<PodKey> = pods.map(|pod| pod.key()).collect();
         for pod in pods {
             self.engine.mark(pod.clone().into());
@@ -170,11 +204,14 @@ impl Compiler {
             if !addresses.is_empty() {
                 strayed.entry(key.namespace.clone()).or_default().extend(addresses);
             }
-            let changed = self.placements.set(key, &place);
-            if !changed.is_empty() {
+            let moved = self.placements.set(key, &place);
+            if !moved.slices.is_empty() {
                 self.engine.mark(Unit::from(key.clone()));
             }
-            slices.extend(changed);
+            slices.extend(moved.slices);
+            for slice in moved.beside {
+                self.engine.touch(&Fact::Beside(slice));
+            }
             // What its address tells may help a slice that there is not yet.
             if let Place::In(spot) = place
                 && let slice = spot.slice()
