@@ -47,6 +47,10 @@ const VPCS: [(&str, &str, &str); 4] = [
     ),
 ];
 
+/// A Subnet of `blue`, and pods in it. Beside them are slices, of which some other pods are.
+pub(crate) const SUBNET: [&str; 2] = ["10.20.0.0/16", "fd00:10:20::/64"];
+const IN_SUBNET: [(&str, &str); 2] = [("sky/db-1", "node-1"), ("sky/db-2", "node-2")];
+
 /// Pods and their nodes, wave by wave so that it is known who has which address. On one node no two VPCs have the same part
 /// of their networks, because the host has routes to its own pods; but `sky/web-1` and `grass/web-3` have the same address, and
 /// so do `sky/web-2` and `grass/web-1`. No pod of blue is on node-3, none of green on node-2.
@@ -125,6 +129,27 @@ spec:
     object::parse(&text).expect("a manifest").remove(0)
 }
 
+/// A Subnet, whose router has the ninth address of each network.
+pub(crate) fn subnet(name: &str, vpc: &str, cidrs: [&str; 2], dhcp: &serde_json::Value) -> Object {
+    let ninth = |cidr: &str| {
+        let (network, _) = cidr.split_once('/').expect("a network");
+        let network = network.strip_suffix('0').unwrap_or(network);
+        format!("{network}9")
+    };
+    let spec = json!({"vpc": vpc, "cidrs": cidrs, "gateways": cidrs.map(ninth), "dhcp": dhcp});
+    let object =
+        json!({"apiVersion": "meridian.dev/v1alpha1", "kind": "Subnet", "metadata": {"name": name}, "spec": spec});
+    Object::from_value(object).expect("an object")
+}
+
+/// The same with annotations of ours.
+pub(crate) fn annotated(mut object: Object, annotations: &[(&str, &str)]) -> Object {
+    for (name, value) in annotations {
+        object.0["metadata"]["annotations"][format!("meridian.dev/{name}")] = json!(value);
+    }
+    object
+}
+
 impl Cluster {
     fn start() -> Self {
         let cluster = Self {
@@ -139,6 +164,9 @@ impl Cluster {
         for wave in PODS {
             cluster.apply(wave.iter().map(|(name, node)| pod(name, node)).collect());
         }
+        let dhcp = json!({"enabled": false});
+        let pods = IN_SUBNET.map(|(name, node)| annotated(pod(name, node), &[("subnet", "db")]));
+        cluster.apply([subnet("db", "blue", SUBNET, &dhcp)].into_iter().chain(pods).collect());
         for host in NODES.into_iter().chain([OUTSIDE]) {
             cluster.serve_on(host, ("::", LISTENER));
         }

@@ -8,7 +8,9 @@ use crate::cluster::{Cluster, in_vpc, pod, shared, vpc};
 use crate::service::Service;
 
 /// Tables whose rows have an owner.
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 8] = [
+    "Address_Set",
+    "DHCP_Options",
     "Logical_Router",
     "Logical_Router_Port",
     "Logical_Router_Policy",
@@ -151,7 +153,7 @@ fn gone(cluster: &Cluster, node: &str, datapaths: &[u32], owner: &str) {
 }
 
 /// Names of the Northbound rows of an owner.
-fn rows(cluster: &Cluster, owner: &str) -> Vec<String> {
+pub(crate) fn rows(cluster: &Cluster, owner: &str) -> Vec<String> {
     let of = format!("external_ids:meridian/owner={owner}");
     let rows = TABLES.map(|table| {
         let found = cluster.ovn("ovn-nbctl", &["--bare", "--columns=external_ids", "find", table, &of]);

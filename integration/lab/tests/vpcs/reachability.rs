@@ -13,7 +13,7 @@ use std::time::Duration;
 use meridian_lab::wait;
 
 use crate::client::{AT_ONCE, Outcome};
-use crate::cluster::{Cluster, NETWORKS, OUTSIDE, WORLD, listening, shared};
+use crate::cluster::{Cluster, NETWORKS, OUTSIDE, SUBNET, WORLD, listening, shared};
 use crate::probe::Protocol;
 use crate::service::{Frontend, Service};
 
@@ -28,12 +28,19 @@ const END: &str = "<!-- /reachability -->\n";
 type Asker<'a> = (&'a str, Option<&'a str>, &'a str);
 
 /// Who asks.
-const WHO: [(&str, &[Asker<'static>]); 8] = [
+const WHO: [(&str, &[Asker<'static>]); 9] = [
     (
         "a pod of `blue`",
         &[
             ("sky/client-1", Some("node-1"), "node-3"),
             ("sky/client-2", Some("node-2"), "node-3"),
+        ],
+    ),
+    (
+        "the same, in a Subnet",
+        &[
+            ("sky/db-1", Some("node-1"), "node-3"),
+            ("sky/db-2", Some("node-2"), "node-3"),
         ],
     ),
     ("a pod of a peer", &[("sea/client-1", Some("node-1"), "node-3")]),
@@ -45,7 +52,7 @@ const WHO: [(&str, &[Asker<'static>]); 8] = [
         ],
     ),
     (
-        "the same, `egress.mode: None`, `services.shared: false`",
+        "a pod of one with `egress.mode: None`, `services.shared: false`",
         &[("earth/web-1", Some("node-1"), "node-3")],
     ),
     (
@@ -64,8 +71,9 @@ const WHO: [(&str, &[Asker<'static>]); 8] = [
 ];
 
 /// What is asked for.
-const WHAT: [&str; 8] = [
+const WHAT: [&str; 9] = [
     "pod of `blue`",
+    "the same, in a Subnet",
     "ClusterIP",
     "shared ClusterIP",
     "NodePort, own host",
@@ -77,8 +85,9 @@ const WHAT: [&str; 8] = [
 
 /// Who answers for `blue`, on both nodes with pods of it.
 const PODS: [&str; 2] = ["sky/web-1", "sky/web-2"];
-/// Whose address nobody else has.
+/// Whose addresses nobody else has, both on node-2: of a slice, and of a Subnet.
 const POD: &str = "sky/last";
+const IN_SUBNET: &str = "sky/db-2";
 
 struct Asked<'a> {
     who: &'a str,
@@ -105,7 +114,8 @@ fn the_table_says_who_reaches_what() {
     let networks = services
         .iter()
         .map(ToString::to_string)
-        .chain(NETWORKS.map(str::to_owned));
+        .chain(NETWORKS.map(str::to_owned))
+        .chain(SUBNET.map(str::to_owned));
     cluster.route(&networks.collect::<Vec<_>>(), "node-1");
     // What answers somebody answers everybody it will.
     cluster
@@ -219,12 +229,13 @@ fn question<'a>(
     };
     Some(match column {
         0 => asked(cluster.at(POD).to_vec(), &[POD], BOTH),
-        1 => asked(own.cluster().to_vec(), &PODS, BOTH),
-        2 => asked(common.cluster().to_vec(), &PODS, BOTH),
-        3 => asked(own.at_nodes(cluster.host_ips(own_host?)), &PODS, BOTH),
-        4 => asked(own.at_nodes(cluster.host_ips(other)), &PODS, BOTH),
-        5 => asked(listening(cluster.host_ips(own_host?)), &[own_host?], &BOTH[..1]),
-        6 => asked(listening(cluster.host_ips(other)), &[other], &BOTH[..1]),
+        1 => asked(cluster.at(IN_SUBNET).to_vec(), &[IN_SUBNET], BOTH),
+        2 => asked(own.cluster().to_vec(), &PODS, BOTH),
+        3 => asked(common.cluster().to_vec(), &PODS, BOTH),
+        4 => asked(own.at_nodes(cluster.host_ips(own_host?)), &PODS, BOTH),
+        5 => asked(own.at_nodes(cluster.host_ips(other)), &PODS, BOTH),
+        6 => asked(listening(cluster.host_ips(own_host?)), &[own_host?], &BOTH[..1]),
+        7 => asked(listening(cluster.host_ips(other)), &[other], &BOTH[..1]),
         _ => asked(listening(WORLD), &[OUTSIDE], &BOTH[..1]),
     })
 }
