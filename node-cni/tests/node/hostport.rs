@@ -12,6 +12,7 @@ use ovsdb::testing::eventually;
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
+use crate::support::vpc::Slice;
 use crate::support::{Agent, Call, Host, Pod, World, exchange, netns};
 
 /// Where Debian's containernetworking-plugins has it.
@@ -22,7 +23,7 @@ const PORT: u16 = 8080;
 /// A host with `portmap` and what the agent says of it to the runtime.
 struct Prepared {
     host: Host,
-    _agent: Agent,
+    agent: Agent,
     world: World,
     /// `portmap`'s part of the configuration.
     chained: Value,
@@ -54,14 +55,17 @@ impl Prepared {
         Self {
             chained: conflist["plugins"][1].clone(),
             host,
-            _agent: agent,
+            agent,
             world,
         }
     }
 
     /// A pod that is in the network, with its listener or socket and its hostPort, as a runtime starts it.
     fn serving(&self, mapping: &Value) -> Pod {
-        let pod = Pod::with_port(&self.host);
+        self.serving_by(Pod::with_port(&self.host), mapping)
+    }
+
+    fn serving_by(&self, pod: Pod, mapping: &Value) -> Pod {
         let result = Call::on(&self.host, "ADD", &pod)
             .set("cniVersion", json!("1.0.0"))
             .succeed();
@@ -200,6 +204,30 @@ fn a_host_port_is_reached_from_everywhere() {
     for from in [rig.world.netns(), rig.host.netns(), inside(&client)] {
         let listener = pod.inside(|| TcpListener::bind((pod.ip(true), 81)).unwrap());
         exchange(&from, listener, SocketAddr::new(World::NODE_V4.parse().unwrap(), 8081));
+    }
+}
+
+#[test]
+fn a_host_port_of_a_pod_in_a_subnet_is_reached_from_everywhere() {
+    let rig = Prepared::start();
+    rig.host.create_vpc(&rig.agent, Slice::BLUE, "outside");
+    rig.host.create_slice(Slice::DB);
+    let server = rig.serving_by(Pod::of_slice(&rig.host, Slice::DB), &tcp(""));
+    let other = json!({"hostPort": 9, "containerPort": 9, "protocol": "tcp"});
+    let clients = [Slice::DB, Slice::BLUE].map(|slice| rig.serving_by(Pod::of_slice(&rig.host, slice), &other));
+    name_by_tcp(&server);
+    for (who, from, to) in [
+        ("another host", rig.world.netns(), World::NODE_V4),
+        ("another host by IPv6", rig.world.netns(), World::NODE_V6),
+        ("the node", rig.host.netns(), World::NODE_V4),
+        ("the node by IPv6", rig.host.netns(), World::NODE_V6),
+        ("the node by its loopback", rig.host.netns(), "127.0.0.1"),
+        ("another pod of the Subnet", netns(&clients[0].netns), World::NODE_V4),
+        ("another pod of the VPC", netns(&clients[1].netns), World::NODE_V4),
+        ("the pod itself", netns(&server.netns), World::NODE_V4),
+    ] {
+        let answer = tcp_answer(&from, None, at(to)).unwrap_or_else(|error| panic!("{who}: {error}"));
+        assert_eq!(answer, server.name, "{who}");
     }
 }
 

@@ -178,6 +178,10 @@ fn pods_have_the_addresses_they_ask_for_on_any_node_and_leave_nothing() {
     cluster.delete(&[Key::new("Pod", "grove", "fixed")]);
     cluster.apply(vec![fixed("node-3")]);
     assert_eq!(cluster.pod_ips("grove/fixed"), at_fixed);
+    let left = wait::until(wait::PATIENCE, || {
+        cluster.routes("node-1", at_fixed[0]).is_empty().then_some(())
+    });
+    assert!(left.is_some(), "{}", cluster.routes("node-1", at_fixed[0]));
     let from = ["grove/in-slice", "grove/set-0", "node-3"];
     cluster
         .from(&from, cluster.at("grove/fixed"))

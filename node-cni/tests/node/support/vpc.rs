@@ -6,7 +6,7 @@ use meridian_api::port::{PortFacts, PortKind, VpcFacts};
 use ovsdb::testing::eventually;
 
 use super::service::Rig;
-use super::{Host, NODE};
+use super::{Agent, Host, NODE};
 
 /// Prefix lengths of a slice's networks.
 const SLICE: [u8; 2] = [24, 64];
@@ -125,36 +125,7 @@ impl Slice {
 impl Rig {
     /// A VPC whose pods reach what these words of `meridian/reach` say; waits until the host is in it.
     pub(crate) fn create_vpc(&self, slice: Slice, reach: &str) {
-        self.host.create_slice(slice);
-        let words: Vec<_> = reach.split_whitespace().collect();
-        let facts = PortFacts {
-            ips: vec![
-                format!("{}.2/24", slice.v4).parse().unwrap(),
-                format!("{}::2/64", slice.v6).parse().unwrap(),
-            ],
-            vpc: Some(VpcFacts {
-                name: slice.vpc.into(),
-                services: words.contains(&"services"),
-                outside: words.contains(&"outside"),
-                networks: vec![slice.vpc_network().parse().unwrap()],
-            }),
-            ..PortFacts::new(PortKind::Management, format!("{}:02", slice.mac))
-        };
-        let port = name::management_port("", slice.vpc, NODE);
-        self.host.create_port_on(slice.switch, &port, &facts, NODE);
-        for (everything, v4) in [("0.0.0.0/0", true), ("::/0", false)] {
-            let router = format!("vpc-{}", slice.vpc);
-            self.host
-                .nbctl(&["lr-route-add", &router, everything, &slice.management(v4)]);
-        }
-        eventually("the host is in the VPC", || {
-            let status = self.agent.status()?;
-            let port = status.management.iter().find(|found| found.port == port)?;
-            assert_eq!(port.vpc.as_deref(), Some(slice.vpc));
-            assert_eq!(port.device, format!("mrm{}", slice.vpc));
-            (port.installed && port.configured && status.ready && status.unavailable.is_none()).then_some(())
-        });
-        self.host.await_forwarding();
+        self.host.create_vpc(&self.agent, slice, reach);
     }
 
     /// Changes what pods of a VPC reach, and waits until the host has heard.
@@ -170,6 +141,39 @@ impl Rig {
 }
 
 impl Host {
+    /// A VPC whose pods reach what these words of `meridian/reach` say; waits until the host is in it.
+    pub(crate) fn create_vpc(&self, agent: &Agent, slice: Slice, reach: &str) {
+        self.create_slice(slice);
+        let words: Vec<_> = reach.split_whitespace().collect();
+        let facts = PortFacts {
+            ips: vec![
+                format!("{}.2/24", slice.v4).parse().unwrap(),
+                format!("{}::2/64", slice.v6).parse().unwrap(),
+            ],
+            vpc: Some(VpcFacts {
+                name: slice.vpc.into(),
+                services: words.contains(&"services"),
+                outside: words.contains(&"outside"),
+                networks: vec![slice.vpc_network().parse().unwrap()],
+            }),
+            ..PortFacts::new(PortKind::Management, format!("{}:02", slice.mac))
+        };
+        let port = name::management_port("", slice.vpc, NODE);
+        self.create_port_on(slice.switch, &port, &facts, NODE);
+        for (everything, v4) in [("0.0.0.0/0", true), ("::/0", false)] {
+            let router = format!("vpc-{}", slice.vpc);
+            self.nbctl(&["lr-route-add", &router, everything, &slice.management(v4)]);
+        }
+        eventually("the host is in the VPC", || {
+            let status = agent.status()?;
+            let port = status.management.iter().find(|found| found.port == port)?;
+            assert_eq!(port.vpc.as_deref(), Some(slice.vpc));
+            assert_eq!(port.device, format!("mrm{}", slice.vpc));
+            (port.installed && port.configured && status.ready && status.unavailable.is_none()).then_some(())
+        });
+        self.await_forwarding();
+    }
+
     /// A switch on the router of its VPC, which is made if there is none.
     pub(crate) fn create_slice(&self, slice: Slice) {
         let Slice { vpc, switch, mac, .. } = slice;

@@ -110,6 +110,8 @@ fn a_service_follows_its_pods_and_its_namespace_and_others_are_not_touched() {
     assert_eq!(complaints(&lab), [""; 0]);
     lab.apply(old());
     assert_eq!(backends(&lab), "10.11.0.4:8080");
+    let delta = lab.apply(Pod::test("sky", "another").on("b").with_ips(["10.11.0.5"]));
+    assert_eq!(delta.units, 1, "one that is where its namespace is concerns no service");
     lab.apply(Namespace::test("sky").in_vpc("blue"));
     assert_eq!(backends(&lab), "10.10.0.4:8080");
     lab.apply(Namespace::test("sky"));
