@@ -255,6 +255,9 @@ fn a_pod_in_a_subnet_answers_for_services() {
     rig.host.create_slice(Slice::DB);
     let pod = rig.serving(Pod::of_slice(&rig.host, Slice::DB));
     let client = rig.serving(Pod::of_slice(&rig.host, Slice::DB));
+    rig.create_vpc(Slice::GREEN, "outside");
+    rig.host.create_slice(Slice::GREEN_DB);
+    let stranger = rig.serving(Pod::of_slice(&rig.host, Slice::GREEN_DB));
     let (host, world) = (rig.host.netns(), rig.world.netns());
     let mut service = blue(Protocol::Tcp, &pod);
     rig.publish(&service);
@@ -270,6 +273,9 @@ fn a_pod_in_a_subnet_answers_for_services() {
         let seen = format!("{} {}", pod.name, Slice::BLUE.management(v4));
         let answer = eventually("the host is answered", || ask_briefly(&host, at(cluster_ip, 80)));
         assert_eq!(answer, seen);
+        // What the switch of the Subnet has no load balancer for.
+        assert_eq!(ask(&inside(&client), at(cluster_ip, 80)).unwrap(), seen);
+        assert_refused("a pod of another VPC", &inside(&stranger), at(cluster_ip, 80));
         for to in [at(vip, 80), at(node, NODE_PORT)] {
             assert_eq!(ask(&host, to).unwrap(), seen, "the host at {to}");
             assert_eq!(ask(&world, to).unwrap(), seen, "the world at {to}");
@@ -297,6 +303,7 @@ fn a_pod_in_a_subnet_answers_for_services() {
             (&host, at(cluster_ip, 80)),
             (&world, at(node, NODE_PORT)),
             (&inside(&client), at(node, NODE_PORT)),
+            (&inside(&client), at(cluster_ip, 80)),
         ] {
             let socket = datagrams(from, v4);
             eventually(&format!("datagrams at {to} are answered"), || ask_by(&socket, to));

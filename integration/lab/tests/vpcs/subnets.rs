@@ -125,6 +125,33 @@ fn with_a_local_policy_pods_in_subnets_see_who_asks() {
     }
 }
 
+#[test]
+fn inside_a_local_policy_leads_pods_in_subnets_to_endpoints_of_their_node() {
+    let Some(cluster) = shared() else { return };
+    let mixed = ["sky/web-1", "sky/db-2"].map(|pod| cluster.endpoint(pod));
+    let service = Service::new("db-near", 65)
+        .of("sky")
+        .with("internalTrafficPolicy", "Local")
+        .answered_by(&mixed);
+    cluster.put(&service);
+    for (who, pod) in [
+        ("sky/db-1", "sky/web-1"),
+        ("sky/db-2", "sky/db-2"),
+        ("sky/client-2", "sky/db-2"),
+    ] {
+        cluster.from(&[who], service.cluster()).answered_by(&[pod]);
+    }
+    // Nobody else's.
+    cluster
+        .from(&["grass/client-1", "sea/client-1"], service.cluster())
+        .always_refused();
+    let far = Service::new("db-far", 66)
+        .of("sky")
+        .with("internalTrafficPolicy", "Local");
+    cluster.put(&far.clone().answered_by(&mixed[1..]));
+    cluster.from(&["sky/db-1"], far.cluster()).refused();
+}
+
 /// A VPC with a Subnet that answers who asks by DHCP. Of its own, because pods of it are on every node.
 fn grove(cluster: &Cluster, name: &str, namespace: &str, network: u8) -> [String; 2] {
     let cidrs = [format!("10.{network}.0.0/16"), format!("fd00:10:{network}::/64")];

@@ -12,7 +12,8 @@ use super::frontends::{key, to_endpoint};
 use super::table::{Set, Table};
 use super::{family, names};
 
-pub(super) fn add_sets(table: &mut Table, plan: &Plan) {
+pub(super) fn add_sets(table: &mut Table, devices: &[Device], plan: &Plan) {
+    add_of_vpcs(table, devices, plan);
     for (digit, address) in [(4, "ipv4_addr"), (6, "ipv6_addr")] {
         let frontend = format!("type {address} . inet_proto . inet_service");
         let mut answered = Set::map(format!("{frontend} : verdict"));
@@ -50,7 +51,34 @@ pub(super) fn add_sets(table: &mut Table, plan: &Plan) {
     }
 }
 
-/// For what others send: hosts by the default VPC, and whoever it is to shared services.
+/// ClusterIPs of each VPC for its own pods in Subnets. Of those that endpoints of the client's node are to answer the switch of a
+/// Subnet, which is that of all nodes, has no load balancer, so that they come to the host.
+fn add_of_vpcs(table: &mut Table, devices: &[Device], plan: &Plan) {
+    for device in with_subnets(devices) {
+        for (v4, address) in [(true, "ipv4_addr"), (false, "ipv6_addr")] {
+            let mut answered = Set::map(format!("type {address} . inet_proto . inet_service : verdict"));
+            for (frontend, handling) in &plan.frontends {
+                let own = device.facts.vpc.as_ref().map(|vpc| &vpc.name) == handling.service.vpc.as_ref();
+                let of_family = matches!(frontend.at, At::Cluster(ip) if ip.is_ipv4() == v4);
+                if own && of_family && !handling.for_anybody().is_empty() {
+                    answered.insert(key(frontend), to_endpoint(frontend, handling));
+                }
+            }
+            table.add_set(of_vpc(device, v4), answered);
+        }
+    }
+}
+
+fn with_subnets(devices: &[Device]) -> impl Iterator<Item = &Device> {
+    let others = devices.iter().filter(|device| !device.is_default());
+    others.filter(|device| !device.pods.is_empty())
+}
+
+fn of_vpc(device: &Device, v4: bool) -> String {
+    format!("cluster-ips{}-{}", digit(v4), device.name)
+}
+
+/// For what others send: hosts by the default VPC, pods in Subnets to services of their VPC, and whoever it is to shared services.
 pub(super) fn coming(devices: &[Device]) -> Vec<String> {
     let default = names(devices.iter().filter(|device| device.is_default()));
     let of_hosts = [true, false].map(|v4| {
@@ -61,7 +89,18 @@ pub(super) fn coming(devices: &[Device]) -> Vec<String> {
         let shared = format!("{} @shared{}", frontend(v4), digit(v4));
         format!("iifname {} {shared} {}", names(devices), answered(v4))
     });
-    of_hosts.into_iter().chain(shared).collect()
+    let of_vpcs = with_subnets(devices).flat_map(|device| {
+        let rule = |v4| {
+            format!(
+                "iifname {:?} {} vmap @{}",
+                device.name,
+                frontend(v4),
+                of_vpc(device, v4)
+            )
+        };
+        [true, false].map(rule)
+    });
+    of_hosts.into_iter().chain(of_vpcs).chain(shared).collect()
 }
 
 /// For what the host itself sends.
@@ -157,6 +196,25 @@ mod tests {
             "{rules}"
         );
         let rule = r#"iifname { "meridian0", "meridian1", "mrmblue" } ip daddr . meta l4proto . th dport @shared4 ip daddr . meta l4proto . th dport vmap @cluster-ips4"#;
+        assert!(rules.contains(rule), "{rules}");
+    }
+
+    #[test]
+    fn pods_in_subnets_use_endpoints_of_the_node_of_services_of_their_vpc_alone() {
+        let [management, services, mut blue] = devices();
+        let mut green = device("mrmgreen", &["10.9.1.2/24"]);
+        for device in [&mut blue, &mut green] {
+            device.pods = vec!["10.20.0.5".parse().unwrap()];
+            device.facts.vpc.as_mut().unwrap().name = device.name.trim_start_matches("mrm").into();
+        }
+        let rules = text(
+            &[management, services, blue, green],
+            &plan([of_vpc("web", &["10.8.1.4:8080"])]),
+        );
+        let leads = "elements = { 10.96.0.7 . tcp . 80 : goto local-shop/web/tcp/80/ip }";
+        assert!(set(&rules, "cluster-ips4-mrmblue").contains(leads), "{rules}");
+        assert!(!set(&rules, "cluster-ips4-mrmgreen").contains("elements"), "{rules}");
+        let rule = r#"iifname "mrmblue" ip daddr . meta l4proto . th dport vmap @cluster-ips4-mrmblue"#;
         assert!(rules.contains(rule), "{rules}");
     }
 

@@ -20,7 +20,7 @@ pub(super) fn add(table: &mut Table, devices: &[Device], plan: &Plan, tunnel: So
     let served = !devices.is_empty();
     if served {
         add_sets(table, plan);
-        cluster_ips::add_sets(table, plan);
+        cluster_ips::add_sets(table, devices, plan);
         endpoints::add(table, plan);
         add_source_ranges(table, plan);
         let restricted = "type filter hook prerouting priority dstnat - 10; policy accept;";

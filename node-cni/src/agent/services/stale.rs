@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use ipnetwork::IpNetwork;
-use meridian_api::service::Protocol;
+use meridian_api::service::{Protocol, ServiceFacts};
 
 use super::{At, Frontend, Handling, Plan};
 use crate::agent::host::Device;
@@ -116,7 +116,7 @@ impl Judge<'_> {
             }
         }
         if let At::Cluster(_) = frontend.at {
-            let may = handling.service.shared || self.is_host(from);
+            let may = handling.service.shared || self.is_host(from) || self.is_in_subnet_of(&handling.service, from);
             return match handling.for_anybody() {
                 endpoints if may && !endpoints.is_empty() => endpoints.contains(&goes),
                 _ => goes == to,
@@ -141,6 +141,15 @@ impl Judge<'_> {
     /// Whether an address is this host's, or another's source for services.
     fn is_host(&self, address: IpAddr) -> bool {
         self.own.contains(&address) || self.plan.hosts.sources.contains(&address)
+    }
+
+    /// Whether an address is a pod's in a Subnet of the service's VPC.
+    fn is_in_subnet_of(&self, service: &ServiceFacts, address: IpAddr) -> bool {
+        let of_vpc = |device: &&Device| device.facts.vpc.as_ref().map(|vpc| &vpc.name) == service.vpc.as_ref();
+        self.devices
+            .iter()
+            .filter(of_vpc)
+            .any(|device| device.pods.contains(&address))
     }
 
     /// Whether an address is the host's or one of its pods'.
