@@ -6,6 +6,8 @@
 
 #[cfg(feature = "crd")]
 pub mod address_pool;
+#[cfg(feature = "crd")]
+pub mod attachment;
 pub mod chassis;
 pub mod hosts;
 pub mod name;

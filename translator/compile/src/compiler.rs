@@ -126,7 +126,7 @@ impl Compiler {
                     self.pools = AddressPools::of(&self.cluster);
                     self.engine.touch(&Fact::Pools);
                 }
-                Key::EndpointSlice(..) => {}
+                Key::EndpointSlice(..) | Key::NetworkAttachment(..) => {}
             }
         }
     }

@@ -6,6 +6,7 @@
 //! This crate does no I/O, knows neither kube nor OVSDB, and judges nothing: an object that makes
 //! no sense is stored as it came, and the compiler reports it.
 
+mod attachment;
 mod cluster;
 mod intern;
 mod object;
@@ -15,6 +16,7 @@ mod service;
 pub mod test_support;
 mod vpc;
 
+pub use attachment::{AttachmentConfig, DefinitionKey, NetworkAttachment, NetworkRequest, Networks};
 pub use cluster::{Cluster, Event};
 pub use intern::Interner;
 pub use object::{Key, Kind, Labels, Name, Namespace, Node, Object, Phase, Pod, PodKey, Timestamp};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{AddressPool, EndpointSlice, Service, ServiceCidr, Vpc};
+use crate::{AddressPool, EndpointSlice, NetworkAttachment, Networks, Service, ServiceCidr, Vpc};
 
 /// A name or another short text, shared rather than copied.
 pub type Name = Arc<str>;
@@ -32,6 +32,8 @@ pub enum Kind {
     AddressPool,
     /// `meridian.dev/v1alpha1/Vpc`.
     Vpc,
+    /// `k8s.cni.cncf.io/v1/NetworkAttachmentDefinition`.
+    NetworkAttachment,
 }
 
 /// Names one object of the cluster.
@@ -53,6 +55,8 @@ pub enum Key {
     AddressPool(Name),
     /// A network of its own, by name.
     Vpc(Name),
+    /// What a further interface of a pod is to be like, by namespace and name.
+    NetworkAttachment(Name, Name),
 }
 
 /// Names a pod where only pods are meant.
@@ -83,6 +87,8 @@ pub enum Object {
     AddressPool(AddressPool),
     /// A network of its own.
     Vpc(Vpc),
+    /// What a further interface of a pod is to be like.
+    NetworkAttachment(NetworkAttachment),
 }
 
 /// A machine of the cluster.
@@ -136,6 +142,8 @@ pub struct Pod {
     pub deleting: bool,
     /// `metadata.labels`.
     pub labels: Labels,
+    /// The further interfaces that its annotations speak of; none if they speak of none.
+    pub networks: Option<Box<Networks>>,
 }
 
 /// `status.phase` of a pod.
@@ -199,6 +207,11 @@ impl Key {
         Self::Vpc(name.into())
     }
 
+    /// Names what a further interface of a pod is to be like.
+    pub fn network_attachment(namespace: impl Into<Name>, name: impl Into<Name>) -> Self {
+        Self::NetworkAttachment(namespace.into(), name.into())
+    }
+
     /// The kind of the object named.
     pub fn kind(&self) -> Kind {
         match self {
@@ -210,6 +223,7 @@ impl Key {
             Self::ServiceCidr(_) => Kind::ServiceCidr,
             Self::AddressPool(_) => Kind::AddressPool,
             Self::Vpc(_) => Kind::Vpc,
+            Self::NetworkAttachment(..) => Kind::NetworkAttachment,
         }
     }
 }
@@ -226,6 +240,7 @@ impl Object {
             Self::ServiceCidr(cidr) => Key::ServiceCidr(cidr.name.clone()),
             Self::AddressPool(pool) => Key::AddressPool(pool.name.clone()),
             Self::Vpc(vpc) => Key::Vpc(vpc.name.clone()),
+            Self::NetworkAttachment(attachment) => attachment.key.clone().into(),
         }
     }
 }
@@ -339,6 +354,7 @@ impl fmt::Display for Key {
             Self::ServiceCidr(name) => write!(f, "servicecidr/{name}"),
             Self::AddressPool(name) => write!(f, "addresspool/{name}"),
             Self::Vpc(name) => write!(f, "vpc/{name}"),
+            Self::NetworkAttachment(namespace, name) => write!(f, "networkattachmentdefinition/{namespace}/{name}"),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! I/O, or judge more than whether a field can be read.
 
 mod address_pool;
+mod attachment;
 mod service;
 mod vpc;
 
@@ -67,6 +68,9 @@ pub fn from_value_of(kind: Kind, value: Value) -> Result<Object, InvalidObject> 
             .and_then(address_pool::address_pool)
             .map(Object::AddressPool),
         Kind::Vpc => typed(value).and_then(vpc::vpc).map(Object::Vpc),
+        Kind::NetworkAttachment => typed(value)
+            .and_then(attachment::definition)
+            .map(Object::NetworkAttachment),
     };
     result.map_err(|error| error.of(Some(kind), &identity.unwrap_or(Value::Null)))
 }
@@ -90,6 +94,7 @@ fn used_kind(value: &Value) -> Result<Option<Kind>, FieldError> {
         ("networking.k8s.io/v1", "ServiceCIDR") => Some(Kind::ServiceCidr),
         ("meridian.dev/v1alpha1", "AddressPool") => Some(Kind::AddressPool),
         ("meridian.dev/v1alpha1", "Vpc") => Some(Kind::Vpc),
+        ("k8s.cni.cncf.io/v1", "NetworkAttachmentDefinition") => Some(Kind::NetworkAttachment),
         _ => None,
     })
 }
@@ -111,6 +116,7 @@ pub fn key_of(kind: Kind, value: &Value) -> Option<Key> {
         Kind::ServiceCidr => Key::service_cidr(name),
         Kind::AddressPool => Key::address_pool(name),
         Kind::Vpc => Key::vpc(name),
+        Kind::NetworkAttachment => Key::network_attachment(namespace(), name),
     })
 }
 
@@ -162,14 +168,13 @@ fn namespace(namespace: core::Namespace) -> Result<Namespace, FieldError> {
 pub(crate) const MIRRORED: &str = "kubernetes.io/config.mirror";
 
 fn pod(mut pod: core::Pod) -> Result<Pod, FieldError> {
-    let annotations = pod.metadata.annotations.take();
-    let mirrored = annotations
-        .and_then(|mut all| all.remove(MIRRORED))
-        .filter(|uid| !uid.is_empty());
+    let mut annotations = pod.metadata.annotations.take().unwrap_or_default();
+    let mirrored = annotations.remove(MIRRORED).filter(|uid| !uid.is_empty());
     let meta = Meta::read(pod.metadata)?;
     let spec = pod.spec.unwrap_or_default();
     let status = pod.status.unwrap_or_default();
     Ok(Pod {
+        networks: attachment::networks(&annotations, &meta.namespace_or_default()),
         namespace: meta.namespace_or_default(),
         name: meta.name,
         uid: mirrored.map_or(meta.uid, Name::from),

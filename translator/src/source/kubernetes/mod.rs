@@ -35,7 +35,7 @@ pub use patience::Patience;
 /// The name of the source of nodes.
 pub const NODES: &str = "nodes";
 /// The names of these sources.
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 9] = [
     NODES,
     "namespaces",
     "pods",
@@ -44,6 +44,7 @@ pub const NAMES: [&str; 8] = [
     "servicecidrs",
     "addresspools",
     "vpcs",
+    "network-attachment-definitions",
 ];
 
 /// Starts to follow a cluster. The watches end with the set.
@@ -52,6 +53,7 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
     use k8s_openapi::api::discovery::v1::EndpointSlice;
     use k8s_openapi::api::networking::v1::ServiceCIDR;
     use meridian_api::address_pool::AddressPool;
+    use meridian_api::attachment::NetworkAttachmentDefinition;
     use meridian_api::vpc::Vpc;
     let shared = Shared {
         feed: feed.clone(),
@@ -63,7 +65,17 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
         health.note(name, |_| {});
     }
     let follow = |name, kind, origin| Follower::new(name, kind, origin, shared.clone());
-    let [nodes, namespaces, pods, services, slices, cidrs, pools, vpcs] = NAMES;
+    let [
+        nodes,
+        namespaces,
+        pods,
+        services,
+        slices,
+        cidrs,
+        pools,
+        vpcs,
+        attachments,
+    ] = NAMES;
     let mut tasks = JoinSet::new();
     tasks.spawn(follow(nodes, Kind::Node, Origin::Nodes).run::<v1::Node>(cluster.clone()));
     tasks.spawn(follow(namespaces, Kind::Namespace, Origin::Namespaces).run::<v1::Namespace>(cluster.clone()));
@@ -79,5 +91,8 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
     // Who does not know them takes pods of other VPCs for the default one's.
     let vpcs = follow(vpcs, Kind::Vpc, Origin::Vpcs).optional_and_readable();
     tasks.spawn(vpcs.run::<Vpc>(cluster.clone()));
+    // Who does not know them takes further interfaces of pods for nobody's. They are there once a meta-plugin is.
+    let attachments = follow(attachments, Kind::NetworkAttachment, Origin::NetworkAttachments).optional_and_readable();
+    tasks.spawn(attachments.run::<NetworkAttachmentDefinition>(cluster.clone()));
     tasks
 }

@@ -51,6 +51,10 @@ impl Modelled for meridian_api::vpc::Vpc {
     const KIND: Kind = Kind::Vpc;
 }
 
+impl Modelled for meridian_api::attachment::NetworkAttachmentDefinition {
+    const KIND: Kind = Kind::NetworkAttachment;
+}
+
 /// An object of type `K`, reduced to the model.
 pub(super) struct Slim<K> {
     version: Option<String>,
