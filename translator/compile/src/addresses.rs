@@ -1,4 +1,4 @@
-//! Which addresses each pod has, within its slice.
+//! Which addresses each pod has, within its segment.
 //!
 //! `status.podIPs` is the record; a pod without is given addresses, and keeps them. Slices of a VPC never overlap, nor do those
 //! of a node, so each is settled by itself and no two pods of a VPC or of a node can hold one address.
@@ -13,25 +13,27 @@ use meridian_model::{Cluster, Name, Pod, PodKey};
 
 use crate::arbiter::{Arbiter, Bid, Item, Outcome, Space};
 use crate::pool::Pool;
-use crate::slices::{SliceKey, list};
+use crate::segment::Segment;
+use crate::slices::list;
 use crate::{Claim, SliceUse};
 
-/// How a pod fares in its slice.
+/// How a pod fares in its segment.
 pub(crate) type Fare<'a> = Outcome<'a, PodKey, IpAddr>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
-    slices: HashMap<SliceKey, Slice>,
+    segments: HashMap<Segment, Seats>,
     /// Where each pod with a bid, and that pod's UID.
     homes: HashMap<PodKey, Home>,
-    /// Claims of pods that have no slice to make a bid in.
+    /// Claims of pods that have no segment to make a bid in.
     claims: HashMap<PodKey, PodClaim>,
-    /// Slices with staged bids.
-    staged: BTreeSet<SliceKey>,
+    /// Segments with staged bids.
+    staged: BTreeSet<Segment>,
 }
 
 #[derive(Debug)]
-struct Slice {
+struct Seats {
+    networks: Box<[IpNetwork]>,
     arbiter: Arbiter<PodKey, Pools>,
     /// The pools that are exhausted, by index.
     full: Vec<bool>,
@@ -39,7 +41,7 @@ struct Slice {
 
 #[derive(Debug)]
 struct Home {
-    slice: SliceKey,
+    segment: Segment,
     uid: Name,
 }
 
@@ -55,8 +57,8 @@ struct PodClaim {
 pub(crate) struct Settlement {
     /// Pods that may fare differently.
     pub(crate) pods: BTreeSet<PodKey>,
-    /// Slices that became exhausted or are no longer.
-    pub(crate) slices: Vec<SliceKey>,
+    /// Segments that became exhausted or are no longer.
+    pub(crate) segments: Vec<Segment>,
 }
 
 impl Addresses {
@@ -68,18 +70,17 @@ impl Addresses {
     pub(crate) fn vpc_of(&self, pod: &PodKey, uid: &Name) -> Option<&Name> {
         let home = self.homes.get(pod).filter(|home| home.uid == *uid);
         let claim = || self.claims.get(pod).filter(|claim| claim.uid == *uid);
-        home.map(|home| &home.slice.vpc).or_else(|| Some(&claim()?.vpc))
+        home.map(|home| home.segment.vpc()).or_else(|| Some(&claim()?.vpc))
     }
 
-    /// Notes what a slice is, or that there is none. True if it is different from before: then its pods have to be staged
+    /// Notes what a segment is, or that there is none. True if it is different from before: then its pods have to be staged
     /// again.
-    pub(crate) fn set_slice(&mut self, key: &SliceKey, networks: Option<&[IpNetwork]>) -> bool {
-        let known = self.slices.get(key).map(|slice| slice.arbiter.space());
-        if known.map(Pools::networks).as_deref() == networks {
+    pub(crate) fn set_segment(&mut self, key: &Segment, networks: Option<&[IpNetwork]>) -> bool {
+        if self.segments.get(key).map(|seats| &*seats.networks) == networks {
             return false;
         }
-        if let Some(old) = self.slices.remove(key) {
-            // What its pods hold they shall hold in the new slice, or when the node comes back.
+        if let Some(old) = self.segments.remove(key) {
+            // What its pods hold they shall hold in the new one, or when the node comes back.
             for (pod, held) in old.arbiter.holdings() {
                 let Some(home) = self.homes.remove(pod) else { continue };
                 if !held.is_empty() || !key.is_default() {
@@ -87,7 +88,7 @@ impl Addresses {
                         pod.clone(),
                         PodClaim {
                             uid: home.uid,
-                            vpc: home.slice.vpc,
+                            vpc: home.segment.vpc().clone(),
                             ips: held.into(),
                         },
                     );
@@ -98,9 +99,10 @@ impl Addresses {
         if let Some(networks) = networks {
             let pools = Pools(networks.iter().copied().map(Pool::new).collect());
             let full = pools.full();
-            self.slices.insert(
+            self.segments.insert(
                 key.clone(),
-                Slice {
+                Seats {
+                    networks: networks.into(),
                     arbiter: Arbiter::new(pools),
                     full,
                 },
@@ -109,19 +111,19 @@ impl Addresses {
         true
     }
 
-    /// Notes what a pod is like now and which slice it is to be in, if it is to be in one; takes effect with [`Self::settle`].
-    pub(crate) fn stage(&mut self, key: &PodKey, pod: Option<&Pod>, slice: Option<SliceKey>) {
+    /// Notes what a pod is like now and which segment it is to be in, if it is to be in one; takes effect with [`Self::settle`].
+    pub(crate) fn stage(&mut self, key: &PodKey, pod: Option<&Pod>, segment: Option<Segment>) {
         let pod = pod.filter(|pod| wants_port(pod));
-        let stays = |home: &Home| Some(&home.slice) == slice.as_ref() && pod.is_some_and(|pod| pod.uid == home.uid);
+        let stays = |home: &Home| Some(&home.segment) == segment.as_ref() && pod.is_some_and(|pod| pod.uid == home.uid);
         let held = match self.homes.get(key) {
-            Some(home) if stays(home) => Some(Box::from(self.slices[&home.slice].arbiter.held(key))),
+            Some(home) if stays(home) => Some(Box::from(self.segments[&home.segment].arbiter.held(key))),
             Some(_) => {
                 self.leave(key);
                 None
             }
             None => None,
         };
-        let (Some(pod), Some(at)) = (pod, slice) else {
+        let (Some(pod), Some(at)) = (pod, segment) else {
             // One that waits for its VPC keeps what it had.
             let is_its = |claim: &PodClaim| pod.is_some_and(|pod| pod.node.is_some() && pod.uid == claim.uid);
             if self.claims.get(key).is_some_and(|claim| !is_its(claim)) {
@@ -129,7 +131,7 @@ impl Addresses {
             }
             return;
         };
-        let Some(slice) = self.slices.get_mut(&at) else {
+        let Some(seats) = self.segments.get_mut(&at) else {
             if self.claims.get(key).is_some_and(|claim| claim.uid != pod.uid) {
                 self.claims.remove(key);
             }
@@ -138,11 +140,11 @@ impl Addresses {
         let claim = self
             .claims
             .remove(key)
-            .filter(|claim| claim.uid == pod.uid && claim.vpc == at.vpc)
+            .filter(|claim| claim.uid == pod.uid && claim.vpc == *at.vpc())
             .map(|claim| claim.ips);
-        if let Ok(record) = recorded(pod, slice.arbiter.space()) {
+        if let Ok(record) = recorded(pod, seats.arbiter.space()) {
             let claim = claim.or(held).unwrap_or_default();
-            slice.arbiter.stage(
+            seats.arbiter.stage(
                 key.clone(),
                 Some(Bid {
                     created: pod.created,
@@ -154,7 +156,7 @@ impl Addresses {
             self.homes.insert(
                 key.clone(),
                 Home {
-                    slice: at.clone(),
+                    segment: at.clone(),
                     uid: pod.uid.clone(),
                 },
             );
@@ -168,14 +170,14 @@ impl Addresses {
     pub(crate) fn settle(&mut self) -> Settlement {
         let mut settlement = Settlement::default();
         for key in std::mem::take(&mut self.staged) {
-            let Some(slice) = self.slices.get_mut(&key) else {
+            let Some(seats) = self.segments.get_mut(&key) else {
                 continue;
             };
-            settlement.pods.extend(slice.arbiter.settle());
-            let full = slice.arbiter.space().full();
-            if slice.full != full {
-                slice.full = full;
-                settlement.slices.push(key);
+            settlement.pods.extend(seats.arbiter.settle());
+            let full = seats.arbiter.space().full();
+            if seats.full != full {
+                seats.full = full;
+                settlement.segments.push(key);
             }
         }
         settlement
@@ -190,12 +192,17 @@ impl Addresses {
     /// How a pod fares; nothing if it made no bid.
     pub(crate) fn fare(&self, key: &PodKey) -> Option<Fare<'_>> {
         let home = self.homes.get(key)?;
-        self.slices.get(&home.slice)?.arbiter.outcome(key)
+        self.segments.get(&home.segment)?.arbiter.outcome(key)
     }
 
-    /// Why a pod that asks for any address has to wait in this slice.
-    pub(crate) fn shortage(&self, slice: &SliceKey) -> Option<String> {
-        let Pools(pools) = self.slices.get(slice)?.arbiter.space();
+    /// The networks of a segment, none if there is none.
+    pub(crate) fn networks(&self, segment: &Segment) -> &[IpNetwork] {
+        self.segments.get(segment).map_or(&[], |seats| &seats.networks)
+    }
+
+    /// Why a pod that asks for any address has to wait in this segment.
+    pub(crate) fn shortage(&self, segment: &Segment) -> Option<String> {
+        let Pools(pools) = self.segments.get(segment)?.arbiter.space();
         let short: Vec<String> = pools
             .iter()
             .filter(|pool| pool.is_exhausted())
@@ -204,15 +211,19 @@ impl Addresses {
         (!short.is_empty()).then(|| short.join(", "))
     }
 
-    /// Why a pod's `status.podIPs` cannot be right in this slice.
-    pub(crate) fn fault(&self, pod: &Pod, slice: &SliceKey) -> Option<String> {
-        recorded(pod, self.slices.get(slice)?.arbiter.space()).err()
+    /// Why a pod's `status.podIPs` cannot be right in this segment.
+    pub(crate) fn fault(&self, pod: &Pod, segment: &Segment) -> Option<String> {
+        recorded(pod, self.segments.get(segment)?.arbiter.space()).err()
     }
 
     /// How full each slice is, in no particular order.
     pub(crate) fn usage(&self) -> impl Iterator<Item = SliceUse> {
-        self.slices.iter().flat_map(|(key, slice)| {
-            let Pools(pools) = slice.arbiter.space();
+        let slices = self.segments.iter().filter_map(|(key, seats)| match key {
+            Segment::Slice(slice) => Some((slice, seats)),
+            Segment::Subnet(_) => None,
+        });
+        slices.flat_map(|(key, seats)| {
+            let Pools(pools) = seats.arbiter.space();
             pools.iter().map(|pool| SliceUse {
                 vpc: key.vpc.clone(),
                 node: key.node.clone(),
@@ -224,14 +235,14 @@ impl Addresses {
     }
 
     pub(crate) fn claims(&self) -> impl Iterator<Item = Claim> {
-        let seated = self.slices.values().flat_map(|slice| slice.arbiter.holdings());
+        let seated = self.segments.values().flat_map(|seats| seats.arbiter.holdings());
         let held = seated.filter_map(|(pod, ips)| {
             let home = self.homes.get(pod)?;
             // Also where it has no address, in which VPC a pod is says no other address than those it has.
-            (!ips.is_empty() || !home.slice.is_default()).then(|| Claim::Pod {
+            (!ips.is_empty() || !home.segment.is_default()).then(|| Claim::Pod {
                 pod: pod.clone(),
                 uid: home.uid.clone(),
-                vpc: home.slice.vpc.clone(),
+                vpc: home.segment.vpc().clone(),
                 ips: ips.into(),
             })
         });
@@ -246,9 +257,9 @@ impl Addresses {
 
     fn leave(&mut self, key: &PodKey) {
         let Some(home) = self.homes.remove(key) else { return };
-        if let Some(slice) = self.slices.get_mut(&home.slice) {
-            slice.arbiter.stage(key.clone(), None);
-            self.staged.insert(home.slice);
+        if let Some(seats) = self.segments.get_mut(&home.segment) {
+            seats.arbiter.stage(key.clone(), None);
+            self.staged.insert(home.segment);
         }
     }
 }
@@ -303,7 +314,7 @@ impl Item for IpAddr {
     }
 }
 
-/// The pools of a slice: one per family.
+/// The pools of a segment: one per family.
 #[derive(Debug)]
 struct Pools(Box<[Pool]>);
 

@@ -21,6 +21,7 @@ use crate::identity::row_uuid;
 use crate::names::{DEFAULT_VPC, Names};
 use crate::placements::{Place, Placements};
 use crate::places::Places;
+use crate::segment::Segment;
 use crate::service_cidrs::ServiceCidrs;
 use crate::slices::{SliceKey, Slices, Standing};
 use crate::vips::{Vip, Vips};
@@ -58,7 +59,7 @@ pub(crate) struct Texts {
     /// Those that the program knows, a dozen or two: where they are tells them apart.
     known: Vec<(&'static str, Name)>,
     /// The switch asked for last: pods of a node compile side by side.
-    switch: Option<(SliceKey, Uuid)>,
+    switch: Option<(Segment, Uuid)>,
 }
 
 impl Texts {
@@ -212,16 +213,24 @@ impl<'a> Context<'a> {
         self.world.addresses.fare(pod)
     }
 
-    /// Why a pod's status cannot be right in its slice.
-    pub(crate) fn address_fault(&self, pod: &Pod, slice: &SliceKey) -> Option<String> {
-        self.note(Fact::Slice(slice.clone()));
-        self.world.addresses.fault(pod, slice)
+    /// The networks of a segment that a pod is in.
+    pub(crate) fn networks(&self, segment: &Segment) -> &'a [IpNetwork] {
+        self.world.addresses.networks(segment)
     }
 
-    /// Why a slice has no addresses for a pod.
-    pub(crate) fn shortage(&self, slice: &SliceKey) -> Option<String> {
-        self.note(Fact::Shortage(slice.clone()));
-        self.world.addresses.shortage(slice)
+    /// Why a pod's status cannot be right in its segment.
+    pub(crate) fn address_fault(&self, pod: &Pod, segment: &Segment) -> Option<String> {
+        match segment {
+            Segment::Slice(slice) => self.note(Fact::Slice(slice.clone())),
+            Segment::Subnet(_) => {}
+        }
+        self.world.addresses.fault(pod, segment)
+    }
+
+    /// Why a segment has no addresses for a pod.
+    pub(crate) fn shortage(&self, segment: &Segment) -> Option<String> {
+        self.note(Fact::Shortage(segment.clone()));
+        self.world.addresses.shortage(segment)
     }
 
     /// The one copy of a text that many rows repeat, such as a node's name or a key of `external_ids`.
@@ -244,17 +253,16 @@ impl<'a> Context<'a> {
         row_uuid(self.world.config.cluster_id().map(|id| &**id), table, key)
     }
 
-    /// The UUID of a slice's switch.
-    pub(crate) fn switch(&self, slice: &SliceKey) -> Uuid {
+    /// The UUID of a segment's switch.
+    pub(crate) fn switch(&self, segment: &Segment) -> Uuid {
         let last = &mut self.world.texts.borrow_mut().switch;
         if let Some((known, uuid)) = last
-            && known == slice
+            && known == segment
         {
             return *uuid;
         }
-        let name = self.names().switch(&slice.vpc, &slice.node);
-        let uuid = self.uuid(northbound::logical_switch::TABLE, &name);
-        *last = Some((slice.clone(), uuid));
+        let uuid = self.uuid(northbound::logical_switch::TABLE, &self.names().switch_of(segment));
+        *last = Some((segment.clone(), uuid));
         uuid
     }
 

@@ -3,6 +3,7 @@
 use meridian_model::{Key, Name, PodKey};
 
 use crate::Unit;
+use crate::segment::Segment;
 use crate::slices::SliceKey;
 
 /// Something a unit can depend on. A new kind of joint knowledge is a new variant, touched where it changes.
@@ -14,8 +15,8 @@ pub(crate) enum Fact {
     Slice(SliceKey),
     /// How a pod fares with its addresses.
     Fare(PodKey),
-    /// Which families a slice has no address left of.
-    Shortage(SliceKey),
+    /// Which families a segment has no address left of.
+    Shortage(Segment),
     /// A VPC, whether it can be used, and what it is called wrong for.
     Vpc(Name),
     /// In which VPC a namespace is, and whether that can be used.

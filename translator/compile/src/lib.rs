@@ -37,6 +37,7 @@ mod pod;
 mod pool;
 mod port;
 mod problem;
+mod segment;
 mod service;
 mod service_cidrs;
 mod slice;

@@ -7,6 +7,8 @@ use std::sync::{Arc, LazyLock};
 use meridian_api::name;
 use meridian_model::{Name, PodKey, ServiceKey};
 
+use crate::segment::Segment;
+
 pub(crate) use meridian_api::name::DEFAULT_VPC;
 
 /// The name of the default VPC, one copy for all.
@@ -37,6 +39,19 @@ impl Names {
     /// The switch of a VPC on a node.
     pub(crate) fn switch(&self, vpc: &str, node: &str) -> Arc<str> {
         self.name(format_args!("vpc-{}", name::part(vpc, node)))
+    }
+
+    /// The switch of a Subnet. No name of another begins like this, and names of Subnets have no dots.
+    pub(crate) fn subnet(&self, subnet: &str) -> Arc<str> {
+        self.name(format_args!("subnet-{subnet}"))
+    }
+
+    /// The switch of a segment.
+    pub(crate) fn switch_of(&self, segment: &Segment) -> Arc<str> {
+        match segment {
+            Segment::Slice(slice) => self.switch(&slice.vpc, &slice.node),
+            Segment::Subnet(subnet) => self.subnet(&subnet.name),
+        }
     }
 
     /// The router's port in that switch's network.

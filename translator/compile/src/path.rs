@@ -130,12 +130,12 @@ pub(crate) fn explain(
     let origin = pod::seat(world, from);
     if let (Ok(origin), Some(target)) = (&origin, &target)
         && let Some(theirs) = world.cluster.pod(target).and_then(|pod| pod::seat(world, pod).ok())
-        && theirs.slice.vpc != origin.slice.vpc
+        && theirs.spot.vpc() != origin.spot.vpc()
     {
         notes.push(format!(
             "pod {target} is in VPC {}, pod {} in VPC {}: no route leads from one to the other, and an address means what it means in the \
              sender's",
-            theirs.slice.vpc, question.from, origin.slice.vpc
+            theirs.spot.vpc(), question.from, origin.spot.vpc()
         ));
     }
     let ways = match &origin {
@@ -155,7 +155,7 @@ pub(crate) fn explain(
     };
     Ok(PathExplanation {
         from: question.from.to_string(),
-        vpc: origin.ok().map(|origin| origin.slice.vpc.to_string()),
+        vpc: origin.ok().map(|origin| origin.spot.vpc().to_string()),
         to: name,
         notes,
         ways,
@@ -184,26 +184,21 @@ fn way(map: Map<'_>, from: &PodKey, origin: &pod::Seat, target: Option<&PodKey>,
         return Trail::reached([], format!("pod {from} itself"), Some(from.clone())).into_way(step, label, target);
     }
     let entry = Entry {
-        slice: origin.slice.clone(),
+        slice: origin.spot.slice(),
         port: map.world.names.pod(from).to_string(),
         sources: origin.ips.clone(),
         of_host: false,
     };
     let first = Step {
-        at: format!("node {}", origin.slice.node),
-        does: format!("enters VPC {} by the pod's port", origin.slice.vpc),
+        at: format!("node {}", origin.spot.node),
+        does: format!("enters VPC {} by the pod's port", origin.spot.vpc()),
         object: Some(format!("pod {from}")),
         row: Some(format!("Logical_Switch_Port {}", entry.port)),
         rule: None,
     };
     let (trail, claims) = enter(map, &entry, to);
     let mut way = trail.into_way(first, label, target);
-    way.switch = Some(
-        map.world
-            .names
-            .switch(&origin.slice.vpc, &origin.slice.node)
-            .to_string(),
-    );
+    way.switch = Some(map.world.names.switch_of(&origin.spot.segment).to_string());
     way.ovn = claims;
     way
 }

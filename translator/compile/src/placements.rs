@@ -1,4 +1,4 @@
-//! [`Placements`]: in which slice each pod belongs that is in another VPC than the default one.
+//! [`Placements`]: where each pod belongs that is in another VPC than the default one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -6,6 +6,7 @@ use meridian_model::{Cluster, Name, Pod, PodKey};
 
 use crate::addresses::{Addresses, wants_port};
 use crate::names::default_vpc;
+use crate::segment::{Segment, Spot};
 use crate::slices::{SliceKey, Wish};
 use crate::vpcs::{Home, Vpcs};
 use crate::{Config, ip};
@@ -13,8 +14,8 @@ use crate::{Config, ip};
 /// Where a pod belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// In a slice, whether or not there is such a slice.
-    In(SliceKey),
+    /// In a segment, whether or not there is such a segment.
+    In(Spot),
     /// It waits; why.
     Nowhere(String),
     /// It has no port, or no node yet.
@@ -23,66 +24,66 @@ pub(crate) enum Place {
 
 #[derive(Debug, Default)]
 pub(crate) struct Placements {
-    of: HashMap<PodKey, SliceKey>,
-    pods: BTreeMap<SliceKey, BTreeSet<PodKey>>,
+    of: HashMap<PodKey, Spot>,
+    on: BTreeMap<SliceKey, BTreeSet<PodKey>>,
+    within: BTreeMap<Segment, BTreeSet<PodKey>>,
 }
 
 impl Placements {
     /// Notes where a pod belongs; yields the slices that are wanted more or less than before.
     pub(crate) fn set(&mut self, pod: &PodKey, place: &Place) -> Vec<SliceKey> {
         let now = match place {
-            Place::In(slice) if !slice.is_default() => Some(slice),
+            Place::In(spot) if !spot.segment.is_default() => Some(spot),
             _ => None,
         };
         let mut changed = Vec::new();
         let before = self.of.get(pod).filter(|before| Some(*before) != now).cloned();
         if let Some(before) = before {
             self.of.remove(pod);
-            if let Some(pods) = self.pods.get_mut(&before) {
-                pods.remove(pod);
-                if pods.is_empty() {
-                    self.pods.remove(&before);
-                }
-            }
-            changed.push(before);
+            remove(&mut self.within, &before.segment, pod);
+            let slice = before.slice();
+            remove(&mut self.on, &slice, pod);
+            changed.push(slice);
         }
-        if let Some(slice) = now {
-            self.of.insert(pod.clone(), slice.clone());
-            self.pods.entry(slice.clone()).or_default().insert(pod.clone());
-            changed.push(slice.clone());
+        if let Some(spot) = now {
+            let slice = spot.slice();
+            self.of.insert(pod.clone(), spot.clone());
+            self.within.entry(spot.segment.clone()).or_default().insert(pod.clone());
+            self.on.entry(slice.clone()).or_default().insert(pod.clone());
+            changed.push(slice);
         }
         changed
     }
 
     /// Where a pod is, if not in the default VPC.
-    pub(crate) fn of(&self, pod: &PodKey) -> Option<&SliceKey> {
+    pub(crate) fn of(&self, pod: &PodKey) -> Option<&Spot> {
         self.of.get(pod)
     }
 
     /// Where a pod is, or else belongs.
     pub(crate) fn place(&self, pod: &Pod, vpcs: &Vpcs, addresses: &Addresses, config: &Config) -> Place {
         match self.of(&pod.key()) {
-            Some(slice) => Place::In(slice.clone()),
+            Some(spot) => Place::In(spot.clone()),
             None => place(pod, vpcs, addresses, config),
         }
     }
 
-    /// The pods of a slice, sorted.
-    pub(crate) fn pods(&self, slice: &SliceKey) -> impl Iterator<Item = &PodKey> {
-        self.pods.get(slice).into_iter().flatten()
+    /// The pods of a segment, sorted.
+    pub(crate) fn within(&self, segment: &Segment) -> impl Iterator<Item = &PodKey> {
+        self.within.get(segment).into_iter().flatten()
     }
 
-    /// The slices of a VPC that pods are in, by node.
+    /// The slices of a VPC on whose nodes pods of it are, by node, and those pods, in whichever segment.
     pub(crate) fn slices(&self, vpc: &Name) -> impl Iterator<Item = (&SliceKey, &BTreeSet<PodKey>)> {
         let first = SliceKey::new(vpc.clone(), Name::default());
         let vpc = vpc.clone();
-        self.pods.range(first..).take_while(move |(slice, _)| slice.vpc == vpc)
+        self.on.range(first..).take_while(move |(slice, _)| slice.vpc == vpc)
     }
 
     /// What a slice is wanted for.
     pub(crate) fn wish(&self, slice: &SliceKey, vpcs: &Vpcs, cluster: &Cluster) -> Option<Wish> {
         let state = vpcs.get(&slice.vpc).filter(|state| state.is_usable())?;
-        let pods = self.pods.get(slice)?;
+        let pods = self.on.get(slice)?;
         let node = cluster.node(&slice.node)?;
         let mut of_pods = Vec::new();
         for (cidr, prefix) in state.network.slices() {
@@ -102,6 +103,15 @@ impl Placements {
     }
 }
 
+fn remove<K: Ord>(pods: &mut BTreeMap<K, BTreeSet<PodKey>>, of: &K, pod: &PodKey) {
+    if let Some(some) = pods.get_mut(of) {
+        some.remove(pod);
+        if some.is_empty() {
+            pods.remove(of);
+        }
+    }
+}
+
 /// Where a pod belongs.
 ///
 /// One that has addresses stays where they are, also when its namespace moves: where it is known to be, or else where its
@@ -112,7 +122,7 @@ pub(crate) fn place(pod: &Pod, vpcs: &Vpcs, addresses: &Addresses, config: &Conf
         return Place::Unwanted;
     };
     if vpcs.is_empty() {
-        return Place::In(SliceKey::of_default(node));
+        return Place::In(Spot::in_slice(SliceKey::of_default(node)));
     }
     let home = vpcs.home(&pod.namespace);
     if let Some(first) = pod.ips.first() {
@@ -129,13 +139,13 @@ pub(crate) fn place(pod: &Pod, vpcs: &Vpcs, addresses: &Addresses, config: &Conf
         let others = vpcs.iter().map(|state| state.object.name.clone());
         let mut candidates = known.into_iter().chain(home).chain([default_vpc()]).chain(others);
         if let Some(vpc) = candidates.find(|vpc| of(vpc)) {
-            return Place::In(SliceKey::new(vpc, node.clone()));
+            return Place::In(Spot::in_slice(SliceKey::new(vpc, node.clone())));
         }
     }
     match home {
-        Home::Default => Place::In(SliceKey::of_default(node)),
+        Home::Default => Place::In(Spot::in_slice(SliceKey::of_default(node))),
         Home::Vpc(state) => match state.refusal() {
-            None => Place::In(SliceKey::new(state.object.name.clone(), node.clone())),
+            None => Place::In(Spot::in_slice(SliceKey::new(state.object.name.clone(), node.clone()))),
             Some(why) => Place::Nowhere(why),
         },
         Home::Unknown => Place::Nowhere(format!(

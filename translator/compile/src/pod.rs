@@ -15,6 +15,7 @@ use crate::addresses::{Fare, wants_port};
 use crate::arbiter::Outcome;
 use crate::context::Context;
 use crate::placements::Place;
+use crate::segment::{Segment, Spot};
 use crate::slice::interface;
 use crate::slices::{SliceKey, Standing};
 use crate::{ip, port};
@@ -27,8 +28,8 @@ pub(crate) fn compile(ctx: &mut Context<'_>, key: &PodKey) {
     let Some(pod) = ctx.pod(key) else { return };
     match seat(ctx, pod) {
         Ok(seat) => {
-            let facts = facts(ctx, pod, &seat.slice, seat.networks, seat.ips);
-            add_port(ctx, key, pod, &seat.slice, &facts);
+            let facts = facts(ctx, pod, &seat.spot, seat.networks, seat.ips);
+            add_port(ctx, key, pod, &seat.spot, &facts);
         }
         Err(Lack::Wrong { field, message, .. }) => ctx.problem(key.clone().into(), field, message),
         Err(Lack::Unwanted(_)) => {}
@@ -38,7 +39,7 @@ pub(crate) fn compile(ctx: &mut Context<'_>, key: &PodKey) {
 /// Where a pod's port is, and its addresses.
 #[derive(Clone, Debug)]
 struct Seat<'a> {
-    slice: SliceKey,
+    spot: Spot,
     networks: &'a [IpNetwork],
     ips: &'a [std::net::IpAddr],
 }
@@ -53,7 +54,7 @@ enum Lack {
         field: &'static str,
         message: String,
         /// Where it would be, if that is known.
-        slice: Option<SliceKey>,
+        spot: Option<Spot>,
     },
 }
 
@@ -67,13 +68,13 @@ fn seat<'a>(ctx: &Context<'a>, pod: &Pod) -> Result<Seat<'a>, Lack> {
             "it has run to its end, and has given its addresses up"
         }));
     }
-    let slice = match ctx.place(pod) {
-        Place::In(slice) => slice,
+    let spot = match ctx.place(pod) {
+        Place::In(spot) => spot,
         Place::Nowhere(message) => {
             return Err(Lack::Wrong {
                 field: NAMESPACE,
                 message,
-                slice: None,
+                spot: None,
             });
         }
         Place::Unwanted => return Err(Lack::Unwanted("it is not scheduled to a node yet")),
@@ -82,9 +83,10 @@ fn seat<'a>(ctx: &Context<'a>, pod: &Pod) -> Result<Seat<'a>, Lack> {
         Err(Lack::Wrong {
             field,
             message,
-            slice: Some(slice.clone()),
+            spot: Some(spot.clone()),
         })
     };
+    let slice = spot.slice();
     let networks = match ctx.slice(&slice) {
         Some(Standing::Slice(networks)) => networks,
         standing => {
@@ -92,17 +94,21 @@ fn seat<'a>(ctx: &Context<'a>, pod: &Pod) -> Result<Seat<'a>, Lack> {
             return wrong(field, message);
         }
     };
-    if let Some(fault) = ctx.address_fault(pod, &slice) {
+    let networks = match &spot.segment {
+        Segment::Slice(_) => networks,
+        Segment::Subnet(_) => ctx.networks(&spot.segment),
+    };
+    if let Some(fault) = ctx.address_fault(pod, &spot.segment) {
         return wrong(POD_IPS, fault);
     }
     match ctx.fare(key) {
-        Some(Outcome::Granted(ips)) => Ok(Seat { slice, networks, ips }),
+        Some(Outcome::Granted(ips)) => Ok(Seat { spot, networks, ips }),
         Some(Fare::Lost { item, to, .. }) => wrong(
             POD_IPS,
             format!("{item} of pod {key} is also that of pod {to}, which is older and keeps it: delete one of them"),
         ),
         Some(Fare::Waiting) => {
-            let why = ctx.shortage(&slice).unwrap_or_default();
+            let why = ctx.shortage(&spot.segment).unwrap_or_default();
             let node = &slice.node;
             let message = if slice.is_default() {
                 format!(
@@ -152,13 +158,7 @@ fn without_slice(ctx: &Context<'_>, slice: &SliceKey, standing: Option<&Standing
 }
 
 /// What the node needs to know, in the order of the slice's networks: the first is the pod's primary family.
-fn facts(
-    ctx: &Context<'_>,
-    pod: &Pod,
-    slice: &SliceKey,
-    networks: &[IpNetwork],
-    held: &[std::net::IpAddr],
-) -> PortFacts {
+fn facts(ctx: &Context<'_>, pod: &Pod, spot: &Spot, networks: &[IpNetwork], held: &[std::net::IpAddr]) -> PortFacts {
     let pairs = || {
         networks
             .iter()
@@ -169,8 +169,8 @@ fn facts(
         gateways: pairs().map(|(network, _)| ip::gateway(network)).collect(),
         mtu: ctx.config().mtu(),
         uid: Some(pod.uid.to_string()),
-        vpc: (!slice.is_default()).then(|| VpcFacts {
-            name: slice.vpc.to_string(),
+        vpc: (!spot.segment.is_default()).then(|| VpcFacts {
+            name: spot.vpc().to_string(),
             services: false,
             outside: false,
             networks: Vec::new(),
@@ -179,12 +179,12 @@ fn facts(
     }
 }
 
-fn add_port(ctx: &mut Context<'_>, key: &PodKey, pod: &Pod, slice: &SliceKey, facts: &PortFacts) {
+fn add_port(ctx: &mut Context<'_>, key: &PodKey, pod: &Pod, spot: &Spot, facts: &PortFacts) {
     let names = ctx.names();
-    let switch = ctx.switch(slice);
+    let switch = ctx.switch(&spot.segment);
     let addresses = port::addresses(facts);
     let options = [
-        (port::REQUESTED_CHASSIS, Atom::from(&slice.node)),
+        (port::REQUESTED_CHASSIS, Atom::from(&spot.node)),
         (port::IFACE_ID_VER, Atom::from(&pod.uid)),
     ];
     let columns = [

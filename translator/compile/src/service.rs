@@ -233,7 +233,7 @@ fn on_switches<'n>(
     balancer: ovsdb::Uuid,
 ) {
     for node in nodes {
-        let switch = ctx.switch(&SliceKey::new(vpc.clone(), node.clone()));
+        let switch = ctx.switch(&SliceKey::new(vpc.clone(), node.clone()).into());
         ctx.link(logical_switch::TABLE, switch, logical_switch::LOAD_BALANCER, balancer);
     }
 }

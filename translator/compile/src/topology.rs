@@ -107,7 +107,7 @@ pub(crate) fn of(world: World<'_>, desired: &Desired) -> Topology {
         };
         let key = meridian_model::PodKey::new(namespace.clone(), name.clone());
         let slice = match world.placements.of(&key) {
-            Some(slice) => Some(slice.clone()),
+            Some(spot) => Some(spot.slice()),
             None => world
                 .cluster
                 .pod(&key)

@@ -10,6 +10,7 @@ use crate::Unit;
 use crate::fact::Fact;
 use crate::placements::{self, Place};
 use crate::places::Places;
+use crate::segment::{Segment, Spot};
 use crate::slices::{SliceKey, Standing};
 use crate::vpcs::Update;
 
@@ -34,7 +35,10 @@ impl Compiler {
             // A node that comes or goes, or is another now.
             if !self.placements.is_empty() {
                 let pods = self.cluster.pods_on(&name);
-                let slices: BTreeSet<_> = pods.filter_map(|pod| self.placements.of(pod)).cloned().collect();
+                let slices: BTreeSet<_> = pods
+                    .filter_map(|pod| self.placements.of(pod))
+                    .map(Spot::slice)
+                    .collect();
                 self.wish(slices);
             }
         }
@@ -52,11 +56,12 @@ impl Compiler {
                 Some(Standing::Slice(networks)) => Some(networks),
                 _ => None,
             };
-            if self.addresses.set_slice(&slice, networks) {
+            let segment = Segment::Slice(slice.clone());
+            if self.addresses.set_segment(&segment, networks) {
                 if slice.is_default() {
                     self.pods.extend(self.cluster.pods_on(&slice.node).cloned());
                 } else {
-                    self.pods.extend(self.placements.pods(&slice).cloned());
+                    self.pods.extend(self.placements.within(&segment).cloned());
                     self.engine.touch(&Fact::SlicesOf(slice.vpc.clone()));
                 }
             }
@@ -69,11 +74,11 @@ impl Compiler {
         for key in std::mem::take(&mut self.pods) {
             let pod = self.cluster.pod(&key).map(|pod| &**pod);
             let place = |pod| self.placements.place(pod, &self.vpcs, &self.addresses, &self.config);
-            let slice = match pod.map(place) {
-                Some(Place::In(slice)) => Some(slice),
+            let segment = match pod.map(place) {
+                Some(Place::In(spot)) => Some(spot.segment),
                 _ => None,
             };
-            self.addresses.stage(&key, pod, slice);
+            self.addresses.stage(&key, pod, segment);
         }
         if std::mem::take(&mut self.claimed) {
             self.addresses.forget_absent(&self.cluster);
@@ -82,8 +87,8 @@ impl Compiler {
         for pod in settlement.pods {
             self.engine.touch(&Fact::Fare(pod));
         }
-        for slice in settlement.slices {
-            self.engine.touch(&Fact::Shortage(slice));
+        for segment in settlement.segments {
+            self.engine.touch(&Fact::Shortage(segment));
         }
     }
 
@@ -161,7 +166,8 @@ impl Compiler {
             }
             slices.extend(changed);
             // What its address tells may help a slice that there is not yet.
-            if let Place::In(slice) = place
+            if let Place::In(spot) = place
+                && let slice = spot.slice()
                 && !slice.is_default()
                 && !matches!(self.slices.standing(&slice), Some(Standing::Slice(_)))
             {

@@ -241,7 +241,7 @@ fn pod_with(map: Map<'_>, slice: &SliceKey, address: IpAddr) -> Option<PodKey> {
         let mut pods = map.world.cluster.pods_on(&slice.node).filter(in_default);
         pods.find(has).cloned()
     } else {
-        map.world.placements.pods(slice).find(has).cloned()
+        map.world.placements.within(&slice.clone().into()).find(has).cloned()
     }
 }
 

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::Lack;
 use crate::context::{Context, World};
-use crate::slices::{SliceKey, Standing};
+use crate::segment::Spot;
+use crate::slices::Standing;
 use crate::vpcs::Home;
 use crate::{Claim, Unit, ip};
 
@@ -89,7 +90,7 @@ pub enum AddressSource {
 /// Where a pod's port is, and its addresses.
 #[derive(Clone, Debug)]
 pub(crate) struct Seat {
-    pub(crate) slice: SliceKey,
+    pub(crate) spot: Spot,
     pub(crate) ips: Vec<IpAddr>,
 }
 
@@ -98,7 +99,7 @@ pub(crate) fn seat(world: World<'_>, pod: &Pod) -> Result<Seat, String> {
     let unit: Unit = pod.key().into();
     match super::seat(&Context::new(world, &unit), pod) {
         Ok(seat) => Ok(Seat {
-            slice: seat.slice,
+            spot: seat.spot,
             ips: seat.ips.into(),
         }),
         Err(Lack::Unwanted(why)) => Err(format!("it has no port: {why}")),
@@ -111,22 +112,22 @@ pub(crate) fn explain(world: World<'_>, key: &PodKey, claims: &[Claim]) -> Optio
     let unit: Unit = key.clone().into();
     let ctx = Context::new(world, &unit);
     let seat = super::seat(&ctx, pod);
-    let slice = match &seat {
-        Ok(seat) => Some(seat.slice.clone()),
-        Err(Lack::Wrong { slice, .. }) => slice.clone(),
+    let spot = match &seat {
+        Ok(seat) => Some(seat.spot.clone()),
+        Err(Lack::Wrong { spot, .. }) => spot.clone(),
         Err(Lack::Unwanted(_)) => None,
     };
     let mut explanation = PodExplanation {
         pod: key.to_string(),
         uid: pod.uid.to_string(),
-        vpc: slice.as_ref().map(|slice| VpcExplanation {
-            name: slice.vpc.to_string(),
-            why: why(world, pod, slice),
+        vpc: spot.as_ref().map(|spot| VpcExplanation {
+            name: spot.vpc().to_string(),
+            why: why(world, pod, spot),
         }),
         node: pod.node.as_ref().map(ToString::to_string),
-        slice: slice.as_ref().map(|slice| SliceExplanation {
+        slice: spot.as_ref().map(Spot::slice).map(|slice| SliceExplanation {
             switch: world.names.switch(&slice.vpc, &slice.node).to_string(),
-            networks: match world.slices.standing(slice) {
+            networks: match world.slices.standing(&slice) {
                 Some(Standing::Slice(networks)) => networks.to_vec(),
                 _ => Vec::new(),
             },
@@ -168,8 +169,8 @@ pub(crate) fn explain(world: World<'_>, key: &PodKey, claims: &[Claim]) -> Optio
     Some(explanation)
 }
 
-/// Why a pod is in the VPC of its slice.
-fn why(world: World<'_>, pod: &Pod, slice: &SliceKey) -> String {
+/// Why a pod is in the VPC that it is in.
+fn why(world: World<'_>, pod: &Pod, spot: &Spot) -> String {
     if world.vpcs.is_empty() {
         return "the cluster has no other".to_owned();
     }
@@ -181,19 +182,19 @@ fn why(world: World<'_>, pod: &Pod, slice: &SliceKey) -> String {
     };
     match home {
         None => format!("its address is of that VPC; namespace {namespace} is not known"),
-        Some(home) if home != slice.vpc => format!(
+        Some(home) if home != *spot.vpc() => format!(
             "it has addresses of that VPC and keeps them; namespace {namespace} is in VPC {home} by now: delete the pod to move it"
         ),
         Some(_) => selected(
             world,
             world.cluster.namespace(namespace).map(|namespace| &**namespace),
-            slice,
+            spot,
         ),
     }
 }
 
 /// Which VPCs select a namespace.
-fn selected(world: World<'_>, namespace: Option<&Namespace>, slice: &SliceKey) -> String {
+fn selected(world: World<'_>, namespace: Option<&Namespace>, spot: &Spot) -> String {
     let Some(namespace) = namespace else {
         return "no VPC selects its namespace".to_owned();
     };
@@ -215,7 +216,7 @@ fn selected(world: World<'_>, namespace: Option<&Namespace>, slice: &SliceKey) -
     let others: Vec<&str> = by.map(|state| &*state.object.name).collect();
     let others = match others.len() {
         0 => String::new(),
-        _ => format!("; so would {}, which {} is older than", others.join(", "), slice.vpc),
+        _ => format!("; so would {}, which {} is older than", others.join(", "), spot.vpc()),
     };
     format!("it selects namespace {} ({selector}){others}", namespace.name)
 }
