@@ -6,7 +6,6 @@
 
 #[cfg(feature = "crd")]
 pub mod address_pool;
-#[cfg(feature = "crd")]
 pub mod attachment;
 pub mod chassis;
 pub mod hosts;

@@ -1,6 +1,7 @@
-//! Which addresses each pod has, within its segment.
+//! Which addresses each pod has, within its segment; and which each of its further interfaces, within theirs.
 //!
-//! `status.podIPs` is the record; a pod without is given addresses, and keeps them. Slices of a VPC never overlap, nor do those
+//! `status.podIPs` is the record; a pod without is given addresses, and keeps them. Further interfaces have no record that others
+//! would have to give way to: they keep what they had by their row, or else by the network status. Slices of a VPC never overlap, nor do those
 //! of a node, so each is settled by itself and no two pods of a VPC or of a node can hold one address.
 //!
 //! Makes no rows; the pod's unit does.
@@ -9,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use meridian_model::{Cluster, Name, Pod, PodKey};
+use meridian_model::{Cluster, Name, NetworkRequest, Pod, PodKey, PortKey, Timestamp};
 
 use crate::arbiter::{Arbiter, Bid, Item, Outcome, Space};
 use crate::pool::Pool;
@@ -18,15 +19,17 @@ use crate::slices::list;
 use crate::{Claim, SliceUse};
 
 /// How a pod fares in its segment.
-pub(crate) type Fare<'a> = Outcome<'a, PodKey, IpAddr>;
+pub(crate) type Fare<'a> = Outcome<'a, PortKey, IpAddr>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
     segments: HashMap<Segment, Seats>,
-    /// Where each pod with a bid, and that pod's UID.
-    homes: HashMap<PodKey, Home>,
-    /// Claims of pods that have no segment to make a bid in.
-    claims: HashMap<PodKey, PodClaim>,
+    /// Where each interface with a bid is, and its pod's UID.
+    homes: HashMap<PortKey, Home>,
+    /// Claims of interfaces that have no segment to make a bid in.
+    claims: HashMap<PortKey, PodClaim>,
+    /// The further interfaces among both, by pod.
+    further: HashMap<PodKey, BTreeSet<Name>>,
     /// Segments with staged bids.
     staged: BTreeSet<Segment>,
 }
@@ -34,7 +37,7 @@ pub(crate) struct Addresses {
 #[derive(Debug)]
 struct Seats {
     networks: Box<[IpNetwork]>,
-    arbiter: Arbiter<PodKey, Pools>,
+    arbiter: Arbiter<PortKey, Pools>,
     /// The pools that are exhausted, by index.
     full: Vec<bool>,
 }
@@ -52,6 +55,43 @@ struct PodClaim {
     ips: Box<[IpAddr]>,
 }
 
+/// Who is to have addresses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Applicant<'a> {
+    uid: &'a Name,
+    created: Timestamp,
+    /// What it has for certain.
+    record: &'a [IpAddr],
+    /// What it had, where neither a row nor we know better.
+    had: &'a [IpAddr],
+    /// What it asks for.
+    only: &'a [IpAddr],
+}
+
+impl<'a> Applicant<'a> {
+    /// A pod's first interface, if it is to have a port once it has a node.
+    pub(crate) fn first(pod: &'a Pod) -> Option<Self> {
+        wants_port(pod).then_some(Self {
+            uid: &pod.uid,
+            created: pod.created,
+            record: &pod.ips,
+            had: &[],
+            only: &[],
+        })
+    }
+
+    /// The same of a further interface.
+    pub(crate) fn further(pod: &'a Pod, request: &'a NetworkRequest) -> Option<Self> {
+        let networks = pod.networks.as_ref()?;
+        Self::first(pod).map(|first| Self {
+            record: &[],
+            had: networks.had(&request.interface),
+            only: &request.ips,
+            ..first
+        })
+    }
+}
+
 /// What a settlement changed.
 #[derive(Debug, Default)]
 pub(crate) struct Settlement {
@@ -62,14 +102,40 @@ pub(crate) struct Settlement {
 }
 
 impl Addresses {
-    pub(crate) fn claim(&mut self, pod: PodKey, uid: Name, vpc: Name, ips: Box<[IpAddr]>) {
-        self.claims.insert(pod, PodClaim { uid, vpc, ips });
+    pub(crate) fn claim(&mut self, port: PortKey, uid: Name, vpc: Name, ips: Box<[IpAddr]>) {
+        self.note_further(&port);
+        self.claims.insert(port, PodClaim { uid, vpc, ips });
     }
 
-    /// The VPC in which a pod of that UID has addresses, or had them by what is claimed.
-    pub(crate) fn vpc_of(&self, pod: &PodKey, uid: &Name) -> Option<&Name> {
-        let home = self.homes.get(pod).filter(|home| home.uid == *uid);
-        let claim = || self.claims.get(pod).filter(|claim| claim.uid == *uid);
+    /// The further interfaces of a pod that something is known of.
+    pub(crate) fn further(&self, pod: &PodKey) -> impl Iterator<Item = &Name> {
+        self.further.get(pod).into_iter().flatten()
+    }
+
+    fn note_further(&mut self, port: &PortKey) {
+        if let Some(interface) = &port.interface {
+            let further = self.further.entry(port.pod.clone()).or_default();
+            further.insert(interface.clone());
+        }
+    }
+
+    fn forget_further(&mut self, port: &PortKey) {
+        let Some(interface) = &port.interface else { return };
+        if self.homes.contains_key(port) || self.claims.contains_key(port) {
+            return;
+        }
+        if let Some(further) = self.further.get_mut(&port.pod) {
+            further.remove(interface);
+            if further.is_empty() {
+                self.further.remove(&port.pod);
+            }
+        }
+    }
+
+    /// The VPC in which an interface of a pod of that UID has addresses, or had them by what is claimed.
+    pub(crate) fn vpc_of(&self, port: &PortKey, uid: &Name) -> Option<&Name> {
+        let home = self.homes.get(port).filter(|home| home.uid == *uid);
+        let claim = || self.claims.get(port).filter(|claim| claim.uid == *uid);
         home.map(|home| home.segment.vpc()).or_else(|| Some(&claim()?.vpc))
     }
 
@@ -111,10 +177,33 @@ impl Addresses {
         true
     }
 
-    /// Notes what a pod is like now and which segment it is to be in, if it is to be in one; takes effect with [`Self::settle`].
-    pub(crate) fn stage(&mut self, key: &PodKey, pod: Option<&Pod>, segment: Option<Segment>) {
-        let pod = pod.filter(|pod| wants_port(pod));
-        let stays = |home: &Home| Some(&home.segment) == segment.as_ref() && pod.is_some_and(|pod| pod.uid == home.uid);
+    /// Notes what an interface is like now, if it is to be there, and which segment it is to be in, if it is to be in one; takes
+    /// effect with [`Self::settle`].
+    pub(crate) fn stage(
+        &mut self,
+        key: &PortKey,
+        pod: Option<&Pod>,
+        applicant: Option<Applicant<'_>>,
+        segment: Option<Segment>,
+    ) {
+        self.stage_known(key, pod, applicant, segment);
+        if self.homes.contains_key(key) || self.claims.contains_key(key) {
+            self.note_further(key);
+        } else {
+            self.forget_further(key);
+        }
+    }
+
+    fn stage_known(
+        &mut self,
+        key: &PortKey,
+        pod: Option<&Pod>,
+        applicant: Option<Applicant<'_>>,
+        segment: Option<Segment>,
+    ) {
+        let stays = |home: &Home| {
+            Some(&home.segment) == segment.as_ref() && applicant.is_some_and(|applicant| *applicant.uid == home.uid)
+        };
         let held = match self.homes.get(key) {
             Some(home) if stays(home) => Some(Box::from(self.segments[&home.segment].arbiter.held(key))),
             Some(_) => {
@@ -123,16 +212,17 @@ impl Addresses {
             }
             None => None,
         };
-        let (Some(pod), Some(at)) = (pod, segment) else {
+        let (Some(applicant), Some(at)) = (applicant, segment) else {
             // One that waits for its VPC keeps what it had.
-            let is_its = |claim: &PodClaim| pod.is_some_and(|pod| pod.node.is_some() && pod.uid == claim.uid);
+            let waits = applicant.is_some() && pod.is_some_and(|pod| pod.node.is_some());
+            let is_its = |claim: &PodClaim| waits && applicant.is_some_and(|applicant| *applicant.uid == claim.uid);
             if self.claims.get(key).is_some_and(|claim| !is_its(claim)) {
                 self.claims.remove(key);
             }
             return;
         };
         let Some(seats) = self.segments.get_mut(&at) else {
-            if self.claims.get(key).is_some_and(|claim| claim.uid != pod.uid) {
+            if self.claims.get(key).is_some_and(|claim| claim.uid != *applicant.uid) {
                 self.claims.remove(key);
             }
             return;
@@ -140,16 +230,20 @@ impl Addresses {
         let claim = self
             .claims
             .remove(key)
-            .filter(|claim| claim.uid == pod.uid && claim.vpc == *at.vpc())
+            .filter(|claim| claim.uid == *applicant.uid && claim.vpc == *at.vpc())
             .map(|claim| claim.ips);
-        if let Ok(record) = recorded(pod, seats.arbiter.space()) {
-            let claim = claim.or(held).unwrap_or_default();
+        let space = seats.arbiter.space();
+        if recorded(applicant.record, space).is_ok() && recorded(applicant.only, space).is_ok() {
+            let Applicant { had, only, .. } = applicant;
+            let claim = claim.or(held).unwrap_or_else(|| had.into());
+            let wanted = |ip: &&IpAddr| only.contains(ip) || !only.iter().any(|only| only.is_ipv4() == ip.is_ipv4());
             seats.arbiter.stage(
                 key.clone(),
                 Some(Bid {
-                    created: pod.created,
-                    record,
-                    claim,
+                    created: applicant.created,
+                    record: applicant.record.into(),
+                    claim: claim.iter().filter(wanted).copied().collect(),
+                    only: only.into(),
                     avoid: Box::default(),
                 }),
             );
@@ -157,7 +251,7 @@ impl Addresses {
                 key.clone(),
                 Home {
                     segment: at.clone(),
-                    uid: pod.uid.clone(),
+                    uid: applicant.uid.clone(),
                 },
             );
             self.staged.insert(at);
@@ -173,7 +267,9 @@ impl Addresses {
             let Some(seats) = self.segments.get_mut(&key) else {
                 continue;
             };
-            settlement.pods.extend(seats.arbiter.settle());
+            settlement
+                .pods
+                .extend(seats.arbiter.settle().into_iter().map(|port| port.pod));
             let full = seats.arbiter.space().full();
             if seats.full != full {
                 seats.full = full;
@@ -185,12 +281,22 @@ impl Addresses {
 
     /// Claims of pods that do not exist are void once everything was seen.
     pub(crate) fn forget_absent(&mut self, cluster: &Cluster) {
-        self.claims
-            .retain(|key, claim| cluster.pod(key).is_some_and(|pod| pod.uid == claim.uid));
+        let wants = |port: &PortKey, pod: &Pod| match &port.interface {
+            None => true,
+            Some(interface) => pod.further().iter().any(|request| request.interface == *interface),
+        };
+        let there = |port: &PortKey, claim: &PodClaim| {
+            let pod = cluster.pod(&port.pod);
+            pod.is_some_and(|pod| pod.uid == claim.uid && wants(port, pod))
+        };
+        let gone = self.claims.extract_if(|port, claim| !there(port, claim));
+        for (port, _) in gone.collect::<Vec<_>>() {
+            self.forget_further(&port);
+        }
     }
 
-    /// How a pod fares; nothing if it made no bid.
-    pub(crate) fn fare(&self, key: &PodKey) -> Option<Fare<'_>> {
+    /// How an interface fares; nothing if it made no bid.
+    pub(crate) fn fare(&self, key: &PortKey) -> Option<Fare<'_>> {
         let home = self.homes.get(key)?;
         self.segments.get(&home.segment)?.arbiter.outcome(key)
     }
@@ -213,7 +319,22 @@ impl Addresses {
 
     /// Why a pod's `status.podIPs` cannot be right in this segment.
     pub(crate) fn fault(&self, pod: &Pod, segment: &Segment) -> Option<String> {
-        recorded(pod, self.segments.get(segment)?.arbiter.space()).err()
+        let fault = recorded(&pod.ips, self.segments.get(segment)?.arbiter.space()).err()?;
+        Some(format!("{fault}: delete the pod to give it another"))
+    }
+
+    /// Why an interface cannot have the addresses that it asks for in this segment: they can be nobody's, or are another's.
+    pub(crate) fn refusal(&self, port: &PortKey, request: &NetworkRequest, segment: &Segment) -> Option<String> {
+        let arbiter = &self.segments.get(segment)?.arbiter;
+        if let Err(fault) = recorded(&request.ips, arbiter.space()) {
+            return Some(format!("{fault}: ask for another"));
+        }
+        request.ips.iter().find_map(|&ip| {
+            let holder = arbiter.holder(ip).filter(|holder| *holder != port)?;
+            Some(format!(
+                "{ip} is that of pod {holder}: ask for another, or delete that pod"
+            ))
+        })
     }
 
     /// How full each slice is, in no particular order.
@@ -240,14 +361,14 @@ impl Addresses {
             let home = self.homes.get(pod)?;
             // Also where it has no address, in which VPC a pod is says no other address than those it has.
             (!ips.is_empty() || !home.segment.is_default()).then(|| Claim::Pod {
-                pod: pod.clone(),
+                port: pod.clone(),
                 uid: home.uid.clone(),
                 vpc: home.segment.vpc().clone(),
                 ips: ips.into(),
             })
         });
         let kept = self.claims.iter().map(|(pod, claim)| Claim::Pod {
-            pod: pod.clone(),
+            port: pod.clone(),
             uid: claim.uid.clone(),
             vpc: claim.vpc.clone(),
             ips: claim.ips.clone(),
@@ -255,7 +376,7 @@ impl Addresses {
         held.chain(kept)
     }
 
-    fn leave(&mut self, key: &PodKey) {
+    fn leave(&mut self, key: &PortKey) {
         let Some(home) = self.homes.remove(key) else { return };
         if let Some(seats) = self.segments.get_mut(&home.segment) {
             seats.arbiter.stage(key.clone(), None);
@@ -269,32 +390,28 @@ pub(crate) fn wants_port(pod: &Pod) -> bool {
     !pod.host_network && !pod.finished()
 }
 
-/// What a pod's status says, judged by itself.
-fn recorded(pod: &Pod, space: &Pools) -> Result<Box<[IpAddr]>, String> {
+/// Whether addresses can be those of one pod in a segment, judged by themselves.
+fn recorded(ips: &[IpAddr], space: &Pools) -> Result<(), String> {
     let Pools(pools) = space;
     let mut families = [false; 2];
-    for &ip in &pod.ips {
+    for &ip in ips {
         let Some(pool) = pools.iter().find(|pool| pool.network().contains(ip)) else {
-            let slice = list(&space.networks());
-            return Err(format!(
-                "{ip} is not in its node's slice {slice}: delete the pod to give it another"
-            ));
+            return Err(format!("{ip} is not in its node's slice {}", list(&space.networks())));
         };
         if !pool.admits(ip) {
             return Err(format!(
-                "{ip} is reserved in {}, as its network, gateway, management or broadcast address: delete the pod to \
-                 give it another",
+                "{ip} is reserved in {}, as its network, gateway, management or broadcast address",
                 pool.network()
             ));
         }
         let seen = &mut families[usize::from(ip.is_ipv6())];
         if std::mem::replace(seen, true) {
             return Err(format!(
-                "{ip} is a second address of its family: a pod has one per family"
+                "{ip} is a second address of its family beside another: a pod has one per family"
             ));
         }
     }
-    Ok(pod.ips.clone())
+    Ok(())
 }
 
 fn shortage_of(pool: &Pool) -> String {

@@ -8,7 +8,7 @@
 //! 2. *Claims.* What a party without a record held before stays with it unless a record wins it away. Of two claims
 //!    the older party's counts.
 //! 3. *Allocation.* Whoever still lacks something waits; the oldest is served first, from what nobody holds and no
-//!    record names.
+//!    record names. Who wants something particular gets that or nothing.
 //!
 //! The outcome is a function of parties, records and claims; what holds after [`Arbiter::settle`] fed back as claims
 //! gives the same outcome. A change costs what it touches.
@@ -57,6 +57,8 @@ pub(crate) struct Bid<I> {
     pub(crate) record: Box<[I]>,
     /// What it held before. Meaningless with a record.
     pub(crate) claim: Box<[I]>,
+    /// What it has to have and nothing else instead, of whatever it has no record of: it waits until nobody else has it.
+    pub(crate) only: Box<[I]>,
     /// What it is not to be given, because it would be mistaken for something else. Says nothing of records and claims.
     pub(crate) avoid: Box<[I]>,
 }
@@ -95,6 +97,7 @@ struct Entry<K> {
 struct Seat<I> {
     created: Timestamp,
     record: Box<[I]>,
+    only: Box<[I]>,
     avoid: Box<[I]>,
     held: Vec<I>,
 }
@@ -133,6 +136,11 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
         self.seats.iter().map(|(party, seat)| (party, &*seat.held))
     }
 
+    /// Who holds an item.
+    pub(crate) fn holder(&self, item: S::Item) -> Option<&K> {
+        self.entries.get(&item)?.holder.as_ref()
+    }
+
     /// How a party fares, if there is such a party.
     pub(crate) fn outcome(&self, party: &K) -> Option<Outcome<'_, K, S::Item>> {
         let seat = self.seats.get(party)?;
@@ -159,6 +167,7 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
                 bid.created == seat.created
                     && bid.record == seat.record
                     && bid.avoid == seat.avoid
+                    && bid.only == seat.only
                     && (!bid.record.is_empty() || *bid.claim == *seat.held)
             }
             _ => false,
@@ -216,6 +225,7 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
             created,
             record,
             claim,
+            only,
             avoid,
         } = bid;
         let rank = (created, party.clone());
@@ -238,6 +248,7 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
             Seat {
                 created,
                 record,
+                only,
                 avoid,
                 held: Vec::new(),
             },
@@ -309,13 +320,28 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
         for rank in candidates {
             let (_, party) = &rank;
             let seat = &self.seats[party];
-            if let Some(items) = self.space.complete(&self.entries, &seat.held, &seat.avoid) {
-                for item in items {
+            let mut held = seat.held.clone();
+            for &item in seat.only.iter().filter(|item| !seat.held.contains(item)) {
+                if self.space.admits(&held, item) && item.overlapping(&self.entries).is_empty() {
+                    held.push(item);
+                }
+            }
+            if !seat.only.iter().all(|item| held.contains(item)) {
+                continue;
+            }
+            if let Some(items) = self.space.complete(&self.entries, &held, &seat.avoid) {
+                for item in held.split_off(seat.held.len()).into_iter().chain(items) {
                     self.hold(party, item);
                 }
                 self.waiting.remove(&rank);
                 round.changed.insert(rank.1);
             }
+        }
+        // Whose it is that they wait for may be another by now.
+        if !round.changed.is_empty() {
+            let waiting = self.waiting.iter().map(|(_, party)| party);
+            let particular = waiting.filter(|party| !self.seats[*party].only.is_empty());
+            round.changed.extend(particular.cloned());
         }
     }
 

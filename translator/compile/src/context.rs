@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 use meridian_api::port;
-use meridian_model::{Cluster, EndpointSlice, Interner, Key, Name, Node, Pod, PodKey, Service, ServiceKey};
+use meridian_model::{
+    Cluster, DefinitionKey, EndpointSlice, Interner, Key, Name, NetworkAttachment, NetworkRequest, Node, Pod, PodKey,
+    PortKey, Service, ServiceKey,
+};
 use ovsdb::{Atom, Datum, Uuid};
 use ovsdb_schemas::northbound;
 
@@ -19,7 +22,7 @@ use crate::engine::Compiled;
 use crate::fact::Fact;
 use crate::identity::row_uuid;
 use crate::names::{DEFAULT_VPC, Names};
-use crate::placements::{Place, Placements};
+use crate::placements::{Place, Placements, place_further};
 use crate::places::Places;
 use crate::segment::Segment;
 use crate::service_cidrs::ServiceCidrs;
@@ -163,6 +166,36 @@ impl<'a> Context<'a> {
         placements.place(pod, vpcs, addresses, config)
     }
 
+    /// Where a further interface of a pod belongs. The pod is compiled again when that changes.
+    pub(crate) fn place_further(&self, pod: &Pod, request: &NetworkRequest) -> Place {
+        let World {
+            placements,
+            cluster,
+            vpcs,
+            addresses,
+            ..
+        } = self.world;
+        match placements.of(&request.port(pod.key())) {
+            Some(spot) => Place::In(spot.clone()),
+            None => place_further(pod, request, cluster, vpcs, addresses),
+        }
+    }
+
+    /// What a further interface is to be like. The pod is compiled again when that changes.
+    pub(crate) fn definition(&self, key: &DefinitionKey) -> Option<&'a Arc<NetworkAttachment>> {
+        self.world.cluster.network_attachment(key)
+    }
+
+    /// Why an interface cannot have the addresses that it asks for. It is compiled again when that changes.
+    pub(crate) fn address_refusal(
+        &self,
+        port: &PortKey,
+        request: &NetworkRequest,
+        segment: &Segment,
+    ) -> Option<String> {
+        self.world.addresses.refusal(port, request, segment)
+    }
+
     /// All nodes.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &'a Arc<Node>> + use<'a> {
         self.note(Fact::Nodes);
@@ -207,10 +240,10 @@ impl<'a> Context<'a> {
         self.world.vips.holder(vip)
     }
 
-    /// How a pod fares with its addresses, if there is its slice and its status makes sense.
-    pub(crate) fn fare(&self, pod: &PodKey) -> Option<Fare<'a>> {
-        self.note(Fact::Fare(pod.clone()));
-        self.world.addresses.fare(pod)
+    /// How an interface fares with its addresses, if there is its slice and the pod's status makes sense.
+    pub(crate) fn fare(&self, port: &PortKey) -> Option<Fare<'a>> {
+        self.note(Fact::Fare(port.pod.clone()));
+        self.world.addresses.fare(port)
     }
 
     /// The networks of a segment that a pod is in.

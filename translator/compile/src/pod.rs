@@ -4,10 +4,11 @@
 //! incrementally.
 
 pub(crate) mod explain;
+mod further;
 
 use ipnetwork::IpNetwork;
 use meridian_api::port::{PortFacts, PortKind, VpcFacts};
-use meridian_model::{Pod, PodKey};
+use meridian_model::{Pod, PodKey, PortKey};
 use ovsdb::{Atom, Datum};
 use ovsdb_schemas::northbound::logical_switch_port;
 
@@ -29,11 +30,12 @@ pub(crate) fn compile(ctx: &mut Context<'_>, key: &PodKey) {
     match seat(ctx, pod) {
         Ok(seat) => {
             let facts = facts(ctx, pod, &seat.spot, seat.networks, seat.ips);
-            add_port(ctx, key, pod, &seat.spot, &facts);
+            add_port(ctx, &key.clone().into(), pod, &seat.spot, &facts);
         }
         Err(Lack::Wrong { field, message, .. }) => ctx.problem(key.clone().into(), field, message),
         Err(Lack::Unwanted(_)) => {}
     }
+    further::compile(ctx, key, pod);
 }
 
 /// Where a pod's port is, and its addresses.
@@ -87,21 +89,14 @@ fn seat<'a>(ctx: &Context<'a>, pod: &Pod) -> Result<Seat<'a>, Lack> {
         })
     };
     let slice = spot.slice();
-    let networks = match ctx.slice(&slice) {
-        Some(Standing::Slice(networks)) => networks,
-        standing => {
-            let (field, message) = without_slice(ctx, &slice, standing.as_ref());
-            return wrong(field, message);
-        }
-    };
-    let networks = match &spot.segment {
-        Segment::Slice(_) => networks,
-        Segment::Subnet(_) => ctx.networks(&spot.segment),
+    let networks = match networks(ctx, &spot) {
+        Ok(networks) => networks,
+        Err((field, message)) => return wrong(field, message),
     };
     if let Some(fault) = ctx.address_fault(pod, &spot.segment) {
         return wrong(POD_IPS, fault);
     }
-    match ctx.fare(key) {
+    match ctx.fare(&key.clone().into()) {
         Some(Outcome::Granted(ips)) => Ok(Seat { spot, networks, ips }),
         Some(Fare::Lost { item, to, .. }) => wrong(
             POD_IPS,
@@ -126,6 +121,19 @@ fn seat<'a>(ctx: &Context<'a>, pod: &Pod) -> Result<Seat<'a>, Lack> {
         }
         None => Err(Lack::Unwanted("it has not been looked at yet")),
     }
+}
+
+/// The networks of a segment that a pod is in, or why there are none: the field, and the message.
+fn networks<'a>(ctx: &Context<'a>, spot: &Spot) -> Result<&'a [IpNetwork], (&'static str, String)> {
+    let slice = spot.slice();
+    let networks = match ctx.slice(&slice) {
+        Some(Standing::Slice(networks)) => networks,
+        standing => return Err(without_slice(ctx, &slice, standing.as_ref())),
+    };
+    Ok(match &spot.segment {
+        Segment::Slice(_) => networks,
+        Segment::Subnet(_) => ctx.networks(&spot.segment),
+    })
 }
 
 /// Why a pod is in a slice that there is not: the field, and the message.
@@ -179,7 +187,7 @@ fn facts(ctx: &Context<'_>, pod: &Pod, spot: &Spot, networks: &[IpNetwork], held
     }
 }
 
-fn add_port(ctx: &mut Context<'_>, key: &PodKey, pod: &Pod, spot: &Spot, facts: &PortFacts) {
+fn add_port(ctx: &mut Context<'_>, key: &PortKey, pod: &Pod, spot: &Spot, facts: &PortFacts) {
     let names = ctx.names();
     let switch = ctx.switch(&spot.segment);
     let addresses = port::addresses(facts);
@@ -196,5 +204,5 @@ fn add_port(ctx: &mut Context<'_>, key: &PodKey, pod: &Pod, spot: &Spot, facts: 
             Datum::map(options.map(|(option, value)| (ctx.known_text(option), value))),
         ),
     ];
-    port::add(ctx, names.pod(key), switch, columns, Some((facts, Some(&pod.uid))));
+    port::add(ctx, names.port(key), switch, columns, Some((facts, Some(&pod.uid))));
 }

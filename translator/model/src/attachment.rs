@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::{Key, Name, Object};
+use crate::{Key, Name, Object, PodKey};
 
 /// What a further interface of a pod is to be like (`k8s.cni.cncf.io/v1` `NetworkAttachmentDefinition`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,15 @@ pub struct DefinitionKey {
     pub namespace: Name,
     /// `metadata.name`.
     pub name: Name,
+}
+
+/// Names one of a pod's interfaces.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortKey {
+    /// The pod.
+    pub pod: PodKey,
+    /// The interface's name in it; none for the first, which every pod has.
+    pub interface: Option<Name>,
 }
 
 /// What `spec.config` of a definition says, as far as it concerns Meridian.
@@ -77,6 +86,28 @@ impl DefinitionKey {
     }
 }
 
+impl PortKey {
+    /// Names a further interface of a pod.
+    pub fn further(pod: PodKey, interface: Name) -> Self {
+        Self {
+            pod,
+            interface: Some(interface),
+        }
+    }
+
+    /// Whether it is the pod's first interface.
+    pub fn is_first(&self) -> bool {
+        self.interface.is_none()
+    }
+}
+
+impl NetworkRequest {
+    /// Names the interface.
+    pub fn port(&self, pod: PodKey) -> PortKey {
+        PortKey::further(pod, self.interface.clone())
+    }
+}
+
 impl Networks {
     /// What an interface had, if that is known.
     pub fn had(&self, interface: &str) -> &[IpAddr] {
@@ -99,6 +130,22 @@ impl From<DefinitionKey> for Key {
 impl From<NetworkAttachment> for Object {
     fn from(attachment: NetworkAttachment) -> Self {
         Self::NetworkAttachment(attachment)
+    }
+}
+
+impl From<PodKey> for PortKey {
+    fn from(pod: PodKey) -> Self {
+        Self { pod, interface: None }
+    }
+}
+
+/// `shop/web-0`, or `shop/web-0 (net1)`.
+impl fmt::Display for PortKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.interface {
+            None => write!(f, "{}", self.pod),
+            Some(interface) => write!(f, "{} ({interface})", self.pod),
+        }
     }
 }
 

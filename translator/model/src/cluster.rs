@@ -219,7 +219,7 @@ impl Cluster {
                 self.detach(old);
             }
         }
-        for request in pod.networks.iter().flat_map(|networks| &networks.wanted) {
+        for request in pod.further() {
             let pods = self.attached.entry(request.definition.clone()).or_default();
             pods.insert(key.clone());
         }
@@ -268,7 +268,7 @@ impl Cluster {
     }
 
     fn detach(&mut self, pod: &Pod) {
-        for request in pod.networks.iter().flat_map(|networks| &networks.wanted) {
+        for request in pod.further() {
             if let Some(pods) = self.attached.get_mut(&request.definition) {
                 pods.remove(&pod.key());
                 if pods.is_empty() {

@@ -16,7 +16,7 @@ mod service;
 pub mod test_support;
 mod vpc;
 
-pub use attachment::{AttachmentConfig, DefinitionKey, NetworkAttachment, NetworkRequest, Networks};
+pub use attachment::{AttachmentConfig, DefinitionKey, NetworkAttachment, NetworkRequest, Networks, PortKey};
 pub use cluster::{Cluster, Event};
 pub use intern::Interner;
 pub use object::{Key, Kind, Labels, Name, Namespace, Node, Object, Phase, Pod, PodKey, Timestamp};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{AddressPool, EndpointSlice, NetworkAttachment, Networks, Service, ServiceCidr, Vpc};
+use crate::{AddressPool, EndpointSlice, NetworkAttachment, NetworkRequest, Networks, Service, ServiceCidr, Vpc};
 
 /// A name or another short text, shared rather than copied.
 pub type Name = Arc<str>;
@@ -252,6 +252,11 @@ impl Pod {
             namespace: self.namespace.clone(),
             name: self.name.clone(),
         }
+    }
+
+    /// The further interfaces that it asks for.
+    pub fn further(&self) -> &[NetworkRequest] {
+        self.networks.as_ref().map_or(&[], |networks| &networks.wanted)
     }
 
     /// Whether the pod has run to its end: it will never use its network again.

@@ -15,9 +15,16 @@ const FIRST: usize = 10;
 pub(super) fn vpc(state: &State, namespaces: Vec<Name>, vpcs: &Vpcs, placements: &Placements) -> VpcReport {
     let name = &state.object.name;
     let slices = || placements.slices(name);
-    let pods = || slices().flat_map(|(_, pods)| pods);
+    let ports = || slices().flat_map(|(_, ports)| ports);
+    // Of interfaces that one pod has there, the first counts.
+    let pods = || {
+        let mut last = None;
+        let mut is_another = move |pod| std::mem::replace(&mut last, Some(pod)) != Some(pod);
+        ports().map(|port| &port.pod).filter(move |pod| is_another(*pod))
+    };
     let is_at_home = |namespace| matches!(vpcs.home(namespace), Home::Vpc(home) if home.object.name == *name);
-    let remaining = pods().filter(|pod| !is_at_home(&pod.namespace)).take(REMAINING);
+    let first = ports().filter(|port| port.is_first()).map(|port| &port.pod);
+    let remaining = first.filter(|pod| !is_at_home(&pod.namespace)).take(REMAINING);
     let mut remaining: Vec<_> = remaining.cloned().collect();
     remaining.sort_unstable();
     VpcReport {

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use meridian_compile::{Config, Settings};
-use meridian_model::{AddressPool, EndpointSlice, Namespace, Node, Phase, Pod, Protocol, Service, TrafficPolicy, Vpc};
+use meridian_model::{
+    AddressPool, EndpointSlice, Namespace, NetworkAttachment, Node, Phase, Pod, Protocol, Service, TrafficPolicy, Vpc,
+};
 
 use crate::support::Lab;
 
@@ -113,6 +115,17 @@ fn two_peers_dual_stack() {
         .with(Namespace::test("sky").in_vpc("blue"))
         .with(Pod::test("sky", "web-0").on("a"));
     check("two_peers_dual_stack.txt", &lab);
+}
+
+#[test]
+fn a_pod_with_a_further_interface() {
+    let lab = Lab::of(&["10.244.0.0/16", "fd00:10:244::/48"])
+        .with(Node::test("a"))
+        .with(Vpc::test("green", ["10.9.0.0/16", "fd00:9::/48"]).open_to([""]))
+        .with(Namespace::test("shop").in_vpc(""))
+        .with(NetworkAttachment::test("shop", "storage", "green"))
+        .with(Pod::test("shop", "web-0").on("a").attached("shop", "storage"));
+    check("a_pod_with_a_further_interface.txt", &lab);
 }
 
 #[test]
