@@ -60,13 +60,18 @@ pub fn part(vpc: &str, node: &str) -> String {
 
 /// Whether a text can be the name of a VPC beside the default one.
 pub fn is_vpc(text: &str) -> bool {
+    is_label(text) && text != DEFAULT_VPC && !text.starts_with("default-")
+}
+
+/// Whether a text can be the name of a Subnet. It has no dots, so that names of rows may add words to it.
+pub fn is_subnet(text: &str) -> bool {
+    is_label(text)
+}
+
+/// RFC 1123 section 2.1.
+fn is_label(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    (1..=63).contains(&text.len())
-        && text.bytes().all(plain)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
-        && text != DEFAULT_VPC
-        && !text.starts_with("default-")
+    (1..=63).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 /// The port of a node itself in a VPC.

@@ -75,6 +75,14 @@ pub struct VpcSpec {
     /// Whose pods may have further interfaces in this VPC, by a NetworkAttachmentDefinition that names it.
     #[serde(default)]
     pub attachments: Attachments,
+    /// The Subnet of this VPC that pods are in which name none, nor does their namespace. Absent: they have addresses of the pod
+    /// network, of the part that their node has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))]
+    pub default_subnet: Option<String>,
+    /// What its Subnets tell by DHCP of the domain name system, unless they say otherwise.
+    #[serde(default)]
+    pub dns: Dns,
 }
 
 /// What makes no sense would select nobody knows what: it is refused as it is of selectors in Kubernetes' own objects.
@@ -103,6 +111,22 @@ pub struct Attachments {
     #[schemars(transform = checked_selector)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<LabelSelector>,
+}
+
+/// What is told of the domain name system.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Dns {
+    /// Its servers, each told to those of its family.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 39), regex(pattern = r"^[0-9A-Fa-f:.]+$")))]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub servers: Vec<String>,
+    /// The domains that names are looked for in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 253), regex(pattern = r"^[A-Za-z0-9._-]+$")))]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub search_domains: Vec<String>,
 }
 
 /// A VPC that another is to be connected to.

@@ -1,22 +1,32 @@
 //! Which addresses each pod has, within its segment; and which each of its further interfaces, within theirs.
 //!
-//! `status.podIPs` is the record; a pod without is given addresses, and keeps them. Further interfaces have no record that others
-//! would have to give way to: they keep what they had by their row, or else by the network status. Slices of a VPC never overlap, nor do those
-//! of a node, so each is settled by itself and no two pods of a VPC or of a node can hold one address.
+//! `status.podIPs` is the record; a pod without has those that it asks for, is given what it lacks, and keeps it. Segments of a VPC
+//! never overlap, nor do slices of a node, so each is settled by itself and no two pods of a VPC can hold one address. Subnets of
+//! two VPCs may overlap: what pods on the same node hold of them is kept apart by [`Nodes`].
+//!
+//! Further interfaces have no record that others would have to give way to: they keep what they had by their row, or else by the
+//! network status.
 //!
 //! Makes no rows; the pod's unit does.
+
+mod nodes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
+use meridian_api::attachment::NETWORKS;
 use meridian_model::{Cluster, Name, NetworkRequest, Pod, PodKey, PortKey, Timestamp};
 
+use self::nodes::Nodes;
 use crate::arbiter::{Arbiter, Bid, Item, Outcome, Space};
-use crate::pool::Pool;
+use crate::pool::{Layout, Pool};
 use crate::segment::Segment;
 use crate::slices::list;
-use crate::{Claim, SliceUse};
+use crate::{Claim, SliceUse, fixed};
+
+/// Where a pod's addresses are on record.
+pub(crate) const POD_IPS: &str = "status.podIPs";
 
 /// How a pod fares in its segment.
 pub(crate) type Fare<'a> = Outcome<'a, PortKey, IpAddr>;
@@ -32,11 +42,12 @@ pub(crate) struct Addresses {
     further: HashMap<PodKey, BTreeSet<Name>>,
     /// Segments with staged bids.
     staged: BTreeSet<Segment>,
+    /// What pods in Subnets hold, by node.
+    nodes: Nodes,
 }
 
 #[derive(Debug)]
 struct Seats {
-    networks: Box<[IpNetwork]>,
     arbiter: Arbiter<PortKey, Pools>,
     /// The pools that are exhausted, by index.
     full: Vec<bool>,
@@ -46,6 +57,10 @@ struct Seats {
 struct Home {
     segment: Segment,
     uid: Name,
+    node: Name,
+    created: Timestamp,
+    /// Whether its addresses are what it asks for or was given, and not what its status says.
+    is_wish: bool,
 }
 
 #[derive(Debug)]
@@ -58,37 +73,29 @@ struct PodClaim {
 /// Who is to have addresses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Applicant<'a> {
-    uid: &'a Name,
-    created: Timestamp,
-    /// What it has for certain.
-    record: &'a [IpAddr],
-    /// What it had, where neither a row nor we know better.
-    had: &'a [IpAddr],
-    /// What it asks for.
-    only: &'a [IpAddr],
+    pod: &'a Pod,
+    /// What it asks for, if it is a further interface.
+    request: Option<&'a NetworkRequest>,
 }
 
 impl<'a> Applicant<'a> {
     /// A pod's first interface, if it is to have a port once it has a node.
     pub(crate) fn first(pod: &'a Pod) -> Option<Self> {
-        wants_port(pod).then_some(Self {
-            uid: &pod.uid,
-            created: pod.created,
-            record: &pod.ips,
-            had: &[],
-            only: &[],
-        })
+        wants_port(pod).then_some(Self { pod, request: None })
     }
 
     /// The same of a further interface.
     pub(crate) fn further(pod: &'a Pod, request: &'a NetworkRequest) -> Option<Self> {
-        let networks = pod.networks.as_ref()?;
         Self::first(pod).map(|first| Self {
-            record: &[],
-            had: networks.had(&request.interface),
-            only: &request.ips,
+            request: Some(request),
             ..first
         })
+    }
+
+    /// What it had, where neither a row nor we know better.
+    fn had(&self) -> &'a [IpAddr] {
+        let networks = self.request.zip(self.pod.networks.as_ref());
+        networks.map_or(&[], |(request, networks)| networks.had(&request.interface))
     }
 }
 
@@ -141,14 +148,20 @@ impl Addresses {
 
     /// Notes what a segment is, or that there is none. True if it is different from before: then its pods have to be staged
     /// again.
-    pub(crate) fn set_segment(&mut self, key: &Segment, networks: Option<&[IpNetwork]>) -> bool {
-        if self.segments.get(key).map(|seats| &*seats.networks) == networks {
+    pub(crate) fn set_segment(&mut self, key: &Segment, layouts: Option<&[Layout]>) -> bool {
+        let known = self.segments.get(key).map(|seats| seats.arbiter.space());
+        let same = match (known, layouts) {
+            (Some(Pools(pools)), Some(layouts)) => pools.iter().map(Pool::layout).eq(layouts),
+            (known, layouts) => known.is_none() && layouts.is_none(),
+        };
+        if same {
             return false;
         }
         if let Some(old) = self.segments.remove(key) {
             // What its pods hold they shall hold in the new one, or when the node comes back.
             for (pod, held) in old.arbiter.holdings() {
                 let Some(home) = self.homes.remove(pod) else { continue };
+                self.nodes.look_at(pod, false);
                 if !held.is_empty() || !key.is_default() {
                     self.claims.insert(
                         pod.clone(),
@@ -162,13 +175,12 @@ impl Addresses {
             }
             self.staged.remove(key);
         }
-        if let Some(networks) = networks {
-            let pools = Pools(networks.iter().copied().map(Pool::new).collect());
+        if let Some(layouts) = layouts {
+            let pools = Pools(layouts.iter().cloned().map(Pool::new).collect());
             let full = pools.full();
             self.segments.insert(
                 key.clone(),
                 Seats {
-                    networks: networks.into(),
                     arbiter: Arbiter::new(pools),
                     full,
                 },
@@ -179,14 +191,8 @@ impl Addresses {
 
     /// Notes what an interface is like now, if it is to be there, and which segment it is to be in, if it is to be in one; takes
     /// effect with [`Self::settle`].
-    pub(crate) fn stage(
-        &mut self,
-        key: &PortKey,
-        pod: Option<&Pod>,
-        applicant: Option<Applicant<'_>>,
-        segment: Option<Segment>,
-    ) {
-        self.stage_known(key, pod, applicant, segment);
+    pub(crate) fn stage(&mut self, key: &PortKey, applicant: Option<Applicant<'_>>, segment: Option<Segment>) {
+        self.stage_known(key, applicant, segment);
         if self.homes.contains_key(key) || self.claims.contains_key(key) {
             self.note_further(key);
         } else {
@@ -194,16 +200,9 @@ impl Addresses {
         }
     }
 
-    fn stage_known(
-        &mut self,
-        key: &PortKey,
-        pod: Option<&Pod>,
-        applicant: Option<Applicant<'_>>,
-        segment: Option<Segment>,
-    ) {
-        let stays = |home: &Home| {
-            Some(&home.segment) == segment.as_ref() && applicant.is_some_and(|applicant| *applicant.uid == home.uid)
-        };
+    fn stage_known(&mut self, key: &PortKey, applicant: Option<Applicant<'_>>, segment: Option<Segment>) {
+        let pod = applicant.map(|applicant| applicant.pod);
+        let stays = |home: &Home| Some(&home.segment) == segment.as_ref() && pod.is_some_and(|pod| pod.uid == home.uid);
         let held = match self.homes.get(key) {
             Some(home) if stays(home) => Some(Box::from(self.segments[&home.segment].arbiter.held(key))),
             Some(_) => {
@@ -214,15 +213,15 @@ impl Addresses {
         };
         let (Some(applicant), Some(at)) = (applicant, segment) else {
             // One that waits for its VPC keeps what it had.
-            let waits = applicant.is_some() && pod.is_some_and(|pod| pod.node.is_some());
-            let is_its = |claim: &PodClaim| waits && applicant.is_some_and(|applicant| *applicant.uid == claim.uid);
+            let is_its = |claim: &PodClaim| pod.is_some_and(|pod| pod.node.is_some() && pod.uid == claim.uid);
             if self.claims.get(key).is_some_and(|claim| !is_its(claim)) {
                 self.claims.remove(key);
             }
             return;
         };
+        let pod = applicant.pod;
         let Some(seats) = self.segments.get_mut(&at) else {
-            if self.claims.get(key).is_some_and(|claim| claim.uid != *applicant.uid) {
+            if self.claims.get(key).is_some_and(|claim| claim.uid != pod.uid) {
                 self.claims.remove(key);
             }
             return;
@@ -230,30 +229,42 @@ impl Addresses {
         let claim = self
             .claims
             .remove(key)
-            .filter(|claim| claim.uid == *applicant.uid && claim.vpc == *at.vpc())
+            .filter(|claim| claim.uid == pod.uid && claim.vpc == *at.vpc())
             .map(|claim| claim.ips);
-        let space = seats.arbiter.space();
-        if recorded(applicant.record, space).is_ok() && recorded(applicant.only, space).is_ok() {
-            let Applicant { had, only, .. } = applicant;
-            let claim = claim.or(held).unwrap_or_else(|| had.into());
-            let wanted = |ip: &&IpAddr| only.contains(ip) || !only.iter().any(|only| only.is_ipv4() == ip.is_ipv4());
+        if let Ok(wanted) = wanted(applicant, seats.arbiter.space()) {
+            let only = &wanted.only;
+            let is_wanted = |ip: &&IpAddr| only.contains(ip) || !only.iter().any(|only| only.is_ipv4() == ip.is_ipv4());
+            let claim = claim.or(held).unwrap_or_else(|| applicant.had().into());
+            let claim: Box<[IpAddr]> = claim.iter().filter(is_wanted).copied().collect();
+            let home = Home {
+                segment: at.clone(),
+                uid: pod.uid.clone(),
+                node: pod.node.clone().unwrap_or_default(),
+                created: pod.created,
+                is_wish: pod.ips.is_empty() || !key.is_first(),
+            };
+            if at.subnet().is_some() {
+                let ips = if wanted.record.is_empty() {
+                    &claim
+                } else {
+                    &wanted.record
+                };
+                self.nodes.expect(key, &home.node, ips);
+            }
             seats.arbiter.stage(
                 key.clone(),
                 Some(Bid {
-                    created: applicant.created,
-                    record: applicant.record.into(),
-                    claim: claim.iter().filter(wanted).copied().collect(),
-                    only: only.into(),
+                    created: pod.created,
+                    record: wanted.record,
+                    is_wish: home.is_wish,
+                    wants_more: wanted.wants_more,
+                    claim,
+                    only: wanted.only,
                     avoid: Box::default(),
                 }),
             );
-            self.homes.insert(
-                key.clone(),
-                Home {
-                    segment: at.clone(),
-                    uid: applicant.uid.clone(),
-                },
-            );
+            self.nodes.look_at(key, at.subnet().is_some());
+            self.homes.insert(key.clone(), home);
             self.staged.insert(at);
         } else {
             self.leave(key);
@@ -267,15 +278,47 @@ impl Addresses {
             let Some(seats) = self.segments.get_mut(&key) else {
                 continue;
             };
-            settlement
-                .pods
-                .extend(seats.arbiter.settle().into_iter().map(|port| port.pod));
+            let changed = if key.subnet().is_some() {
+                let (nodes, homes) = (&self.nodes, &self.homes);
+                let beside = |pod: &PortKey| {
+                    homes
+                        .get(pod)
+                        .map_or_else(Vec::new, |home| nodes.beside(pod, &home.node))
+                };
+                seats.arbiter.settle_avoiding(beside)
+            } else {
+                seats.arbiter.settle()
+            };
+            if key.subnet().is_some() {
+                for pod in &changed {
+                    let home = self.homes.get(pod).filter(|home| home.segment == key);
+                    let held = home.and_then(|home| match seats.arbiter.outcome(pod)? {
+                        Outcome::Granted(ips) => Some((&home.node, (home.is_wish, home.created), ips)),
+                        Outcome::Lost { .. } | Outcome::Waiting => None,
+                    });
+                    self.nodes.set(pod, held);
+                }
+            }
+            settlement.pods.extend(changed.into_iter().map(|port| port.pod));
             let full = seats.arbiter.space().full();
             if seats.full != full {
                 seats.full = full;
                 settlement.segments.push(key);
             }
         }
+        // Those that are in no Subnet any more, or on another node.
+        for pod in self.nodes.unsettled() {
+            let held = self.homes.get(&pod).and_then(|home| {
+                home.segment.subnet()?;
+                match self.segments.get(&home.segment)?.arbiter.outcome(&pod)? {
+                    Outcome::Granted(ips) => Some((&home.node, (home.is_wish, home.created), ips)),
+                    Outcome::Lost { .. } | Outcome::Waiting => None,
+                }
+            });
+            self.nodes.set(&pod, held);
+        }
+        let moved = self.nodes.settle().into_iter();
+        settlement.pods.extend(moved.map(|port| port.pod));
         settlement
     }
 
@@ -298,12 +341,10 @@ impl Addresses {
     /// How an interface fares; nothing if it made no bid.
     pub(crate) fn fare(&self, key: &PortKey) -> Option<Fare<'_>> {
         let home = self.homes.get(key)?;
+        if let Some((item, to)) = self.nodes.rival(key) {
+            return Some(Outcome::Lost { item, theirs: item, to });
+        }
         self.segments.get(&home.segment)?.arbiter.outcome(key)
-    }
-
-    /// The networks of a segment, none if there is none.
-    pub(crate) fn networks(&self, segment: &Segment) -> &[IpNetwork] {
-        self.segments.get(segment).map_or(&[], |seats| &seats.networks)
     }
 
     /// Why a pod that asks for any address has to wait in this segment.
@@ -317,17 +358,17 @@ impl Addresses {
         (!short.is_empty()).then(|| short.join(", "))
     }
 
-    /// Why a pod's `status.podIPs` cannot be right in this segment.
-    pub(crate) fn fault(&self, pod: &Pod, segment: &Segment) -> Option<String> {
-        let fault = recorded(&pod.ips, self.segments.get(segment)?.arbiter.space()).err()?;
-        Some(format!("{fault}: delete the pod to give it another"))
+    /// Why what a pod's status says, or else what it asks for, cannot be right in this segment: the field, and the message.
+    pub(crate) fn fault(&self, pod: &Pod, segment: &Segment) -> Option<(&'static str, String)> {
+        let first = Applicant { pod, request: None };
+        wanted(first, self.segments.get(segment)?.arbiter.space()).err()
     }
 
     /// Why an interface cannot have the addresses that it asks for in this segment: they can be nobody's, or are another's.
     pub(crate) fn refusal(&self, port: &PortKey, request: &NetworkRequest, segment: &Segment) -> Option<String> {
         let arbiter = &self.segments.get(segment)?.arbiter;
-        if let Err(fault) = recorded(&request.ips, arbiter.space()) {
-            return Some(format!("{fault}: ask for another"));
+        if let Err(fault) = asked_for(&request.ips, arbiter.space()) {
+            return Some(fault);
         }
         request.ips.iter().find_map(|&ip| {
             let holder = arbiter.holder(ip).filter(|holder| *holder != port)?;
@@ -335,6 +376,13 @@ impl Addresses {
                 "{ip} is that of pod {holder}: ask for another, or delete that pod"
             ))
         })
+    }
+
+    /// How full each network of a segment is: the network, the addresses that pods have, and those that they can still be given.
+    pub(crate) fn fill(&self, segment: &Segment) -> Vec<(IpNetwork, u128, u128)> {
+        let pools = self.segments.get(segment).map(|seats| seats.arbiter.space());
+        let pools = pools.into_iter().flat_map(|Pools(pools)| pools);
+        pools.map(|pool| (pool.network(), pool.used(), pool.free())).collect()
     }
 
     /// How full each slice is, in no particular order.
@@ -378,6 +426,7 @@ impl Addresses {
 
     fn leave(&mut self, key: &PortKey) {
         let Some(home) = self.homes.remove(key) else { return };
+        self.nodes.look_at(key, false);
         if let Some(seats) = self.segments.get_mut(&home.segment) {
             seats.arbiter.stage(key.clone(), None);
             self.staged.insert(home.segment);
@@ -390,28 +439,115 @@ pub(crate) fn wants_port(pod: &Pod) -> bool {
     !pod.host_network && !pod.finished()
 }
 
-/// Whether addresses can be those of one pod in a segment, judged by themselves.
-fn recorded(ips: &[IpAddr], space: &Pools) -> Result<(), String> {
+/// What a pod comes with.
+struct Wanted {
+    record: Box<[IpAddr]>,
+    /// Whether it is to be given addresses of the other families, too.
+    wants_more: bool,
+    /// What it waits for.
+    only: Box<[IpAddr]>,
+}
+
+/// What a pod's status says, or else what it asks for, judged by itself; if that makes no sense, the field and the message.
+fn wanted(Applicant { pod, request }: Applicant<'_>, space: &Pools) -> Result<Wanted, (&'static str, String)> {
+    if let Some(request) = request {
+        return match asked_for(&request.ips, space) {
+            Ok(()) => Ok(Wanted {
+                record: Box::default(),
+                wants_more: false,
+                only: request.ips.clone(),
+            }),
+            Err(message) => Err((NETWORKS, message)),
+        };
+    }
+    if !pod.ips.is_empty() {
+        return match recorded(pod, space) {
+            Ok(record) => Ok(Wanted {
+                record,
+                wants_more: false,
+                only: Box::default(),
+            }),
+            Err(message) => Err((POD_IPS, message)),
+        };
+    }
+    let wrong = |message| (fixed::FIELD, message);
+    let Pools(pools) = space;
+    let asked_for = fixed::addresses(pod).transpose().map_err(wrong)?.unwrap_or_default();
+    for &ip in &asked_for {
+        let Some(pool) = pools.iter().find(|pool| pool.network().contains(ip)) else {
+            return Err(wrong(format!(
+                "{ip} is not in {}, where the pod is: take an address of that, or name a Subnet that has the address in the \
+                 annotation meridian.dev/subnet",
+                list(&space.networks())
+            )));
+        };
+        if !pool.admits(ip) {
+            return Err(wrong(format!(
+                "{ip} is no pod's in {}, but its network's, gateway's, host's or broadcast address: take another",
+                pool.network()
+            )));
+        }
+    }
+    Ok(Wanted {
+        wants_more: !asked_for.is_empty(),
+        record: asked_for,
+        only: Box::default(),
+    })
+}
+
+/// Whether a further interface can have what it asks for, judged by itself.
+fn asked_for(ips: &[IpAddr], space: &Pools) -> Result<(), String> {
     let Pools(pools) = space;
     let mut families = [false; 2];
     for &ip in ips {
         let Some(pool) = pools.iter().find(|pool| pool.network().contains(ip)) else {
-            return Err(format!("{ip} is not in its node's slice {}", list(&space.networks())));
+            return Err(format!(
+                "{ip} is not in {}, where the interface is: ask for another",
+                list(&space.networks())
+            ));
         };
         if !pool.admits(ip) {
             return Err(format!(
-                "{ip} is reserved in {}, as its network, gateway, management or broadcast address",
+                "{ip} is no pod's in {}, but its network's, gateway's, host's or broadcast address: ask for another",
                 pool.network()
             ));
         }
         let seen = &mut families[usize::from(ip.is_ipv6())];
         if std::mem::replace(seen, true) {
             return Err(format!(
-                "{ip} is a second address of its family beside another: a pod has one per family"
+                "{ip} is a second address of its family: an interface has one per family"
             ));
         }
     }
     Ok(())
+}
+
+/// What a pod's status says, judged by itself.
+fn recorded(pod: &Pod, space: &Pools) -> Result<Box<[IpAddr]>, String> {
+    let Pools(pools) = space;
+    let mut families = [false; 2];
+    for &ip in &pod.ips {
+        let Some(pool) = pools.iter().find(|pool| pool.network().contains(ip)) else {
+            let slice = list(&space.networks());
+            return Err(format!(
+                "{ip} is not in its node's slice {slice}: delete the pod to give it another"
+            ));
+        };
+        if !pool.admits(ip) {
+            return Err(format!(
+                "{ip} is reserved in {}, as its network, gateway, management or broadcast address: delete the pod to \
+                 give it another",
+                pool.network()
+            ));
+        }
+        let seen = &mut families[usize::from(ip.is_ipv6())];
+        if std::mem::replace(seen, true) {
+            return Err(format!(
+                "{ip} is a second address of its family: a pod has one per family"
+            ));
+        }
+    }
+    Ok(pod.ips.clone())
 }
 
 fn shortage_of(pool: &Pool) -> String {
@@ -465,12 +601,12 @@ impl Space for Pools {
         self.of(item).give_back(item);
     }
 
-    fn complete<V>(&mut self, in_use: &BTreeMap<IpAddr, V>, held: &[IpAddr], _: &[IpAddr]) -> Option<Vec<IpAddr>> {
+    fn complete<V>(&mut self, in_use: &BTreeMap<IpAddr, V>, held: &[IpAddr], avoid: &[IpAddr]) -> Option<Vec<IpAddr>> {
         let lacking = |pool: &&mut Pool| !held.iter().any(|ip| ip.is_ipv4() == pool.network().is_ipv4());
         self.0
             .iter_mut()
             .filter(lacking)
-            .map(|pool| pool.next(|ip| in_use.contains_key(&ip)))
+            .map(|pool| pool.next(|ip| in_use.contains_key(&ip), avoid))
             .collect()
     }
 }
@@ -483,7 +619,7 @@ mod tests {
     fn a_pod_may_hold_one_address_of_each_family() {
         let pools = Pools(
             ["10.0.0.0/24", "fd00::/64"]
-                .map(|net| Pool::new(net.parse().unwrap()))
+                .map(|net| Pool::new(Layout::slice(net.parse().unwrap())))
                 .into(),
         );
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();

@@ -2,12 +2,12 @@
 //!
 //! Parties either come with a record (the cluster says what they have: `status.podIPs`, `spec.podCIDRs`) or ask for
 //! whatever is free. In this order:
-//! 1. *Records.* The oldest party whose record names a thing has a right to it. A party holds all of its record or
-//!    nothing: it loses as long as an older party's record overlaps its own, even if that party itself loses to a third
+//! 1. *Records.* The oldest party whose record names a thing has a right to it; records that are only wished for come after
+//!    all others. A party holds all of its record or nothing: it loses as long as an older party's record overlaps its own, even if that party itself loses to a third
 //!    one. So it is a matter of two records alone, and nobody's loss hands a thing on by surprise.
 //! 2. *Claims.* What a party without a record held before stays with it unless a record wins it away. Of two claims
 //!    the older party's counts.
-//! 3. *Allocation.* Whoever still lacks something waits; the oldest is served first, from what nobody holds and no
+//! 3. *Allocation.* Whoever still lacks something, also beside its record if it says so, waits; the oldest is served first, from what nobody holds and no
 //!    record names. Who wants something particular gets that or nothing.
 //!
 //! The outcome is a function of parties, records and claims; what holds after [`Arbiter::settle`] fed back as claims
@@ -55,7 +55,11 @@ pub(crate) struct Bid<I> {
     pub(crate) created: Timestamp,
     /// What the cluster says the party has; empty if it says nothing.
     pub(crate) record: Box<[I]>,
-    /// What it held before. Meaningless with a record.
+    /// Whether the record is what somebody wishes for, and not what is so already.
+    pub(crate) is_wish: bool,
+    /// Whether it asks for what the record lacks, too.
+    pub(crate) wants_more: bool,
+    /// What it held before. Of no account beside a record that it wants no more than.
     pub(crate) claim: Box<[I]>,
     /// What it has to have and nothing else instead, of whatever it has no record of: it waits until nobody else has it.
     pub(crate) only: Box<[I]>,
@@ -70,7 +74,7 @@ pub(crate) enum Outcome<'a, K, I> {
     Granted(&'a [I]),
     /// `item` of its record overlaps `theirs` of an older party's.
     Lost { item: I, theirs: I, to: &'a K },
-    /// It has no record, and the space has nothing for it.
+    /// The space has nothing for it, or not all that it lacks.
     Waiting,
 }
 
@@ -83,8 +87,8 @@ pub(crate) struct Arbiter<K, S: Space> {
     staged: BTreeMap<K, Option<Bid<S::Item>>>,
 }
 
-/// Age decides, then the name.
-type Rank<K> = (Timestamp, K);
+/// Wishes come last; then age decides, then the name.
+type Rank<K> = (bool, Timestamp, K);
 
 #[derive(Debug)]
 struct Entry<K> {
@@ -96,6 +100,8 @@ struct Entry<K> {
 #[derive(Debug)]
 struct Seat<I> {
     created: Timestamp,
+    is_wish: bool,
+    wants_more: bool,
     record: Box<[I]>,
     only: Box<[I]>,
     avoid: Box<[I]>,
@@ -109,6 +115,17 @@ struct Round<K, I> {
     contested: BTreeSet<K>,
     claims: BTreeMap<Rank<K>, Box<[I]>>,
     freed: bool,
+}
+
+impl<I> Seat<I> {
+    fn rank<K: Clone>(&self, party: &K) -> Rank<K> {
+        (self.is_wish, self.created, party.clone())
+    }
+
+    /// Whether it may have to wait for something.
+    fn asks(&self) -> bool {
+        self.record.is_empty() || self.wants_more
+    }
 }
 
 impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
@@ -144,14 +161,14 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
     /// How a party fares, if there is such a party.
     pub(crate) fn outcome(&self, party: &K) -> Option<Outcome<'_, K, S::Item>> {
         let seat = self.seats.get(party)?;
-        if !seat.record.is_empty() && !seat.held.is_empty() {
-            // Whoever has a rival holds nothing of its record, and with a record nobody waits.
+        if !seat.asks() && !seat.held.is_empty() {
+            // Whoever has a rival holds nothing of its record, and who wants no more than that does not wait.
             return Some(Outcome::Granted(&seat.held));
         }
         if let Some((item, theirs, to)) = self.rival(party, seat) {
             return Some(Outcome::Lost { item, theirs, to });
         }
-        let waits = self.waiting.contains(&(seat.created, party.clone()));
+        let waits = self.waiting.contains(&seat.rank(party));
         Some(if waits {
             Outcome::Waiting
         } else {
@@ -166,9 +183,10 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
             (Some(bid), Some(seat)) => {
                 bid.created == seat.created
                     && bid.record == seat.record
+                    && (bid.is_wish, bid.wants_more) == (seat.is_wish, seat.wants_more)
                     && bid.avoid == seat.avoid
                     && bid.only == seat.only
-                    && (!bid.record.is_empty() || *bid.claim == *seat.held)
+                    && (!seat.asks() || *bid.claim == *seat.held)
             }
             _ => false,
         };
@@ -181,6 +199,11 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
 
     /// Settles what is staged and returns the parties that may fare differently now.
     pub(crate) fn settle(&mut self) -> BTreeSet<K> {
+        self.settle_avoiding(|_| Vec::new())
+    }
+
+    /// The same, with what each party is to avoid at the moment beside what its bid says.
+    pub(crate) fn settle_avoiding(&mut self, avoid: impl Fn(&K) -> Vec<S::Item>) -> BTreeSet<K> {
         let staged = std::mem::take(&mut self.staged);
         let mut round = Round {
             changed: BTreeSet::new(),
@@ -199,20 +222,20 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
         }
         self.judge_records(&mut round);
         self.honour_claims(&mut round);
-        self.serve_waiting(&mut round);
+        self.serve_waiting(&mut round, avoid);
         round.changed
     }
 
     fn withdraw(&mut self, party: &K, round: &mut Round<K, S::Item>) {
         self.release(party, round);
         let Some(seat) = self.seats.remove(party) else { return };
-        let rank = (seat.created, party.clone());
+        let rank = seat.rank(party);
         self.waiting.remove(&rank);
         for &item in &seat.record {
             for other in item.overlapping(&self.entries) {
                 round
                     .contested
-                    .extend(self.entries[&other].recorded.iter().map(|(_, party)| party.clone()));
+                    .extend(self.entries[&other].recorded.iter().map(|(.., party)| party.clone()));
             }
             let entry = self.entries.get_mut(&item).expect("a recorded item has an entry");
             entry.recorded.retain(|other| *other != rank);
@@ -224,12 +247,23 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
         let Bid {
             created,
             record,
+            is_wish,
+            wants_more,
             claim,
             only,
             avoid,
         } = bid;
-        let rank = (created, party.clone());
-        for &item in &record {
+        let seat = Seat {
+            created,
+            is_wish,
+            wants_more,
+            record,
+            only,
+            avoid,
+            held: Vec::new(),
+        };
+        let rank = seat.rank(party);
+        for &item in &seat.record {
             let recorded = &mut self.entry(item).recorded;
             if let Err(at) = recorded.binary_search(&rank) {
                 recorded.insert(at, rank.clone());
@@ -237,22 +271,13 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
             for other in item.overlapping(&self.entries) {
                 round
                     .contested
-                    .extend(self.entries[&other].recorded.iter().map(|(_, party)| party.clone()));
+                    .extend(self.entries[&other].recorded.iter().map(|(.., party)| party.clone()));
             }
         }
-        if record.is_empty() {
+        if seat.asks() {
             round.claims.insert(rank, claim);
         }
-        self.seats.insert(
-            party.clone(),
-            Seat {
-                created,
-                record,
-                only,
-                avoid,
-                held: Vec::new(),
-            },
-        );
+        self.seats.insert(party.clone(), seat);
     }
 
     fn judge_records(&mut self, round: &mut Round<K, S::Item>) {
@@ -262,9 +287,16 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
         let (lost, won): (Vec<K>, Vec<K>) = seated.partition(|party| self.rival(party, &self.seats[party]).is_some());
         for party in &lost {
             self.release(party, round);
+            // Whoever has not what it comes with is given nothing beside it.
+            let rank = self.seats[party].rank(party);
+            self.waiting.remove(&rank);
+            round.claims.remove(&rank);
         }
         for party in &won {
             let seat = &self.seats[party];
+            if seat.wants_more {
+                round.claims.entry(seat.rank(party)).or_default();
+            }
             if seat.held.is_empty() {
                 let record = seat.record.clone();
                 for &item in &record {
@@ -277,7 +309,7 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
         round.changed.extend(won);
     }
 
-    /// Whoever holds a part of `item` without a record has to look for something else.
+    /// Whoever holds a part of `item` without having it on record has to look for something else.
     fn evict_from(&mut self, item: S::Item, round: &mut Round<K, S::Item>) {
         for other in item.overlapping(&self.entries) {
             let Some(holder) = self.entries.get(&other).and_then(|entry| entry.holder.clone()) else {
@@ -285,30 +317,31 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
             };
             let seat = &self.seats[&holder];
             debug_assert!(
-                seat.record.is_empty(),
+                !seat.record.contains(&other),
                 "two overlapping records cannot both win: {holder:?}"
             );
-            let rank = (seat.created, holder.clone());
-            self.release(&holder, round);
+            let rank = seat.rank(&holder);
+            self.release_beside_record(&holder, round);
             self.waiting.remove(&rank);
             round.claims.entry(rank).or_default();
         }
     }
 
     fn honour_claims(&mut self, round: &mut Round<K, S::Item>) {
-        for ((created, party), claim) in std::mem::take(&mut round.claims) {
+        for (rank, claim) in std::mem::take(&mut round.claims) {
+            let (.., party) = &rank;
             for &item in &claim {
                 let free = |other: &S::Item| self.entries[other].holder.is_none();
-                if self.space.admits(&self.seats[&party].held, item) && item.overlapping(&self.entries).iter().all(free)
+                if self.space.admits(&self.seats[party].held, item) && item.overlapping(&self.entries).iter().all(free)
                 {
-                    self.hold(&party, item);
+                    self.hold(party, item);
                 }
             }
-            round.claims.insert((created, party), Box::default());
+            round.claims.insert(rank, Box::default());
         }
     }
 
-    fn serve_waiting(&mut self, round: &mut Round<K, S::Item>) {
+    fn serve_waiting(&mut self, round: &mut Round<K, S::Item>, avoid: impl Fn(&K) -> Vec<S::Item>) {
         let newcomers: Vec<Rank<K>> = std::mem::take(&mut round.claims).into_keys().collect();
         self.waiting.extend(newcomers.iter().cloned());
         // Without anything freed, whoever waited before waits on.
@@ -318,8 +351,10 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
             newcomers
         };
         for rank in candidates {
-            let (_, party) = &rank;
+            let (.., party) = &rank;
             let seat = &self.seats[party];
+            let mut avoid = avoid(party);
+            avoid.extend_from_slice(&seat.avoid);
             let mut held = seat.held.clone();
             for &item in seat.only.iter().filter(|item| !seat.held.contains(item)) {
                 if self.space.admits(&held, item) && item.overlapping(&self.entries).is_empty() {
@@ -329,17 +364,17 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
             if !seat.only.iter().all(|item| held.contains(item)) {
                 continue;
             }
-            if let Some(items) = self.space.complete(&self.entries, &held, &seat.avoid) {
+            if let Some(items) = self.space.complete(&self.entries, &held, &avoid) {
                 for item in held.split_off(seat.held.len()).into_iter().chain(items) {
                     self.hold(party, item);
                 }
                 self.waiting.remove(&rank);
-                round.changed.insert(rank.1);
+                round.changed.insert(rank.2);
             }
         }
         // Whose it is that they wait for may be another by now.
         if !round.changed.is_empty() {
-            let waiting = self.waiting.iter().map(|(_, party)| party);
+            let waiting = self.waiting.iter().map(|(.., party)| party);
             let particular = waiting.filter(|party| !self.seats[*party].only.is_empty());
             round.changed.extend(particular.cloned());
         }
@@ -352,8 +387,8 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
             let (oldest, theirs) = known
                 .filter_map(|theirs| Some((self.entries[&theirs].recorded.first()?, theirs)))
                 .min()?;
-            let (created, rival) = oldest;
-            ((*created, rival) < (seat.created, party)).then_some((item, theirs, rival))
+            let (is_wish, created, rival) = oldest;
+            ((*is_wish, *created, rival) < (seat.is_wish, seat.created, party)).then_some((item, theirs, rival))
         })
     }
 
@@ -371,6 +406,17 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
     fn release(&mut self, party: &K, round: &mut Round<K, S::Item>) {
         let Some(seat) = self.seats.get_mut(party) else { return };
         for item in std::mem::take(&mut seat.held) {
+            self.entries.get_mut(&item).expect("a held item has an entry").holder = None;
+            self.drop_if_idle(item, round);
+            round.changed.insert(party.clone());
+        }
+    }
+
+    fn release_beside_record(&mut self, party: &K, round: &mut Round<K, S::Item>) {
+        let Some(seat) = self.seats.get_mut(party) else { return };
+        let record = &seat.record;
+        let given: Vec<S::Item> = seat.held.extract_if(.., |item| !record.contains(item)).collect();
+        for item in given {
             self.entries.get_mut(&item).expect("a held item has an entry").holder = None;
             self.drop_if_idle(item, round);
             round.changed.insert(party.clone());

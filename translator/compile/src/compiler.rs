@@ -22,7 +22,8 @@ use crate::vips::Vips;
 use crate::vpcs::{State, Vpcs};
 use crate::{
     Claim, Config, Delta, Desired, PathError, PathExplanation, PathQuestion, PodExplanation, Problem,
-    ServiceExplanation, SliceUse, Topology, Unit, VpcReport, claim, node, path, pod, service, slice, topology, vpc,
+    ServiceExplanation, SliceUse, SubnetReport, Topology, Unit, VpcReport, claim, node, path, pod, service, slice,
+    subnet, topology, vpc,
 };
 
 /// Keeps the desired state of a cluster up to date.
@@ -106,7 +107,7 @@ impl Compiler {
                 Key::Namespace(name) => {
                     self.vpc_news.namespaces.insert(name);
                 }
-                Key::Vpc(_) => self.vpc_news.judge = true,
+                Key::Vpc(_) | Key::Subnet(_) => self.vpc_news.judge = true,
                 Key::Pod(namespace, name) => {
                     self.pods.insert(PodKey { namespace, name });
                 }
@@ -120,7 +121,7 @@ impl Compiler {
                 Key::ServiceCidr(_) => {
                     self.service_cidrs = ServiceCidrs::of(&self.config, &self.cluster);
                     self.engine.touch(&Fact::ServiceCidrs);
-                    self.vpc_news.judge |= !self.vpcs.is_empty();
+                    self.vpc_news.judge |= !self.vpcs.is_empty() || self.vpcs.has_subnets();
                 }
                 Key::AddressPool(_) => {
                     self.pools = AddressPools::of(&self.cluster);
@@ -161,6 +162,7 @@ impl Compiler {
             self.placements = Placements::default();
             self.nodes.extend(self.cluster.nodes().map(|node| node.name.clone()));
             self.pods.extend(self.cluster.pods().map(|pod| pod.key()));
+            self.set_subnets();
             // Whatever the two forget without a successor nobody would touch.
             self.engine.mark_all();
             self.note_claims(claim::uncontradicted(ours, &claims));
@@ -295,6 +297,12 @@ impl Compiler {
         self.vpcs.iter().map(report).collect()
     }
 
+    /// How the Subnets fare as of the last [`Self::compile`], by name. Its cost grows with what is in them.
+    pub fn subnets(&self) -> Vec<SubnetReport> {
+        let report = |state| report::subnet(state, &self.addresses, &self.placements);
+        self.vpcs.subnets().map(report).collect()
+    }
+
     /// How full each slice is as of the last [`Self::compile`], sorted by VPC and node. Its cost grows with the slices.
     pub fn usage(&self) -> Vec<SliceUse> {
         let mut usage: Vec<SliceUse> = self.addresses.usage().collect();
@@ -333,6 +341,7 @@ fn compile(world: World<'_>, unit: &Unit) -> Compiled {
         Unit::Vpc(name) => vpc::compile(&mut ctx, name),
         Unit::Node(name) => node::compile(&mut ctx, name),
         Unit::Slice(vpc, node) => slice::compile(&mut ctx, vpc, node),
+        Unit::Subnet(name) => subnet::compile(&mut ctx, name),
         Unit::Pod(namespace, name) => pod::compile(&mut ctx, &PodKey::new(namespace.clone(), name.clone())),
         Unit::Service(namespace, name) => {
             service::compile(&mut ctx, &ServiceKey::new(namespace.clone(), name.clone()));

@@ -24,11 +24,11 @@ use crate::identity::row_uuid;
 use crate::names::{DEFAULT_VPC, Names};
 use crate::placements::{Place, Placements, place_further};
 use crate::places::Places;
-use crate::segment::Segment;
+use crate::segment::{Segment, Spot};
 use crate::service_cidrs::ServiceCidrs;
 use crate::slices::{SliceKey, Slices, Standing};
 use crate::vips::{Vip, Vips};
-use crate::vpcs::{Home, State, Vpcs};
+use crate::vpcs::{Home, State, SubnetState, Vpcs};
 use crate::{Config, DesiredRow, Link, Problem, Unit};
 
 /// The column of every table Meridian writes, but one.
@@ -246,17 +246,41 @@ impl<'a> Context<'a> {
         self.world.addresses.fare(port)
     }
 
-    /// The networks of a segment that a pod is in.
-    pub(crate) fn networks(&self, segment: &Segment) -> &'a [IpNetwork] {
-        self.world.addresses.networks(segment)
+    /// A Subnet, of whatever VPC.
+    pub(crate) fn subnet(&self, name: &Name) -> Option<&'a SubnetState> {
+        self.note(Fact::Subnet(name.clone()));
+        self.world.vpcs.subnet(name)
     }
 
-    /// Why a pod's status cannot be right in its segment.
-    pub(crate) fn address_fault(&self, pod: &Pod, segment: &Segment) -> Option<String> {
-        match segment {
-            Segment::Slice(slice) => self.note(Fact::Slice(slice.clone())),
-            Segment::Subnet(_) => {}
+    /// Whether pods on the node of a slice are in Subnets of its VPC.
+    pub(crate) fn has_beside(&self, slice: &SliceKey) -> bool {
+        self.note(Fact::Beside(slice.clone()));
+        self.world.placements.has_beside(slice)
+    }
+
+    /// Where a pod is, if not in the default VPC.
+    pub(crate) fn spot_of(&self, port: &PortKey) -> Option<&'a Spot> {
+        self.note(Fact::Fare(port.pod.clone()));
+        self.world.placements.of(port)
+    }
+
+    /// The zones that load balancers of a VPC are for, and `None` for what is in none: nodes, and Subnets, which are everywhere.
+    pub(crate) fn zones_of(&self, vpc: &Name) -> Vec<Option<&'a Name>> {
+        let places = self.places();
+        let mut zones: Vec<Option<&Name>> = places.iter().collect();
+        let has_subnets = || self.vpc(vpc).is_some_and(|state| !state.subnets.is_empty());
+        if places.any() && !zones.contains(&None) && has_subnets() {
+            zones.push(None);
         }
+        zones
+    }
+
+    /// What of a pod cannot be right in its segment, and why.
+    pub(crate) fn address_fault(&self, pod: &Pod, segment: &Segment) -> Option<(&'static str, String)> {
+        self.note(match segment {
+            Segment::Slice(slice) => Fact::Slice(slice.clone()),
+            Segment::Subnet(subnet) => Fact::Subnet(subnet.name.clone()),
+        });
         self.world.addresses.fault(pod, segment)
     }
 

@@ -21,6 +21,10 @@ pub(crate) enum Fact {
     Vpc(Name),
     /// In which VPC a namespace is, and whether that can be used.
     Home(Name),
+    /// A Subnet, whether it can be used, and what it is called wrong for.
+    Subnet(Name),
+    /// Whether pods on the node of a slice are in Subnets of its VPC.
+    Beside(SliceKey),
     /// Which nodes have slices of a VPC beside the default one.
     SlicesOf(Name),
     /// Whether there are VPCs beside the default one.
@@ -41,8 +45,9 @@ impl Fact {
     pub(crate) fn home(&self) -> Option<Unit> {
         match self {
             Self::Object(Key::Node(name)) => Some(Unit::Node(name.clone())),
+            Self::Subnet(name) => Some(Unit::Subnet(name.clone())),
             Self::Slice(slice) if slice.is_default() => Some(Unit::Node(slice.node.clone())),
-            Self::Slice(slice) => Some(Unit::Slice(slice.vpc.clone(), slice.node.clone())),
+            Self::Slice(slice) | Self::Beside(slice) => Some(Unit::Slice(slice.vpc.clone(), slice.node.clone())),
             Self::Vpc(name) => Some(Unit::Vpc(name.clone())),
             Self::Object(Key::Pod(namespace, name)) => Some(Unit::Pod(namespace.clone(), name.clone())),
             Self::Fare(pod) => Some(pod.clone().into()),
@@ -53,7 +58,8 @@ impl Fact {
                 | Key::ServiceCidr(_)
                 | Key::AddressPool(_)
                 | Key::Vpc(_)
-                | Key::NetworkAttachment(..),
+                | Key::NetworkAttachment(..)
+                | Key::Subnet(_),
             )
             | Self::Shortage(_)
             | Self::Home(_)

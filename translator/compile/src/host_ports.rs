@@ -60,7 +60,7 @@ fn vpc(ctx: &Context<'_>, key: &SliceKey) -> Option<VpcFacts> {
         name: key.vpc.to_string(),
         services: state.object.shared_services,
         outside: state.object.egress == Egress::Node,
-        networks: state.network.cidrs().to_vec(),
+        networks: state.networks().into_iter().map(|(network, _)| network).collect(),
     })
 }
 

@@ -93,6 +93,16 @@ pub(crate) fn pod_offsets(slice: IpNetwork) -> (u128, u128) {
     (RESERVED + 1, if slice.is_ipv4() { last - 1 } else { last })
 }
 
+/// The longest prefix of a Subnet that has room for the router and a pod.
+pub(crate) fn longest_subnet(network: IpNetwork) -> u8 {
+    width(network) - 2
+}
+
+/// Offsets in a Subnet that pods may have, the router's among them, first and last.
+pub(crate) fn subnet_offsets(subnet: IpNetwork) -> (u128, u128) {
+    (1, pod_offsets(subnet).1)
+}
+
 /// The MAC address that goes with an interface's addresses: from the IPv4 address where there is one, so that anyone
 /// can recompute it; otherwise from a hash of the IPv6 address.
 pub(crate) fn mac(ips: impl IntoIterator<Item = IpAddr>) -> String {

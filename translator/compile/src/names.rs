@@ -46,6 +46,42 @@ impl Names {
         self.name(format_args!("subnet-{subnet}"))
     }
 
+    /// The router's port in that switch's network.
+    pub(crate) fn subnet_router_port(&self, subnet: &str) -> Arc<str> {
+        self.subnet(subnet)
+    }
+
+    /// The switch's port towards the router.
+    pub(crate) fn subnet_uplink(&self, subnet: &str) -> Arc<str> {
+        self.name(format_args!("subnet-{subnet}.router"))
+    }
+
+    /// The route for what leaves the VPC from a Subnet, per family.
+    pub(crate) fn subnet_egress_route(&self, subnet: &str, ipv4: bool) -> Arc<str> {
+        self.name(format_args!("subnet-{subnet}.egress-{}", family(ipv4)))
+    }
+
+    /// What DHCP says in a Subnet, per family.
+    pub(crate) fn dhcp(&self, subnet: &str, ipv4: bool) -> Arc<str> {
+        self.name(format_args!("subnet-{subnet}.dhcp-{}", family(ipv4)))
+    }
+
+    /// The route from a Subnet to a network of a peer's: its pod network, or the Subnet of that name.
+    pub(crate) fn subnet_peer_route(&self, subnet: &str, peer: &str, of: Option<&str>, ipv4: bool) -> Arc<str> {
+        let of = of.map(|of| format!("@{of}")).unwrap_or_default();
+        self.name(format_args!("subnet-{subnet}.peer.{peer}{of}-{}", family(ipv4)))
+    }
+
+    /// The addresses of pods on a node that are in Subnets of a VPC, per family, and the policy for what they send out of it.
+    pub(crate) fn beside(&self, vpc: &str, node: &str, ipv4: bool) -> Arc<str> {
+        self.name(format_args!("subnets-{vpc}.{node}-{}", family(ipv4)))
+    }
+
+    /// The policy for what stays in a VPC, per family.
+    pub(crate) fn inside(&self, vpc: &str, ipv4: bool) -> Arc<str> {
+        self.name(format_args!("inside-{vpc}-{}", family(ipv4)))
+    }
+
     /// The switch of a segment.
     pub(crate) fn switch_of(&self, segment: &Segment) -> Arc<str> {
         match segment {
@@ -76,8 +112,7 @@ impl Names {
 
     /// The route for what leaves a node's slice, per family.
     pub(crate) fn egress_route(&self, vpc: &str, node: &str, ipv4: bool) -> Arc<str> {
-        let family = if ipv4 { "v4" } else { "v6" };
-        self.name(format_args!("vpc-{}-egress-{family}", name::part(vpc, node)))
+        self.name(format_args!("vpc-{}-egress-{}", name::part(vpc, node), family(ipv4)))
     }
 
     /// The router's port towards a peer. Names of VPCs have no dots.
@@ -85,10 +120,11 @@ impl Names {
         self.name(format_args!("peer-{vpc}.{peer}"))
     }
 
-    /// The route from a node's slice to a peer, per family.
-    pub(crate) fn peer_route(&self, vpc: &str, peer: &str, node: &str, ipv4: bool) -> Arc<str> {
-        let family = if ipv4 { "v4" } else { "v6" };
-        self.name(format_args!("peer-{vpc}.{peer}.{node}-{family}"))
+    /// The route from a node's slice to a network of a peer's, per family: its pod network, or the Subnet of that name.
+    pub(crate) fn peer_route(&self, vpc: &str, peer: &str, node: &str, of: Option<&str>, ipv4: bool) -> Arc<str> {
+        // No name of a node has an @.
+        let of = of.map(|of| format!("@{of}")).unwrap_or_default();
+        self.name(format_args!("peer-{vpc}.{peer}.{node}{of}-{}", family(ipv4)))
     }
 
     /// A pod's port.
@@ -146,4 +182,8 @@ impl Names {
     fn name(&self, rest: fmt::Arguments<'_>) -> Arc<str> {
         format!("{}{rest}", self.prefix).into()
     }
+}
+
+fn family(ipv4: bool) -> &'static str {
+    if ipv4 { "v4" } else { "v6" }
 }

@@ -14,6 +14,7 @@
 //! comes in by a port without one, whatever ovn-nb(5) says. So each slice has its own, as it has its own way out.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 use meridian_model::Name;
@@ -22,6 +23,8 @@ use ovsdb_schemas::northbound::{logical_router, logical_router_port, logical_rou
 
 use crate::context::Context;
 use crate::ip;
+use crate::names::Names;
+use crate::segment::SubnetKey;
 use crate::slices::SliceKey;
 use crate::vpcs::State;
 
@@ -44,10 +47,31 @@ pub(crate) fn ports(ctx: &mut Context<'_>, vpc: &Name, state: &State) {
 /// Adds the ways to peers for what comes from a slice.
 pub(crate) fn routes(ctx: &mut Context<'_>, slice: &SliceKey) {
     let Some(state) = ctx.vpc(&slice.vpc) else { return };
+    let table = ctx.names().router_port(&slice.vpc, &slice.node);
+    let name =
+        |names: &Names, peer: &Name, of: Option<&str>, v4| names.peer_route(&slice.vpc, peer, &slice.node, of, v4);
+    all_routes(ctx, state, &table, name);
+}
+
+/// The same for what comes from a Subnet.
+pub(crate) fn routes_of_subnet(ctx: &mut Context<'_>, subnet: &SubnetKey) {
+    let Some(state) = ctx.vpc(&subnet.vpc) else { return };
+    let table = ctx.names().subnet_router_port(&subnet.name);
+    let name = |names: &Names, peer: &Name, of: Option<&str>, v4| names.subnet_peer_route(&subnet.name, peer, of, v4);
+    all_routes(ctx, state, &table, name);
+}
+
+fn all_routes(
+    ctx: &mut Context<'_>,
+    state: &State,
+    table: &Arc<str>,
+    name: impl Fn(&Names, &Name, Option<&str>, bool) -> Arc<str>,
+) {
     for peer in state.connected() {
         let Some(other) = ctx.vpc(peer) else { continue };
-        for &network in other.network.cidrs() {
-            route(ctx, slice, peer, network);
+        for (network, subnet) in other.networks() {
+            let name = name(ctx.names(), peer, subnet.as_deref(), network.is_ipv4());
+            route(ctx, name, table.clone(), (&state.object.name, peer), network);
         }
     }
 }
@@ -72,10 +96,8 @@ fn port(ctx: &mut Context<'_>, vpc: &Name, peer: &Name, router: Uuid) {
     ctx.link(logical_router::TABLE, router, logical_router::PORTS, port);
 }
 
-fn route(ctx: &mut Context<'_>, slice: &SliceKey, peer: &Name, network: IpNetwork) {
+fn route(ctx: &mut Context<'_>, name: Arc<str>, table: Arc<str>, (vpc, peer): (&Name, &Name), network: IpNetwork) {
     let names = ctx.names();
-    let SliceKey { vpc, node } = slice;
-    let name = names.peer_route(vpc, peer, node, network.is_ipv4());
     let other = end(peer, vpc);
     let nexthop = if network.is_ipv4() {
         other
@@ -84,10 +106,7 @@ fn route(ctx: &mut Context<'_>, slice: &SliceKey, peer: &Name, network: IpNetwor
         ip::link_local([other]).into()
     };
     let columns = [
-        (
-            logical_router_static_route::ROUTE_TABLE,
-            Datum::scalar(names.router_port(vpc, node)),
-        ),
+        (logical_router_static_route::ROUTE_TABLE, Datum::scalar(table)),
         (logical_router_static_route::POLICY, Datum::scalar("dst-ip")),
         (
             logical_router_static_route::IP_PREFIX,

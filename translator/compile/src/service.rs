@@ -40,6 +40,7 @@ use self::frontend::{Face, Frontend, TRANSPORTS};
 use self::spread::{Place, Vips};
 use crate::context::Context;
 use crate::names::{DEFAULT_VPC, default_vpc};
+use crate::segment::Segment;
 use crate::slices::SliceKey;
 use crate::vpcs::Home;
 
@@ -214,8 +215,11 @@ fn balancer(
     let group = match &at.place {
         Place::Everywhere => names.load_balancers(at.vpc),
         Place::Zone(zone) => names.load_balancers_of(at.vpc, zone.as_deref()),
-        Place::Node(node) => return on_switches(ctx, at.vpc, [node], balancer),
-        Place::Rest(_, nodes) => return on_switches(ctx, at.vpc, nodes, balancer),
+        Place::Node(node) => {
+            let slice = SliceKey::new(at.vpc.clone(), node.clone());
+            return on_switches(ctx, &[slice.into()], balancer);
+        }
+        Place::Rest(_, segments) => return on_switches(ctx, segments, balancer),
     };
     let group = ctx.uuid(load_balancer_group::TABLE, &group);
     ctx.link(
@@ -226,14 +230,9 @@ fn balancer(
     );
 }
 
-fn on_switches<'n>(
-    ctx: &mut Context<'_>,
-    vpc: &Name,
-    nodes: impl IntoIterator<Item = &'n Name>,
-    balancer: ovsdb::Uuid,
-) {
-    for node in nodes {
-        let switch = ctx.switch(&SliceKey::new(vpc.clone(), node.clone()).into());
+fn on_switches(ctx: &mut Context<'_>, segments: &[Segment], balancer: ovsdb::Uuid) {
+    for segment in segments {
+        let switch = ctx.switch(segment);
         ctx.link(logical_switch::TABLE, switch, logical_switch::LOAD_BALANCER, balancer);
     }
 }

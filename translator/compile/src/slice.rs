@@ -29,10 +29,10 @@ use ovsdb_schemas::northbound::{
 
 use crate::context::Context;
 use crate::slices::{SliceKey, Standing};
-use crate::{host_ports, ip, peers, places, port};
+use crate::{egress, host_ports, ip, peers, places, port};
 
 /// The option of a router port that names the routes for what comes in there.
-const ROUTE_TABLE: &str = "route_table";
+pub(crate) const ROUTE_TABLE: &str = "route_table";
 
 /// Any will do, where there is only one chassis to choose from.
 const RESIDENCE_PRIORITY: i64 = 1;
@@ -43,6 +43,7 @@ pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &Name, node: &Name) {
     if let Some(Standing::Slice(networks)) = ctx.slice(&key) {
         rows(ctx, &key, networks);
         peers::routes(ctx, &key);
+        egress::outward(ctx, &key, networks);
     }
 }
 

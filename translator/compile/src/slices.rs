@@ -124,6 +124,8 @@ impl Slices {
                 claim: claim.unwrap_or_else(|| default.held(name).into()),
                 record,
                 only: Box::default(),
+                is_wish: false,
+                wants_more: false,
                 avoid: Box::default(),
             }),
             Some((_, Err(faults))) => {
@@ -285,6 +287,8 @@ impl Slices {
             let bid = Bid {
                 created: wish.created,
                 record: Box::default(),
+                is_wish: false,
+                wants_more: false,
                 claim,
                 only: Box::default(),
                 avoid,

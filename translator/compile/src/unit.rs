@@ -14,6 +14,8 @@ pub enum Unit {
     Node(Name),
     /// What a node has of another VPC. VPC, then node.
     Slice(Name, Name),
+    /// A Subnet: its switch.
+    Subnet(Name),
     /// A pod: its logical port. Namespace, then name.
     Pod(Name, Name),
     /// A service: its load balancers. Namespace, then name.
@@ -23,7 +25,7 @@ pub enum Unit {
 /// Why a text names no unit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} names no unit: expected vpc/NAME, node/NAME, slice/VPC/NODE, pod/NAMESPACE/NAME or service/NAMESPACE/NAME"
+    "{text:?} names no unit: expected vpc/NAME, node/NAME, slice/VPC/NODE, subnet/NAME, pod/NAMESPACE/NAME or service/NAMESPACE/NAME"
 )]
 pub struct UnitParseError {
     text: String,
@@ -42,6 +44,7 @@ impl Unit {
             Self::Vpc(name) => ["vpc/", name].concat(),
             Self::Node(name) => ["node/", name].concat(),
             Self::Slice(vpc, node) => ["slice/", vpc, "/", node].concat(),
+            Self::Subnet(name) => ["subnet/", name].concat(),
             Self::Pod(namespace, name) => ["pod/", namespace, "/", name].concat(),
             Self::Service(namespace, name) => ["service/", namespace, "/", name].concat(),
         }
@@ -56,6 +59,7 @@ impl FromStr for Unit {
         let unit = match (words.next(), words.next(), words.next(), words.next()) {
             (Some("vpc"), Some(name), None, None) if !name.is_empty() => Self::Vpc(name.into()),
             (Some("node"), Some(name), None, None) if !name.is_empty() => Self::Node(name.into()),
+            (Some("subnet"), Some(name), None, None) if !name.is_empty() => Self::Subnet(name.into()),
             (Some("slice"), Some(vpc), Some(node), None) if !vpc.is_empty() && !node.is_empty() => {
                 Self::Slice(vpc.into(), node.into())
             }
@@ -93,6 +97,7 @@ mod tests {
             Unit::Vpc("default".into()),
             Unit::Node("node-a".into()),
             Unit::Slice("blue".into(), "node-a".into()),
+            Unit::Subnet("vms".into()),
             Unit::Pod("shop".into(), "web-0".into()),
             Unit::Service("shop".into(), "web".into()),
         ] {

@@ -1,5 +1,5 @@
-//! [`SliceUse`]: how full a slice is, for those who watch it, and [`VpcReport`]: how a VPC
-//! fares.
+//! [`SliceUse`]: how full a slice is, for those who watch it, and [`VpcReport`] and
+//! [`SubnetReport`]: how VPCs and Subnets fare.
 
 use ipnetwork::IpNetwork;
 use meridian_model::{Name, PodKey};
@@ -55,4 +55,42 @@ pub struct VpcReport {
     pub remaining: Vec<PodKey>,
     /// The first ten pods in it, sorted by node.
     pub first: Vec<PodKey>,
+}
+
+/// How a Subnet fares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubnetReport {
+    /// Its name.
+    pub name: Name,
+    /// The VPC that it is of.
+    pub vpc: Name,
+    /// Whether it was known to be on its way out: from then on nothing new comes in.
+    pub deleting: bool,
+    /// Why no pod can be in it, field and message; empty if pods can, as far as it is about the Subnet itself.
+    pub faults: Vec<(String, String)>,
+    /// Whether what keeps pods out is a clash with something that was there before.
+    pub conflict: bool,
+    /// Why its VPC cannot have it yet.
+    pub waiting: Option<String>,
+    /// What is wrong and keeps nobody out, field and message.
+    pub flaws: Vec<(String, String)>,
+    /// How full each of its networks is; empty while no pod can be in it.
+    pub fill: Vec<Fill>,
+    /// How many nodes have pods of it.
+    pub nodes: usize,
+    /// How many pods are in it.
+    pub pods: usize,
+    /// The first ten pods in it, sorted.
+    pub first: Vec<PodKey>,
+}
+
+/// How full a network is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fill {
+    /// The network.
+    pub network: IpNetwork,
+    /// Addresses that pods have.
+    pub used: u128,
+    /// Addresses that pods can still be given without asking for them.
+    pub free: u128,
 }

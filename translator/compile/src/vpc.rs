@@ -10,7 +10,7 @@ use ovsdb_schemas::northbound::{load_balancer_group, logical_router, logical_swi
 use crate::context::Context;
 use crate::names::{DEFAULT_VPC, default_vpc};
 use crate::vpcs::State;
-use crate::{Peering, ip, peers, port};
+use crate::{Peering, egress, ip, peers, port};
 
 /// How long the router remembers a neighbour that does not talk, in seconds.
 const MAC_BINDING_AGE: &str = "300";
@@ -46,13 +46,14 @@ pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &Name) {
     let of_zone = |zone: Option<&Name>| names.load_balancers_of(vpc, zone.map(|zone| &**zone));
     for group in [names.load_balancers(vpc)]
         .into_iter()
-        .chain(ctx.places().iter().map(of_zone))
+        .chain(ctx.zones_of(vpc).into_iter().map(of_zone))
     {
         let columns = [(load_balancer_group::NAME, Datum::scalar(&group))];
         ctx.row(load_balancer_group::TABLE, group, columns, []);
     }
     if let Some(state) = state {
         peers::ports(ctx, vpc, state);
+        egress::inside(ctx, vpc, state);
     } else {
         let switch = names.service_switch();
         let columns = [

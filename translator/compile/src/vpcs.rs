@@ -4,6 +4,7 @@
 
 mod judge;
 mod peers;
+mod subnets;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -11,11 +12,14 @@ use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 use meridian_api::name::is_vpc;
-use meridian_model::{Cluster, Key, Name, Node, Timestamp, Vpc};
+use meridian_model::{Cluster, Key, Name, Namespace, Node, Timestamp, Vpc};
 
 use crate::names::default_vpc;
+use crate::segment::SubnetKey;
 use crate::service_cidrs::ServiceCidrs;
 use crate::{Config, Peering};
+
+pub(crate) use self::subnets::{Answers, SubnetState};
 
 /// The pod network of a VPC.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +45,8 @@ pub(crate) struct State {
     pub(crate) lost: BTreeMap<Name, Name>,
     /// How it fares with each of the peers that it names, in its order.
     pub(crate) peers: Vec<(Name, Peering)>,
+    /// Its Subnets that can be used, with their networks, the oldest first.
+    pub(crate) subnets: Vec<(Name, Box<[IpNetwork]>)>,
 }
 
 #[derive(Debug, Default)]
@@ -48,8 +54,11 @@ pub(crate) struct Vpcs {
     states: BTreeMap<Name, State>,
     /// The oldest first.
     order: Vec<Name>,
+    subnets: BTreeMap<Name, SubnetState>,
     /// Of all namespaces there are.
     homes: BTreeMap<Name, Name>,
+    /// The Subnets that namespaces name for their pods.
+    asked: BTreeMap<Name, Name>,
     /// What of nodes they were judged by.
     nodes: HashMap<Name, NodeView>,
 }
@@ -77,6 +86,8 @@ pub(crate) struct Update {
     pub(crate) namespaces: BTreeSet<Name>,
     /// The networks that those VPCs have or had.
     pub(crate) networks: BTreeSet<IpNetwork>,
+    /// Subnets that are not as they were, or no more.
+    pub(crate) subnets: BTreeSet<SubnetKey>,
 }
 
 impl Network {
@@ -100,6 +111,16 @@ impl State {
         self.faults.is_empty()
     }
 
+    /// All networks that its pods are in, its pod network first, with the Subnets that they are of.
+    pub(crate) fn networks(&self) -> Vec<(IpNetwork, Option<Name>)> {
+        let own = self.network.cidrs().iter().map(|cidr| (*cidr, None));
+        let of_subnets = self
+            .subnets
+            .iter()
+            .flat_map(|(name, networks)| networks.iter().map(|network| (*network, Some(name.clone()))));
+        own.chain(of_subnets).collect()
+    }
+
     /// The VPCs that it is connected to.
     pub(crate) fn connected(&self) -> impl Iterator<Item = &Name> {
         let connected = self.peers.iter().filter(|(_, peering)| *peering == Peering::Connected);
@@ -121,12 +142,18 @@ impl Vpcs {
     pub(crate) fn depend_on(&self, name: &Name, node: Option<&Node>) -> bool {
         let now = node.map(|node| (node.created, &node.internal_ips));
         let before = self.nodes.get(name).map(|(created, ips)| (*created, ips));
-        !self.is_empty() && now != before
+        (!self.is_empty() || self.has_subnets()) && now != before
     }
 
     /// Looks at everything again.
     pub(crate) fn update(&mut self, config: &Config, service_cidrs: &ServiceCidrs, cluster: &Cluster) -> Update {
-        let mut states = judge::all(config, service_cidrs, cluster);
+        let ground = judge::Ground {
+            config,
+            service_cidrs,
+            cluster,
+        };
+        let mut states = judge::all(&ground);
+        let subnets = subnets::all(&ground, &mut states);
         peers::connect(&mut states);
         let mut order: Vec<Name> = states.keys().cloned().collect();
         order.sort_by_key(|name| (states[name].object.created, name.clone()));
@@ -135,7 +162,12 @@ impl Vpcs {
             Self {
                 states,
                 order,
+                subnets,
                 homes: BTreeMap::new(),
+                asked: cluster
+                    .namespaces()
+                    .filter_map(|namespace| Some((namespace.name.clone(), asked_by(namespace)?)))
+                    .collect(),
                 nodes: cluster
                     .nodes()
                     .map(|node| (node.name.clone(), (node.created, node.internal_ips.clone())))
@@ -156,9 +188,28 @@ impl Vpcs {
             known.extend(cluster.pods().map(|pod| &pod.namespace));
             known.extend(cluster.services().map(|service| &service.namespace));
         }
+        let names = || {
+            before
+                .subnets
+                .keys()
+                .chain(self.subnets.keys())
+                .collect::<BTreeSet<_>>()
+        };
+        let different = |name: &&Name| before.subnets.get(*name) != self.subnets.get(*name);
+        let changed: BTreeSet<&Name> = names().into_iter().filter(different).collect();
+        let versions = || {
+            let both = changed
+                .iter()
+                .flat_map(|name| [before.subnets.get(*name), self.subnets.get(*name)]);
+            both.flatten()
+        };
+        let subnets: BTreeSet<SubnetKey> = versions().map(SubnetState::key).collect();
+        known.extend(before.asked.keys().chain(self.asked.keys()));
         let moved = known.into_iter().filter(|namespace| {
             let (old, new) = (before.home_name(namespace), self.home_name(namespace));
-            old != new || new.is_some_and(|vpc| vpcs.contains(&vpc))
+            let is_other = |vpc: &Name| vpcs.contains(vpc) || subnets.iter().any(|subnet| subnet.vpc == *vpc);
+            let asks = |vpcs: &Self| vpcs.asked.get(*namespace).cloned();
+            old != new || asks(&before) != asks(self) || new.is_some_and(|vpc| is_other(&vpc))
         });
         let namespaces = moved.cloned().collect();
         let states = || [&before.states, &self.states].into_iter();
@@ -169,11 +220,13 @@ impl Vpcs {
                 .copied()
                 .collect::<Vec<_>>()
         };
-        let networks = vpcs.iter().flat_map(of_vpc).collect();
+        let of_subnets = versions().flat_map(SubnetState::networks);
+        let networks = vpcs.iter().flat_map(of_vpc).chain(of_subnets).collect();
         Update {
             vpcs,
             namespaces,
             networks,
+            subnets,
         }
     }
 
@@ -187,19 +240,29 @@ impl Vpcs {
 
     /// Looks at one namespace again.
     pub(crate) fn update_namespace(&mut self, namespace: &Name, cluster: &Cluster) -> Update {
+        let mut update = Update::default();
+        if self.set_asked(namespace, cluster) {
+            update.namespaces.insert(namespace.clone());
+        }
         if self.states.is_empty() {
-            return Update::default();
+            return update;
         }
         let before = self.homes.get(namespace).cloned();
-        let losers = self.set_home(namespace, cluster);
-        let mut update = Update {
-            vpcs: losers,
-            ..Update::default()
-        };
+        update.vpcs = self.set_home(namespace, cluster);
         if before.as_ref() != self.homes.get(namespace) {
             update.namespaces.insert(namespace.clone());
         }
         update
+    }
+
+    /// Notes which Subnet a namespace names. Whether that is another than before.
+    fn set_asked(&mut self, namespace: &Name, cluster: &Cluster) -> bool {
+        let named = cluster.namespace(namespace).and_then(|namespace| asked_by(namespace));
+        let before = match named.clone() {
+            Some(name) => self.asked.insert(namespace.clone(), name),
+            None => self.asked.remove(namespace),
+        };
+        before != named
     }
 
     /// Yields the VPCs that win or lose something else than before.
@@ -252,6 +315,32 @@ impl Vpcs {
         self.order.iter().map(|name| &self.states[name])
     }
 
+    /// Whether there are Subnets.
+    pub(crate) fn has_subnets(&self) -> bool {
+        !self.subnets.is_empty()
+    }
+
+    /// A Subnet, of whatever VPC.
+    pub(crate) fn subnet(&self, name: &str) -> Option<&SubnetState> {
+        self.subnets.get(name)
+    }
+
+    /// All Subnets, by name.
+    pub(crate) fn subnets(&self) -> impl Iterator<Item = &SubnetState> {
+        self.subnets.values()
+    }
+
+    /// The Subnet of a VPC that an address is of.
+    pub(crate) fn subnet_with(&self, vpc: &Name, address: IpAddr) -> Option<&SubnetState> {
+        let mut of_vpc = self.subnets.values().filter(|subnet| subnet.object.vpc == *vpc);
+        of_vpc.find(|subnet| subnet.contains(address))
+    }
+
+    /// The Subnet that a namespace names for its pods.
+    pub(crate) fn asked(&self, namespace: &Name) -> Option<&Name> {
+        self.asked.get(namespace)
+    }
+
     /// Where what is in a namespace belongs.
     pub(crate) fn home(&self, namespace: &Name) -> Home<'_> {
         match self.homes.get(namespace) {
@@ -289,6 +378,11 @@ impl Vpcs {
         }
         namespaces
     }
+}
+
+/// The Subnet that a namespace names.
+fn asked_by(namespace: &Namespace) -> Option<Name> {
+    namespace.subnet.clone().filter(|name| !name.is_empty())
 }
 
 /// Why a text cannot be the name of a VPC.

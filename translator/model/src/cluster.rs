@@ -8,7 +8,7 @@ use std::sync::Arc;
 use self::services::Services;
 use crate::{
     AddressPool, DefinitionKey, EndpointSlice, Interner, Key, Kind, Name, Namespace, NetworkAttachment, Node, Object,
-    Pod, PodKey, Service, ServiceCidr, ServiceKey, Vpc,
+    Pod, PodKey, Service, ServiceCidr, ServiceKey, Subnet, Vpc,
 };
 
 /// Something that was seen to happen to the cluster.
@@ -36,6 +36,7 @@ pub struct Cluster {
     attachments: BTreeMap<DefinitionKey, Arc<NetworkAttachment>>,
     /// The pods that ask for each definition, whether or not it exists.
     attached: HashMap<DefinitionKey, BTreeSet<PodKey>>,
+    subnets: BTreeMap<Name, Arc<Subnet>>,
     names: Interner,
 }
 
@@ -142,6 +143,11 @@ impl Cluster {
         self.attached.values().flatten()
     }
 
+    /// All Subnets, by name.
+    pub fn subnets(&self) -> impl ExactSizeIterator<Item = &Arc<Subnet>> {
+        self.subnets.values()
+    }
+
     fn put(&mut self, object: Object, changed: &mut Vec<Key>) {
         match object {
             Object::Node(node) => changed.extend(self.put_node(node)),
@@ -164,6 +170,10 @@ impl Cluster {
             Object::NetworkAttachment(attachment) => {
                 let key = attachment.key.clone();
                 changed.extend(put(&mut self.attachments, key, attachment).map(Key::from));
+            }
+            Object::Subnet(subnet) => {
+                let name = subnet.name.clone();
+                changed.extend(put(&mut self.subnets, name, subnet).map(Key::Subnet));
             }
         }
     }
@@ -204,6 +214,9 @@ impl Cluster {
         }
         if let Some(node) = &mut pod.node {
             self.names.share(node);
+        }
+        if let Some(subnet) = &mut pod.subnet {
+            self.names.share(subnet);
         }
         // Pods of one workload repeat each other's labels.
         for (key, value) in pod.labels.iter_mut() {
@@ -251,6 +264,7 @@ impl Cluster {
                 let key = DefinitionKey::new(namespace.clone(), name.clone());
                 self.attachments.remove(&key).is_some()
             }
+            Key::Subnet(name) => self.subnets.remove(name).is_some(),
         };
         if was_there {
             changed.push(key);
@@ -305,6 +319,7 @@ impl Cluster {
             Kind::AddressPool => Box::new(self.address_pools.keys().cloned().map(Key::AddressPool)),
             Kind::Vpc => Box::new(self.vpcs.keys().cloned().map(Key::Vpc)),
             Kind::NetworkAttachment => Box::new(self.attachments.keys().cloned().map(Key::from)),
+            Kind::Subnet => Box::new(self.subnets.keys().cloned().map(Key::Subnet)),
         }
     }
 }

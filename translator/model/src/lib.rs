@@ -12,6 +12,7 @@ mod intern;
 mod object;
 mod selector;
 mod service;
+mod subnet;
 #[cfg(any(test, feature = "test-support"))]
 pub mod test_support;
 mod vpc;
@@ -25,4 +26,5 @@ pub use service::{
     AddressPool, AddressType, Announcement, Endpoint, EndpointPort, EndpointSlice, EndpointState, Hints, Protocol,
     Service, ServiceCidr, ServiceKey, ServicePort, ServiceType, TrafficPolicy,
 };
+pub use subnet::{Dhcp, Subnet};
 pub use vpc::{Egress, Vpc};

@@ -4,7 +4,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{AddressPool, EndpointSlice, NetworkAttachment, NetworkRequest, Networks, Service, ServiceCidr, Vpc};
+use crate::{
+    AddressPool, EndpointSlice, NetworkAttachment, NetworkRequest, Networks, Service, ServiceCidr, Subnet, Vpc,
+};
 
 /// A name or another short text, shared rather than copied.
 pub type Name = Arc<str>;
@@ -34,6 +36,8 @@ pub enum Kind {
     Vpc,
     /// `k8s.cni.cncf.io/v1/NetworkAttachmentDefinition`.
     NetworkAttachment,
+    /// `meridian.dev/v1alpha1/Subnet`.
+    Subnet,
 }
 
 /// Names one object of the cluster.
@@ -57,6 +61,8 @@ pub enum Key {
     Vpc(Name),
     /// What a further interface of a pod is to be like, by namespace and name.
     NetworkAttachment(Name, Name),
+    /// A network of a VPC, by name.
+    Subnet(Name),
 }
 
 /// Names a pod where only pods are meant.
@@ -89,6 +95,8 @@ pub enum Object {
     Vpc(Vpc),
     /// What a further interface of a pod is to be like.
     NetworkAttachment(NetworkAttachment),
+    /// A network of a VPC.
+    Subnet(Subnet),
 }
 
 /// A machine of the cluster.
@@ -117,6 +125,8 @@ pub struct Namespace {
     pub name: Name,
     /// `metadata.labels`.
     pub labels: Labels,
+    /// The annotation `meridian.dev/subnet`: the Subnet of its pods.
+    pub subnet: Option<Name>,
 }
 
 /// A pod.
@@ -144,6 +154,10 @@ pub struct Pod {
     pub labels: Labels,
     /// The further interfaces that its annotations speak of; none if they speak of none.
     pub networks: Option<Box<Networks>>,
+    /// The annotation `meridian.dev/subnet`: the Subnet that it is to be in.
+    pub subnet: Option<Name>,
+    /// The annotation `meridian.dev/ips` as written: the addresses that it is to have.
+    pub fixed_ips: Option<Name>,
 }
 
 /// `status.phase` of a pod.
@@ -212,6 +226,11 @@ impl Key {
         Self::NetworkAttachment(namespace.into(), name.into())
     }
 
+    /// Names a network of a VPC.
+    pub fn subnet(name: impl Into<Name>) -> Self {
+        Self::Subnet(name.into())
+    }
+
     /// The kind of the object named.
     pub fn kind(&self) -> Kind {
         match self {
@@ -224,6 +243,7 @@ impl Key {
             Self::AddressPool(_) => Kind::AddressPool,
             Self::Vpc(_) => Kind::Vpc,
             Self::NetworkAttachment(..) => Kind::NetworkAttachment,
+            Self::Subnet(_) => Kind::Subnet,
         }
     }
 }
@@ -241,6 +261,7 @@ impl Object {
             Self::AddressPool(pool) => Key::AddressPool(pool.name.clone()),
             Self::Vpc(vpc) => Key::Vpc(vpc.name.clone()),
             Self::NetworkAttachment(attachment) => attachment.key.clone().into(),
+            Self::Subnet(subnet) => Key::Subnet(subnet.name.clone()),
         }
     }
 }
@@ -360,6 +381,7 @@ impl fmt::Display for Key {
             Self::AddressPool(name) => write!(f, "addresspool/{name}"),
             Self::Vpc(name) => write!(f, "vpc/{name}"),
             Self::NetworkAttachment(namespace, name) => write!(f, "networkattachmentdefinition/{namespace}/{name}"),
+            Self::Subnet(name) => write!(f, "subnet/{name}"),
         }
     }
 }

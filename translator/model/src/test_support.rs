@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use crate::{
-    AddressPool, AddressType, AttachmentConfig, DefinitionKey, Egress, Endpoint, EndpointPort, EndpointSlice,
+    AddressPool, AddressType, AttachmentConfig, DefinitionKey, Dhcp, Egress, Endpoint, EndpointPort, EndpointSlice,
     EndpointState, Event, Hints, Labels, Name, Namespace, NetworkAttachment, NetworkRequest, Node, Object, Phase, Pod,
-    Protocol, Requirement, Service, ServiceCidr, ServicePort, ServiceType, Timestamp, TrafficPolicy, Vpc,
+    Protocol, Requirement, Service, ServiceCidr, ServicePort, ServiceType, Subnet, Timestamp, TrafficPolicy, Vpc,
 };
 
 fn addresses<'a>(ips: impl IntoIterator<Item = &'a str>) -> Box<[IpAddr]> {
@@ -70,7 +70,15 @@ impl Namespace {
         Self {
             name: name.into(),
             labels: Labels::default(),
+            subnet: None,
         }
+    }
+
+    /// With a Subnet for its pods.
+    #[must_use]
+    pub fn in_subnet(mut self, subnet: &str) -> Self {
+        self.subnet = Some(subnet.into());
+        self
     }
 
     /// In a VPC of [`Vpc::test`].
@@ -96,6 +104,8 @@ impl Pod {
             deleting: false,
             labels: Labels::default(),
             networks: None,
+            subnet: None,
+            fixed_ips: None,
         }
     }
 
@@ -138,6 +148,20 @@ impl Pod {
         let networks = self.networks.get_or_insert_default();
         let had = std::mem::take(&mut networks.had).into_vec();
         networks.had = had.into_iter().chain([(interface.into(), addresses(ips))]).collect();
+        self
+    }
+
+    /// To be in that Subnet.
+    #[must_use]
+    pub fn in_subnet(mut self, subnet: &str) -> Self {
+        self.subnet = Some(subnet.into());
+        self
+    }
+
+    /// To have these addresses, as the annotation writes them.
+    #[must_use]
+    pub fn asking_for(mut self, ips: &str) -> Self {
+        self.fixed_ips = Some(ips.into());
         self
     }
 
@@ -391,6 +415,9 @@ impl Vpc {
             shared_services: true,
             peers: Box::default(),
             attachments: None,
+            default_subnet: None,
+            dns_servers: Box::default(),
+            search_domains: Box::default(),
         }
     }
 
@@ -399,6 +426,13 @@ impl Vpc {
     pub fn open_to<'a>(mut self, labels: impl IntoIterator<Item = &'a str>) -> Self {
         let labels = labels.into_iter().map(Name::from).collect();
         self.attachments = Some([Requirement::In("vpc".into(), labels)].into_iter().collect());
+        self
+    }
+
+    /// With that Subnet for pods that name none.
+    #[must_use]
+    pub fn with_default_subnet(mut self, subnet: &str) -> Self {
+        self.default_subnet = Some(subnet.into());
         self
     }
 
@@ -413,6 +447,60 @@ impl Vpc {
     #[must_use]
     pub fn created_at(mut self, seconds: i64) -> Self {
         self.created = Timestamp(seconds);
+        self
+    }
+}
+
+impl Subnet {
+    /// Created at time 0, with the first addresses as gateways and without DHCP.
+    pub fn test<'a>(name: &str, vpc: &str, cidrs: impl IntoIterator<Item = &'a str>) -> Self {
+        Self {
+            name: name.into(),
+            created: Timestamp(0),
+            deleting: false,
+            vpc: vpc.into(),
+            cidrs: cidrs.into_iter().map(Name::from).collect(),
+            gateways: Box::default(),
+            reserved: Box::default(),
+            dhcp: None,
+        }
+    }
+
+    /// Created at that time.
+    #[must_use]
+    pub fn created_at(mut self, seconds: i64) -> Self {
+        self.created = Timestamp(seconds);
+        self
+    }
+
+    /// With these gateways.
+    #[must_use]
+    pub fn with_gateways<'a>(mut self, gateways: impl IntoIterator<Item = &'a str>) -> Self {
+        self.gateways = gateways.into_iter().map(Name::from).collect();
+        self
+    }
+
+    /// With these ranges that are given to nobody who does not ask.
+    #[must_use]
+    pub fn reserving<'a>(mut self, ranges: impl IntoIterator<Item = &'a str>) -> Self {
+        self.reserved = ranges.into_iter().map(Name::from).collect();
+        self
+    }
+
+    /// With DHCP that lends for an hour.
+    #[must_use]
+    pub fn with_dhcp(mut self) -> Self {
+        self.dhcp = Some(Dhcp {
+            lease_time: 3600,
+            ..Dhcp::default()
+        });
+        self
+    }
+
+    /// To be deleted.
+    #[must_use]
+    pub fn being_deleted(mut self) -> Self {
+        self.deleting = true;
         self
     }
 }

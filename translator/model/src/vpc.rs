@@ -28,6 +28,12 @@ pub struct Vpc {
     pub shared_services: bool,
     /// `spec.peers` as written: the VPCs that it is to be connected to.
     pub peers: Box<[Name]>,
+    /// `spec.defaultSubnet`: the Subnet of pods that name none.
+    pub default_subnet: Option<Name>,
+    /// `spec.dns.servers` as written.
+    pub dns_servers: Box<[Name]>,
+    /// `spec.dns.searchDomains` as written.
+    pub search_domains: Box<[Name]>,
 }
 
 /// How pods of a VPC reach the world outside the cluster.

@@ -7,6 +7,7 @@
 mod address_pool;
 mod attachment;
 mod service;
+mod subnet;
 mod vpc;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use meridian_api::annotation::{FIXED_IPS, SUBNET};
 use meridian_model::{Key, Kind, Labels, Name, Namespace, Node, Object, Phase, Pod, Timestamp};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -71,6 +73,7 @@ pub fn from_value_of(kind: Kind, value: Value) -> Result<Object, InvalidObject> 
         Kind::NetworkAttachment => typed(value)
             .and_then(attachment::definition)
             .map(Object::NetworkAttachment),
+        Kind::Subnet => typed(value).and_then(subnet::subnet).map(Object::Subnet),
     };
     result.map_err(|error| error.of(Some(kind), &identity.unwrap_or(Value::Null)))
 }
@@ -95,6 +98,7 @@ fn used_kind(value: &Value) -> Result<Option<Kind>, FieldError> {
         ("meridian.dev/v1alpha1", "AddressPool") => Some(Kind::AddressPool),
         ("meridian.dev/v1alpha1", "Vpc") => Some(Kind::Vpc),
         ("k8s.cni.cncf.io/v1", "NetworkAttachmentDefinition") => Some(Kind::NetworkAttachment),
+        ("meridian.dev/v1alpha1", "Subnet") => Some(Kind::Subnet),
         _ => None,
     })
 }
@@ -117,6 +121,7 @@ pub fn key_of(kind: Kind, value: &Value) -> Option<Key> {
         Kind::AddressPool => Key::address_pool(name),
         Kind::Vpc => Key::vpc(name),
         Kind::NetworkAttachment => Key::network_attachment(namespace(), name),
+        Kind::Subnet => Key::subnet(name),
     })
 }
 
@@ -156,11 +161,13 @@ fn node(node: core::Node) -> Result<Node, FieldError> {
     })
 }
 
-fn namespace(namespace: core::Namespace) -> Result<Namespace, FieldError> {
+fn namespace(mut namespace: core::Namespace) -> Result<Namespace, FieldError> {
+    let mut annotations = namespace.metadata.annotations.take().unwrap_or_default();
     let meta = Meta::read(namespace.metadata)?;
     Ok(Namespace {
         name: meta.name,
         labels: meta.labels,
+        subnet: annotations.remove(SUBNET).map(Name::from),
     })
 }
 
@@ -185,6 +192,8 @@ fn pod(mut pod: core::Pod) -> Result<Pod, FieldError> {
         ips: pod_ips(status.pod_ips, status.pod_ip)?,
         deleting: meta.deleting,
         labels: meta.labels,
+        subnet: annotations.remove(SUBNET).map(Name::from),
+        fixed_ips: annotations.remove(FIXED_IPS).map(Name::from),
     })
 }
 
@@ -320,6 +329,24 @@ mod tests {
             panic!("no pod");
         };
         assert_eq!(&*pod.uid, "a5e5e84d");
+    }
+
+    #[test]
+    fn what_a_pod_and_its_namespace_ask_for_is_read() {
+        let mut value = pod_value();
+        value["metadata"]["annotations"] = json!({SUBNET: "vms", FIXED_IPS: "10.20.0.17"});
+        let Some(Object::Pod(pod)) = from_value(value).unwrap() else {
+            panic!("no pod");
+        };
+        assert_eq!(
+            (pod.subnet.as_deref(), pod.fixed_ips.as_deref()),
+            (Some("vms"), Some("10.20.0.17"))
+        );
+        let value = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "annotations": {SUBNET: "vms"}}});
+        let Some(Object::Namespace(namespace)) = from_value(value).unwrap() else {
+            panic!("no namespace");
+        };
+        assert_eq!(namespace.subnet.as_deref(), Some("vms"));
     }
 
     #[test]

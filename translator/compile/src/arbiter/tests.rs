@@ -39,6 +39,8 @@ fn bid(created: i64, record: &[u8], claim: &[u8]) -> Option<Bid<u8>> {
     Some(Bid {
         created: Timestamp(created),
         record: record.into(),
+        is_wish: false,
+        wants_more: false,
         claim: claim.into(),
         only: Box::default(),
         avoid: Box::default(),
@@ -51,6 +53,86 @@ fn wanting(created: i64, claim: &[u8], only: &[u8]) -> Option<Bid<u8>> {
         only: only.into(),
         ..bid
     })
+}
+
+/// Whoever wishes for these, and for one more.
+fn wish(created: i64, record: &[u8], claim: &[u8]) -> Option<Bid<u8>> {
+    Some(Bid {
+        is_wish: true,
+        wants_more: true,
+        ..bid(created, record, claim)?
+    })
+}
+
+/// The numbers below one; everybody who asks wants two.
+struct Pairs(u8);
+
+impl Space for Pairs {
+    type Item = u8;
+
+    fn admits(&self, held: &[u8], item: u8) -> bool {
+        held.len() < 2 && item < self.0
+    }
+
+    fn take(&mut self, _: u8) {}
+
+    fn give_back(&mut self, _: u8) {}
+
+    fn complete<V>(&mut self, in_use: &BTreeMap<u8, V>, held: &[u8], _: &[u8]) -> Option<Vec<u8>> {
+        let free = (0..self.0).filter(|number| !in_use.contains_key(number));
+        let given: Vec<u8> = free.take(2 - held.len()).collect();
+        (given.len() + held.len() == 2).then_some(given)
+    }
+}
+
+#[test]
+fn what_is_so_goes_before_what_is_only_wished_for_however_old() {
+    let mut arbiter = arbiter(&[("old", wish(1, &[0], &[]))]);
+    assert_eq!(arbiter.held(&"old"), [0]);
+    settle(&mut arbiter, &[("young", bid(2, &[0], &[]))]);
+    assert_eq!(arbiter.held(&"young"), [0]);
+    assert!(matches!(
+        arbiter.outcome(&"old"),
+        Some(Outcome::Lost {
+            item: 0,
+            to: &"young",
+            ..
+        })
+    ));
+    settle(&mut arbiter, &[("young", wish(2, &[0], &[]))]);
+    assert_eq!(arbiter.held(&"old"), [0], "of two wishes the older counts");
+}
+
+#[test]
+fn who_wants_more_than_its_record_is_given_that_or_waits_with_its_record() {
+    let mut arbiter = Arbiter::new(Pairs(4));
+    for (party, bid) in [("a", wish(1, &[3], &[])), ("b", wish(2, &[2], &[1]))] {
+        arbiter.stage(party, bid);
+    }
+    arbiter.settle();
+    assert_eq!((arbiter.held(&"a"), arbiter.held(&"b")), (&[3, 0][..], &[2, 1][..]));
+    // What was only given goes to whom it is recorded for, and the record stays.
+    arbiter.stage("c", bid(3, &[0], &[]));
+    arbiter.settle();
+    assert_eq!((arbiter.held(&"a"), arbiter.held(&"c")), (&[3][..], &[0][..]));
+    assert_eq!(arbiter.outcome(&"a"), Some(Outcome::Waiting));
+    arbiter.stage("b", None);
+    arbiter.settle();
+    assert_eq!(arbiter.outcome(&"a"), Some(Outcome::Granted(&[3, 1])));
+}
+
+#[test]
+fn who_loses_its_record_is_given_nothing_beside_it() {
+    let mut arbiter = Arbiter::new(Pairs(4));
+    arbiter.stage("a", wish(2, &[0], &[]));
+    arbiter.settle();
+    arbiter.stage("b", wish(1, &[0], &[]));
+    arbiter.settle();
+    assert!(arbiter.held(&"a").is_empty());
+    arbiter.stage("c", bid(3, &[1, 2], &[]));
+    arbiter.stage("c", None);
+    arbiter.settle();
+    assert!(matches!(arbiter.outcome(&"a"), Some(Outcome::Lost { .. })));
 }
 
 fn avoiding(claim: &[u8], avoid: &[u8]) -> Option<Bid<u8>> {

@@ -1,10 +1,14 @@
-//! How a VPC fares, for [`Compiler::vpcs`](super::Compiler::vpcs).
+//! How VPCs and Subnets fare, for [`Compiler::vpcs`](super::Compiler::vpcs) and [`Compiler::subnets`](super::Compiler::subnets).
 
-use meridian_model::Name;
+use std::collections::BTreeSet;
 
-use crate::VpcReport;
+use meridian_model::{Name, PodKey, PortKey};
+
+use crate::addresses::Addresses;
 use crate::placements::Placements;
-use crate::vpcs::{Home, State, Vpcs};
+use crate::segment::Segment;
+use crate::vpcs::{Home, State, SubnetState, Vpcs};
+use crate::{Fill, SubnetReport, VpcReport};
 
 /// How many pods are named that are still in a VPC their namespace has left.
 const REMAINING: usize = 100;
@@ -12,16 +16,35 @@ const REMAINING: usize = 100;
 /// How many pods are named of all that are in a VPC.
 const FIRST: usize = 10;
 
+pub(super) fn subnet(state: &SubnetState, addresses: &Addresses, placements: &Placements) -> SubnetReport {
+    let segment = Segment::Subnet(state.key());
+    let ports = || placements.within(&segment);
+    let pods = || distinct(ports());
+    let nodes: BTreeSet<&Name> = ports()
+        .filter_map(|port| placements.of(port))
+        .map(|spot| &spot.node)
+        .collect();
+    let fill = addresses.fill(&segment).into_iter();
+    SubnetReport {
+        name: state.object.name.clone(),
+        vpc: state.object.vpc.clone(),
+        deleting: state.object.deleting,
+        faults: state.faults.clone(),
+        conflict: state.conflict,
+        waiting: state.waiting.clone(),
+        flaws: state.flaws.clone(),
+        fill: fill.map(|(network, used, free)| Fill { network, used, free }).collect(),
+        nodes: nodes.len(),
+        pods: pods().count(),
+        first: pods().take(FIRST).cloned().collect(),
+    }
+}
+
 pub(super) fn vpc(state: &State, namespaces: Vec<Name>, vpcs: &Vpcs, placements: &Placements) -> VpcReport {
     let name = &state.object.name;
     let slices = || placements.slices(name);
     let ports = || slices().flat_map(|(_, ports)| ports);
-    // Of interfaces that one pod has there, the first counts.
-    let pods = || {
-        let mut last = None;
-        let mut is_another = move |pod| std::mem::replace(&mut last, Some(pod)) != Some(pod);
-        ports().map(|port| &port.pod).filter(move |pod| is_another(*pod))
-    };
+    let pods = || distinct(ports());
     let is_at_home = |namespace| matches!(vpcs.home(namespace), Home::Vpc(home) if home.object.name == *name);
     let first = ports().filter(|port| port.is_first()).map(|port| &port.pod);
     let remaining = first.filter(|pod| !is_at_home(&pod.namespace)).take(REMAINING);
@@ -44,4 +67,11 @@ pub(super) fn vpc(state: &State, namespaces: Vec<Name>, vpcs: &Vpcs, placements:
         remaining,
         first: pods().take(FIRST).cloned().collect(),
     }
+}
+
+/// The pods that interfaces are of, which come pod by pod.
+fn distinct<'a>(ports: impl Iterator<Item = &'a PortKey>) -> impl Iterator<Item = &'a PodKey> {
+    let mut last = None;
+    let mut is_another = move |pod| std::mem::replace(&mut last, Some(pod)) != Some(pod);
+    ports.map(|port| &port.pod).filter(move |pod| is_another(*pod))
 }

@@ -11,9 +11,10 @@ use crate::addresses::Applicant;
 use crate::fact::Fact;
 use crate::placements::{self, Place};
 use crate::places::Places;
-use crate::segment::Segment;
+use crate::pool::Layout;
+use crate::segment::{Segment, SubnetKey};
 use crate::slices::{SliceKey, Standing};
-use crate::vpcs::Update;
+use crate::vpcs::{SubnetState, Update};
 
 impl Compiler {
     pub(super) fn settle_slices(&mut self) {
@@ -54,11 +55,13 @@ impl Compiler {
         }
         for slice in changed {
             let networks = match self.slices.standing(&slice) {
-                Some(Standing::Slice(networks)) => Some(networks),
+                Some(Standing::Slice(networks)) => {
+                    Some(networks.iter().copied().map(Layout::slice).collect::<Vec<_>>())
+                }
                 _ => None,
             };
             let segment = Segment::Slice(slice.clone());
-            if self.addresses.set_segment(&segment, networks) {
+            if self.addresses.set_segment(&segment, networks.as_deref()) {
                 if slice.is_default() {
                     self.pods.extend(self.cluster.pods_on(&slice.node).cloned());
                 } else {
@@ -81,14 +84,14 @@ impl Compiler {
                 _ => None,
             };
             let applicant = pod.and_then(Applicant::first);
-            self.addresses.stage(&key.clone().into(), pod, applicant, segment);
+            self.addresses.stage(&key.clone().into(), applicant, segment);
             for port in self.further(&key) {
                 let request = pod.and_then(|pod| request(pod, &port));
                 let applicant = pod
                     .zip(request)
                     .and_then(|(pod, request)| Applicant::further(pod, request));
                 let segment = self.placements.of(&port).map(|spot| spot.segment.clone());
-                self.addresses.stage(&port, pod, applicant, segment);
+                self.addresses.stage(&port, applicant, segment);
             }
         }
         if std::mem::take(&mut self.claimed) {
@@ -121,9 +124,10 @@ impl Compiler {
             }
         }
         // Whether a VPC lets a pod's further interfaces in follows from the VPC and from the labels of the pod's namespace.
-        if !update.vpcs.is_empty() || !news.namespaces.is_empty() {
+        let changed = !update.vpcs.is_empty() || !update.subnets.is_empty();
+        if changed || !news.namespaces.is_empty() {
             for pod in self.cluster.attached_pods() {
-                if !update.vpcs.is_empty() || news.namespaces.contains(&pod.namespace) {
+                if changed || news.namespaces.contains(&pod.namespace) {
                     self.engine.mark(pod.clone().into());
                     self.pods.insert(pod.clone());
                 }
@@ -141,24 +145,56 @@ impl Compiler {
             }
             self.engine.touch(&Fact::Vpc(vpc));
         }
-        if !update.namespaces.is_empty() || !update.networks.is_empty() {
-            self.move_pods(&update.namespaces, &update.networks);
+        for subnet in &update.subnets {
+            self.set_subnet(subnet);
+            self.engine.touch(&Fact::Subnet(subnet.name.clone()));
+        }
+        let Update {
+            namespaces,
+            networks,
+            subnets,
+            ..
+        } = update;
+        if !namespaces.is_empty() || !networks.is_empty() || !subnets.is_empty() {
+            let subnets = subnets.into_iter().map(|subnet| subnet.name).collect();
+            self.move_pods(&namespaces, &networks, &subnets);
+        }
+    }
+
+    /// Has addresses be given out as a Subnet has them by now, if it can be used.
+    fn set_subnet(&mut self, key: &SubnetKey) {
+        let state = self.vpcs.subnet(&key.name).filter(|state| state.key() == *key);
+        let layouts = state.filter(|state| state.is_usable()).map(|state| &*state.layouts);
+        let segment = Segment::Subnet(key.clone());
+        if self.addresses.set_segment(&segment, layouts) {
+            let ports = self.placements.within(&segment);
+            self.pods.extend(ports.map(|port| port.pod.clone()));
+        }
+    }
+
+    /// The same of all that there are.
+    pub(super) fn set_subnets(&mut self) {
+        let all: Vec<SubnetKey> = self.vpcs.subnets().map(SubnetState::key).collect();
+        for subnet in &all {
+            self.set_subnet(subnet);
         }
     }
 
     /// What is in these namespaces belongs elsewhere, or what it belongs to is not as it was; and so may what has an address of
-    /// these networks. Its cost grows with the pods, but VPCs change seldom, and so does where namespaces are.
-    fn move_pods(&mut self, namespaces: &BTreeSet<Name>, networks: &BTreeSet<IpNetwork>) {
+    /// these networks, and what names one of these Subnets. Its cost grows with the pods, but VPCs change seldom, and so does where namespaces are.
+    fn move_pods(&mut self, namespaces: &BTreeSet<Name>, networks: &BTreeSet<IpNetwork>, subnets: &BTreeSet<Name>) {
         let of_networks = |pod: &Pod| {
             let mut networks = networks.iter();
             pod.ips
                 .first()
                 .is_some_and(|ip| networks.any(|network| network.contains(*ip)))
         };
+        let vpcs = &self.vpcs;
+        let names_one = |pod: &Pod| placements::wanted(pod, vpcs).is_some_and(|(name, _)| subnets.contains(name));
         let pods = self
             .cluster
             .pods()
-            .filter(|pod| namespaces.contains(&pod.namespace) || of_networks(pod));
+            .filter(|pod| namespaces.contains(&pod.namespace) || of_networks(pod) || names_one(pod));
         let pods: Vec<PodKey> = pods.map(|pod| pod.key()).collect();
         for pod in pods {
             self.engine.mark(pod.clone().into());
@@ -192,12 +228,15 @@ impl Compiler {
                 places.push((port, place));
             }
             for (port, place) in places {
-                let changed = self.placements.set(&port, &place);
+                let moved = self.placements.set(&port, &place);
                 // Of a further one it may also be another reason why it is nowhere.
-                if !changed.is_empty() || !port.is_first() {
+                if !moved.slices.is_empty() || !port.is_first() {
                     self.engine.mark(Unit::from(key.clone()));
                 }
-                slices.extend(changed);
+                slices.extend(moved.slices);
+                for slice in moved.beside {
+                    self.engine.touch(&Fact::Beside(slice));
+                }
                 // What its address tells may help a slice that there is not yet.
                 if let Place::In(spot) = place
                     && let slice = spot.slice()

@@ -209,10 +209,10 @@ pub(crate) fn explain(world: World<'_>, key: &PodKey, claims: &[Claim]) -> Optio
                 })
             };
             let explain = |address: &IpAddr| {
-                let network = seat.networks.iter().find(|network| network.contains(*address))?;
+                let (_, gateway) = seat.networks.iter().find(|(network, _)| network.contains(*address))?;
                 Some(AddressExplanation {
                     address: *address,
-                    gateway: ip::gateway(*network),
+                    gateway: *gateway,
                     source: if pod.ips.contains(address) {
                         AddressSource::Status
                     } else if had(address) {

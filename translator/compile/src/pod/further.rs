@@ -2,17 +2,20 @@
 //!
 //! What is wrong with one keeps neither the first interface nor the other further ones from having their ports.
 
+use std::net::IpAddr;
+
 use ipnetwork::IpNetwork;
 use meridian_api::attachment::NETWORKS;
 use meridian_api::port::{PortFacts, Route};
 use meridian_model::{AttachmentConfig, NetworkRequest, Pod, PodKey};
 
-use super::{add_port, facts, networks};
+use super::{Seat, add_port, facts, lost, networks, shortage};
 use crate::addresses::Fare;
 use crate::context::Context;
 use crate::ip;
 use crate::placements::Place;
 use crate::segment::Spot;
+use crate::vpcs::State;
 
 /// How the MAC addresses begin that follow from addresses.
 const OURS: &str = "0a:58:";
@@ -97,7 +100,7 @@ pub(super) fn all<'p>(ctx: &Context<'_>, pod: &'p Pod) -> Vec<(&'p NetworkReques
 fn of(ctx: &Context<'_>, pod: &Pod, request: &NetworkRequest, beside: &[(String, Spot)]) -> Further {
     let spot = match ctx.place_further(pod, request) {
         Place::In(spot) => spot,
-        Place::Nowhere(message) => return Further::Wrong { message, spot: None },
+        Place::Nowhere(_, message) => return Further::Wrong { message, spot: None },
         Place::Unwanted => return Further::Unwanted,
     };
     match port(ctx, pod, request, &spot, beside) {
@@ -117,7 +120,7 @@ fn port(
     beside: &[(String, Spot)],
 ) -> Result<PortFacts, String> {
     let networks = networks(ctx, spot).map_err(|(_, message)| message)?;
-    if let Some(message) = clash(ctx, spot, networks, beside) {
+    if let Some(message) = clash(ctx, spot, &networks, beside) {
         return Err(message);
     }
     if let Some(mac) = request.mac.as_ref().filter(|mac| mac.starts_with(OURS)) {
@@ -126,36 +129,47 @@ fn port(
         ));
     }
     let port = request.port(pod.key());
-    let held = match ctx.fare(&port) {
+    let ips = match ctx.fare(&port) {
         Some(Fare::Granted(ips)) => ips,
-        Some(Fare::Lost { item, to, .. }) => return Err(format!("{item} is also that of pod {to}")),
+        Some(Fare::Lost { item, to, .. }) => {
+            return Err(lost(
+                ctx,
+                pod,
+                item,
+                to,
+                ctx.spot_of(to).filter(|theirs| theirs.segment != spot.segment),
+            ));
+        }
         _ => {
             let refusal = ctx.address_refusal(&port, request, &spot.segment);
-            return Err(refusal.unwrap_or_else(|| {
-                let why = ctx.shortage(&spot.segment).unwrap_or_default();
-                format!(
-                    "node {} has no free address of VPC {}: {why}; the interface gets one as soon as another pod of the VPC is gone \
-                     from the node",
-                    spot.node,
-                    spot.vpc()
-                )
-            }));
+            return Err(refusal.unwrap_or_else(|| shortage(ctx, spot)));
         }
     };
-    let first = facts(ctx, pod, spot, networks, held);
+    let routes = routes(ctx, spot, &networks, beside);
+    let seat = Seat {
+        spot: spot.clone(),
+        networks,
+        ips,
+    };
+    let first = facts(ctx, pod, &seat);
     Ok(PortFacts {
         gateways: Vec::new(),
-        routes: routes(ctx, spot, networks, beside),
+        routes,
         mac: request.mac.as_ref().map_or(first.mac, ToString::to_string),
         ..first
     })
 }
 
 /// Why an interface cannot be beside the others: the pod could not tell to which of them an address belongs.
-fn clash(ctx: &Context<'_>, spot: &Spot, networks: &[IpNetwork], beside: &[(String, Spot)]) -> Option<String> {
+fn clash(
+    ctx: &Context<'_>,
+    spot: &Spot,
+    networks: &[(IpNetwork, IpAddr)],
+    beside: &[(String, Spot)],
+) -> Option<String> {
     beside.iter().find_map(|(interface, other)| {
         if other.vpc() != spot.vpc() {
-            let (ours, theirs) = (cidrs(ctx, spot), cidrs(ctx, other));
+            let (ours, theirs) = (all_networks(ctx, spot), all_networks(ctx, other));
             let mut pairs = ours.iter().flat_map(|our| theirs.iter().map(move |their| (our, their)));
             let (our, their) = pairs.find(|(our, their)| ip::overlap(**our, **their))?;
             return Some(format!(
@@ -166,33 +180,34 @@ fn clash(ctx: &Context<'_>, spot: &Spot, networks: &[IpNetwork], beside: &[(Stri
             ));
         }
         let theirs = super::networks(ctx, other).ok()?;
-        let same = networks.iter().find(|our| theirs.iter().any(|their| ip::overlap(**our, *their)))?;
+        let overlaps = |our: &IpNetwork| theirs.iter().any(|(their, _)| ip::overlap(*our, *their));
+        let same = networks.iter().map(|(our, _)| our).find(|our| overlaps(our))?;
         Some(format!("{interface} is in {same} of VPC {} already", spot.vpc()))
     })
 }
 
-/// The networks of a VPC.
-fn cidrs<'a>(ctx: &Context<'a>, spot: &Spot) -> &'a [IpNetwork] {
+/// All networks of a VPC.
+fn all_networks(ctx: &Context<'_>, spot: &Spot) -> Vec<IpNetwork> {
     if spot.segment.is_default() {
-        return ctx.config().cluster_cidrs();
+        return ctx.config().cluster_cidrs().to_vec();
     }
-    ctx.vpc(spot.vpc()).map_or(&[], |state| state.network.cidrs())
+    let networks = ctx.vpc(spot.vpc()).map(State::networks).unwrap_or_default();
+    networks.into_iter().map(|(network, _)| network).collect()
 }
 
 /// The ways to the rest of the VPC. What another interface is in the same VPC for goes by that one.
-fn routes(ctx: &Context<'_>, spot: &Spot, networks: &[IpNetwork], beside: &[(String, Spot)]) -> Vec<Route> {
+fn routes(ctx: &Context<'_>, spot: &Spot, networks: &[(IpNetwork, IpAddr)], beside: &[(String, Spot)]) -> Vec<Route> {
     if beside.iter().any(|(_, other)| other.vpc() == spot.vpc()) {
         return Vec::new();
     }
-    let of_network = |network: &IpNetwork| {
-        let mut cidrs = cidrs(ctx, spot).iter();
-        let cidr = cidrs.find(|cidr| ip::contains(**cidr, *network) && *cidr != network)?;
-        Some(Route {
-            destination: *cidr,
-            via: ip::gateway(*network),
-        })
-    };
-    networks.iter().filter_map(of_network).collect()
+    let rest = all_networks(ctx, spot).into_iter();
+    let rest = rest.filter(|other| networks.iter().all(|(network, _)| network != other));
+    rest.filter_map(|destination| {
+        let mut of_family = networks.iter();
+        let (_, via) = of_family.find(|(network, _)| network.is_ipv4() == destination.is_ipv4())?;
+        Some(Route { destination, via: *via })
+    })
+    .collect()
 }
 
 /// Whether a definition is for another plugin than ours.

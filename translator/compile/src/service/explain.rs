@@ -14,6 +14,7 @@ use super::spread::{self, Place};
 use super::{Behind, Told, facts};
 use crate::context::Context;
 use crate::places;
+use crate::segment::Segment;
 
 /// What a service is reached under, by whom it is answered where, and what is left out and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -176,9 +177,19 @@ fn at(place: &Place) -> String {
         Place::Zone(Some(zone)) => format!("nodes of zone {zone}"),
         Place::Zone(None) => "nodes of no zone".to_owned(),
         Place::Node(node) => format!("node {node}"),
-        Place::Rest(_, nodes) => {
-            let nodes: Vec<&str> = nodes.iter().map(|node| &**node).collect();
-            format!("nodes {}", nodes.join(", "))
+        Place::Rest(_, segments) => {
+            let nodes = segments.iter().filter_map(|segment| match segment {
+                Segment::Slice(slice) => Some(&*slice.node),
+                Segment::Subnet(_) => None,
+            });
+            let subnets = segments.iter().filter_map(Segment::subnet).map(|subnet| &*subnet.name);
+            let (nodes, subnets): (Vec<&str>, Vec<&str>) = (nodes.collect(), subnets.collect());
+            let all = [("nodes", nodes), ("Subnets", subnets)];
+            let all = all.iter().filter(|(_, names)| !names.is_empty());
+            let all: Vec<String> = all
+                .map(|(what, names)| format!("{what} {}", names.join(", ")))
+                .collect();
+            all.join("; ")
         }
     }
 }

@@ -11,6 +11,7 @@ use super::backend::Meant;
 use super::frontend::Frontend;
 use crate::context::Context;
 use crate::places;
+use crate::segment::{Segment, SubnetKey};
 use crate::slices::{SliceKey, Standing};
 
 /// Backends by frontend.
@@ -25,8 +26,8 @@ pub(super) enum Place {
     Zone(Option<Name>),
     /// One node.
     Node(Name),
-    /// The nodes of a zone, or of none, that have no load balancer of their own.
-    Rest(Option<Name>, Vec<Name>),
+    /// The nodes of a zone, or of none, that have no load balancer of their own, and beside those of none the Subnets.
+    Rest(Option<Name>, Vec<Segment>),
 }
 
 impl Place {
@@ -62,7 +63,7 @@ struct Spread {
     everywhere: Vips,
     zones: BTreeMap<Option<Name>, Vips>,
     nodes: BTreeMap<Name, Vips>,
-    rest: BTreeMap<Option<Name>, (Vips, Vec<Name>)>,
+    rest: BTreeMap<Option<Name>, (Vips, Vec<Segment>)>,
     meant_for_nodes: Vec<MeantForNodes>,
 }
 
@@ -93,7 +94,7 @@ impl Spread {
         }
         match backends.meant() {
             Meant::ByZone(zones) if ctx.places().any() => {
-                for place in ctx.places().iter() {
+                for place in ctx.zones_of(&self.vpc) {
                     let own = place.and_then(|zone| zones.get(zone)).unwrap_or(&all).clone();
                     self.zones
                         .entry(place.cloned())
@@ -140,8 +141,20 @@ impl Spread {
                     .rest
                     .entry(zone.cloned())
                     .or_insert_with(|| (vips.collect(), Vec::new()));
-                rest.1.push(node.name.clone());
+                rest.1.push(SliceKey::new(self.vpc.clone(), node.name.clone()).into());
             }
+        }
+        let subnets = ctx.vpc(&self.vpc).into_iter().flat_map(|state| &state.subnets);
+        for (name, _) in subnets {
+            let vips = self
+                .meant_for_nodes
+                .iter()
+                .map(|meant| (meant.address, meant.all.clone()));
+            let rest = self.rest.entry(None).or_insert_with(|| (vips.collect(), Vec::new()));
+            rest.1.push(Segment::Subnet(SubnetKey {
+                vpc: self.vpc.clone(),
+                name: name.clone(),
+            }));
         }
     }
 

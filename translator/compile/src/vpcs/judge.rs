@@ -1,23 +1,33 @@
 //! Whether a VPC can be used, and if not, why.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use meridian_model::{Cluster, Key, Name, Vpc};
+use meridian_model::{Cluster, Key, Name, Timestamp, Vpc};
 
+use super::subnets::is_domain;
 use super::{Network, State, name_fault};
 use crate::service_cidrs::ServiceCidrs;
 use crate::{Config, ip};
 
 const CIDRS: &str = "spec.podNetwork.cidrs";
 
-pub(super) fn all(config: &Config, service_cidrs: &ServiceCidrs, cluster: &Cluster) -> BTreeMap<Name, State> {
+/// What everything is judged by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ground<'a> {
+    pub(super) config: &'a Config,
+    pub(super) service_cidrs: &'a ServiceCidrs,
+    pub(super) cluster: &'a Cluster,
+}
+
+pub(super) fn all(ground: &Ground<'_>) -> BTreeMap<Name, State> {
     let state = |vpc: &std::sync::Arc<Vpc>| {
         let (mut faults, mut conflict) = (Vec::new(), false);
         faults.extend(name_fault(&vpc.name).map(|message| ("metadata.name".to_owned(), message)));
         let mut cidrs: Vec<IpNetwork> = Vec::new();
         for (index, text) in vpc.cidrs.iter().enumerate() {
-            match judge(text, vpc, &cidrs, config, service_cidrs, cluster) {
+            match judge(text, vpc, &cidrs, ground) {
                 Ok(network) => cidrs.push(network),
                 Err(Fault {
                     field,
@@ -44,60 +54,77 @@ pub(super) fn all(config: &Config, service_cidrs: &ServiceCidrs, cluster: &Clust
             cidrs: cidrs.into(),
         };
         let state = State {
-            clashes: clashes(vpc, &network, cluster),
+            clashes: clashes(
+                &network.cidrs,
+                vpc.created,
+                &format!("VPC {}", vpc.name),
+                ground.cluster,
+            )
+            .into_iter()
+            .chain(dns_faults(vpc))
+            .collect(),
             object: vpc.clone(),
             network,
             faults,
             conflict,
             lost: BTreeMap::new(),
             peers: Vec::new(),
+            subnets: Vec::new(),
         };
         (vpc.name.clone(), state)
     };
-    cluster.vpcs().map(state).collect()
+    ground.cluster.vpcs().map(state).collect()
 }
 
 /// What is wrong with a network.
-struct Fault {
+pub(super) struct Fault {
     /// Where, if not in the network itself.
-    field: Option<&'static str>,
-    message: String,
+    pub(super) field: Option<&'static str>,
+    pub(super) message: String,
     /// Whether it would do, if something else were not there.
-    is_clash: bool,
+    pub(super) is_clash: bool,
 }
 
-fn judge(
-    text: &str,
-    vpc: &Vpc,
-    earlier: &[IpNetwork],
-    config: &Config,
-    service_cidrs: &ServiceCidrs,
-    cluster: &Cluster,
-) -> Result<IpNetwork, Fault> {
-    let here = |message| Fault {
-        field: None,
-        message,
-        is_clash: false,
-    };
+impl Fault {
+    pub(super) fn here(message: String) -> Self {
+        Self {
+            field: None,
+            message,
+            is_clash: false,
+        }
+    }
+}
+
+/// Reads a network that pods can have addresses of, beside those that `what` has already.
+pub(super) fn network(text: &str, earlier: &[IpNetwork], what: &str) -> Result<IpNetwork, Fault> {
     let network: IpNetwork = text.parse().map_err(|reason| {
-        here(format!(
+        Fault::here(format!(
             "{text:?} is not a network ({reason}): write it like 10.10.0.0/16"
         ))
     })?;
     let meant = ip::canonical(network);
     if meant != network {
         let message = format!("{network} is an address with a prefix length, not a network: did you mean {meant}?");
-        return Err(here(message));
+        return Err(Fault::here(message));
     }
     let v4 = network.is_ipv4();
     if let Some(first) = earlier.iter().find(|first| first.is_ipv4() == v4) {
         let family = if v4 { "IPv4" } else { "IPv6" };
-        let message = format!("{network} is a second {family} network beside {first}: a VPC has one per family");
-        return Err(here(message));
+        let message = format!("{network} is a second {family} network beside {first}: {what} has one per family");
+        return Err(Fault::here(message));
     }
     if let Some(what) = reserved(network) {
-        return Err(here(format!("{network} is of {what} addresses, which no pod can have")));
+        return Err(Fault::here(format!(
+            "{network} is of {what} addresses, which no pod can have"
+        )));
     }
+    Ok(network)
+}
+
+fn judge(text: &str, vpc: &Vpc, earlier: &[IpNetwork], ground: &Ground<'_>) -> Result<IpNetwork, Fault> {
+    let here = Fault::here;
+    let network = network(text, earlier, "a VPC")?;
+    let v4 = network.is_ipv4();
     let (slice, field) = if v4 {
         (vpc.host_slice_v4, "spec.podNetwork.hostSlice")
     } else {
@@ -114,7 +141,8 @@ fn judge(
             ..here(message)
         });
     }
-    match overlapped(network, vpc, config, service_cidrs, cluster) {
+    let overlapped = overlapped(network, vpc.created, ground).or_else(|| of_older_subnet(network, vpc, ground.cluster));
+    match overlapped {
         Some(what) => Err(Fault {
             is_clash: true,
             ..here(format!("{network} overlaps {what}: take another network"))
@@ -123,14 +151,26 @@ fn judge(
     }
 }
 
+/// A Subnet of another VPC that was there before and shares addresses with a network. Hosts tell pods by their addresses, and a
+/// node may have a slice of any part of the network.
+fn of_older_subnet(network: IpNetwork, vpc: &Vpc, cluster: &Cluster) -> Option<String> {
+    let mut older = cluster
+        .subnets()
+        .filter(|subnet| subnet.created < vpc.created && subnet.vpc != vpc.name);
+    older.find_map(|subnet| {
+        let cidrs = subnet.cidrs.iter().filter_map(|text| text.parse().ok());
+        let cidr = cidrs.map(ip::canonical).find(|cidr| ip::overlap(*cidr, network))?;
+        Some(format!("{cidr} of Subnet {} of VPC {}", subnet.name, subnet.vpc))
+    })
+}
+
 /// What a network shares addresses with that pods of a VPC have to tell from their own.
-fn overlapped(
-    network: IpNetwork,
-    vpc: &Vpc,
-    config: &Config,
-    service_cidrs: &ServiceCidrs,
-    cluster: &Cluster,
-) -> Option<String> {
+pub(super) fn overlapped(network: IpNetwork, created: Timestamp, ground: &Ground<'_>) -> Option<String> {
+    let Ground {
+        config,
+        service_cidrs,
+        cluster,
+    } = ground;
     let among = |networks: &[IpNetwork]| networks.iter().find(|other| ip::overlap(**other, network)).copied();
     if let Some(pods) = among(config.cluster_cidrs()) {
         return Some(format!(
@@ -144,8 +184,8 @@ fn overlapped(
     if network.contains(config.node_address(v4)) || (v4 && network.contains(config.service_device_address().ip())) {
         return Some("what stands for nodes that services have ports of".to_owned());
     }
-    // A node that came later is reported itself: it must not take a VPC away that pods are in.
-    let mut nodes = cluster.nodes().filter(|node| node.created <= vpc.created);
+    // A node that came later is reported itself: it must not take a network away that pods are in.
+    let mut nodes = cluster.nodes().filter(|node| node.created <= created);
     nodes.find_map(|node| {
         let address = node.internal_ips.iter().find(|address| network.contains(**address))?;
         Some(format!("the address {address} of node {}", node.name))
@@ -166,19 +206,42 @@ fn reserved(network: IpNetwork) -> Option<&'static str> {
     reserved.iter().find(|(text, _)| overlaps(text)).map(|(_, what)| *what)
 }
 
-/// Nodes that came after the VPC and have an address of its network.
-fn clashes(vpc: &Vpc, network: &Network, cluster: &Cluster) -> Vec<(Key, String, String)> {
+/// Nodes that came after what has these networks, and have an address of them.
+pub(super) fn clashes(
+    networks: &[IpNetwork],
+    created: Timestamp,
+    what: &str,
+    cluster: &Cluster,
+) -> Vec<(Key, String, String)> {
     let mut clashes = Vec::new();
-    for node in cluster.nodes().filter(|node| node.created > vpc.created) {
+    for node in cluster.nodes().filter(|node| node.created > created) {
         for address in &node.internal_ips {
-            if let Some(cidr) = network.cidrs.iter().find(|cidr| cidr.contains(*address)) {
+            if let Some(cidr) = networks.iter().find(|cidr| cidr.contains(*address)) {
                 let message = format!(
-                    "{address} is in {cidr} of VPC {}, which was there before: pods of that VPC do not reach the node",
-                    vpc.name
+                    "{address} is in {cidr} of {what}, which was there before: pods of that VPC do not reach the node"
                 );
                 clashes.push((Key::Node(node.name.clone()), "status.addresses".to_owned(), message));
             }
         }
     }
     clashes
+}
+
+/// What of its defaults for DHCP cannot be told.
+fn dns_faults(vpc: &Vpc) -> Vec<(Key, String, String)> {
+    let servers = vpc.dns_servers.iter().enumerate();
+    let servers = servers.filter(|(_, text)| text.parse::<IpAddr>().is_err());
+    let servers = servers.map(|(at, text)| (format!("spec.dns.servers[{at}]"), format!("{text:?} is no IP address")));
+    let domains = vpc.search_domains.iter().enumerate();
+    let domains = domains.filter(|(_, text)| !is_domain(text));
+    let domains = domains.map(|(at, text)| {
+        (
+            format!("spec.dns.searchDomains[{at}]"),
+            format!("{text:?} is no domain"),
+        )
+    });
+    let faults = servers.chain(domains);
+    faults
+        .map(|(field, what)| (Key::Vpc(vpc.name.clone()), field, format!("{what}: it is left out")))
+        .collect()
 }

@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ipnetwork::IpNetwork;
 use meridian_model::Name;
 
 use super::State;
@@ -117,11 +116,17 @@ fn agreed(states: &States) -> BTreeSet<(Name, Name)> {
 }
 
 fn clash(one: &State, other: &State) -> Option<String> {
-    let networks = |state: &State| -> Box<[IpNetwork]> { state.network.cidrs().into() };
-    let (ours, theirs) = (networks(one), networks(other));
-    ours.iter().find_map(|our| {
-        let their = theirs.iter().find(|their| ip::overlap(*our, **their))?;
-        let (one, other) = (&one.object.name, &other.object.name);
-        Some(format!("{our} of VPC {one} overlaps {their} of VPC {other}"))
+    let (ours, theirs) = (one.networks(), other.networks());
+    ours.iter().find_map(|(our, of_ours)| {
+        let (their, of_theirs) = theirs.iter().find(|(their, _)| ip::overlap(*our, *their))?;
+        let whose = |state: &State, subnet: &Option<Name>| match subnet {
+            Some(subnet) => format!("Subnet {subnet} of VPC {}", state.object.name),
+            None => format!("VPC {}", state.object.name),
+        };
+        Some(format!(
+            "{our} of {} overlaps {their} of {}",
+            whose(one, of_ours),
+            whose(other, of_theirs)
+        ))
     })
 }

@@ -155,6 +155,32 @@ fn the_generator_reaches_the_cases_that_matter() {
         ("overlaps the address", "a VPC with a node's address"),
         ("which was there before", "a node with an address of a VPC"),
         ("cannot be the name of a VPC", "a name that none can have"),
+        ("Subnet s has no free address", "an exhausted Subnet"),
+        (
+            "whose host could not tell them apart",
+            "two pods with one address on a node",
+        ),
+        ("of the same VPC: take another", "two Subnets of a VPC that overlap"),
+        ("of VPC blue: take another", "a Subnet with a VPC's network"),
+        ("of Subnet s of VPC", "a VPC with an older Subnet's network"),
+        ("name a Subnet of VPC", "a pod in another VPC than its Subnet"),
+        ("there is no Subnet", "a Subnet that there is not"),
+        ("there is no VPC unheard", "a Subnet of no VPC"),
+        ("has no Subnets", "a Subnet of the default VPC"),
+        ("cannot be the name of a Subnet", "a name that no Subnet can have"),
+        ("has no network of IPv6", "a Subnet of a family that its VPC has not"),
+        ("is in none of spec.cidrs", "a gateway from elsewhere"),
+        ("nothing is reserved by it", "a range that is none"),
+        ("Subnet s is being deleted", "a Subnet that goes"),
+        ("where the pod is: take", "an address that is asked for elsewhere"),
+        (
+            "has it already and keeps it",
+            "an address that is asked for and somebody has",
+        ),
+        ("is no pod's in", "an address that is asked for and no pod's"),
+        ("write it like \"10.20", "an annotation that makes no sense"),
+        ("neither in the label", "a range for a pod without ordinal"),
+        ("pods that name no other Subnet wait", "a VPC whose Subnet there is not"),
     ];
     for _ in 0..800 {
         let config = configs().new_tree(&mut runner).unwrap().current();

@@ -38,6 +38,9 @@ pub(super) fn vpc(vpc: Given) -> Result<Vpc, FieldError> {
         },
         shared_services: spec.services.shared,
         peers: spec.peers.into_iter().map(|peer| Name::from(peer.name)).collect(),
+        default_subnet: spec.default_subnet.filter(|name| !name.is_empty()).map(Name::from),
+        dns_servers: spec.dns.servers.into_iter().map(Name::from).collect(),
+        search_domains: spec.dns.search_domains.into_iter().map(Name::from).collect(),
     })
 }
 

@@ -35,7 +35,7 @@ pub use patience::Patience;
 /// The name of the source of nodes.
 pub const NODES: &str = "nodes";
 /// The names of these sources.
-pub const NAMES: [&str; 9] = [
+pub const NAMES: [&str; 10] = [
     NODES,
     "namespaces",
     "pods",
@@ -44,6 +44,7 @@ pub const NAMES: [&str; 9] = [
     "servicecidrs",
     "addresspools",
     "vpcs",
+    "subnets",
     "network-attachment-definitions",
 ];
 
@@ -54,6 +55,7 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
     use k8s_openapi::api::networking::v1::ServiceCIDR;
     use meridian_api::address_pool::AddressPool;
     use meridian_api::attachment::NetworkAttachmentDefinition;
+    use meridian_api::subnet::Subnet;
     use meridian_api::vpc::Vpc;
     let shared = Shared {
         feed: feed.clone(),
@@ -74,6 +76,7 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
         cidrs,
         pools,
         vpcs,
+        subnets,
         attachments,
     ] = NAMES;
     let mut tasks = JoinSet::new();
@@ -91,6 +94,8 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
     // Who does not know them takes pods of other VPCs for the default one's.
     let vpcs = follow(vpcs, Kind::Vpc, Origin::Vpcs).optional_and_readable();
     tasks.spawn(vpcs.run::<Vpc>(cluster.clone()));
+    let subnets = follow(subnets, Kind::Subnet, Origin::Subnets).optional_and_readable();
+    tasks.spawn(subnets.run::<Subnet>(cluster.clone()));
     // Who does not know them takes further interfaces of pods for nobody's. They are there once a meta-plugin is.
     let attachments = follow(attachments, Kind::NetworkAttachment, Origin::NetworkAttachments).optional_and_readable();
     tasks.spawn(attachments.run::<NetworkAttachmentDefinition>(cluster.clone()));

@@ -55,6 +55,10 @@ impl Modelled for meridian_api::attachment::NetworkAttachmentDefinition {
     const KIND: Kind = Kind::NetworkAttachment;
 }
 
+impl Modelled for meridian_api::subnet::Subnet {
+    const KIND: Kind = Kind::Subnet;
+}
+
 /// An object of type `K`, reduced to the model.
 pub(super) struct Slim<K> {
     version: Option<String>,

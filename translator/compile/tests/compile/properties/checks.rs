@@ -74,6 +74,7 @@ pub(super) fn from_scratch<K: Ord>(compiler: &Compiler, by: impl Fn(&Object) -> 
                 .network_attachments()
                 .map(|definition| (**definition).clone().into()),
         )
+        .chain(cluster.subnets().map(|subnet| (**subnet).clone().into()))
         .collect();
     objects.sort_by_cached_key(by);
     let mut fresh = Compiler::new(compiler.config().clone());
@@ -94,8 +95,10 @@ pub(super) fn check_consistency(desired: &Desired) {
             rows.contains_key(&(link.table, link.parent)),
             "{link:?} is on a row that is not there"
         );
-        let target = link.value.as_uuid().expect("every link so far is a reference");
-        assert!(known.contains(&target), "{link:?} refers to a row that is not there");
+        match link.value.as_uuid() {
+            Some(target) => assert!(known.contains(&target), "{link:?} refers to a row that is not there"),
+            None => assert_eq!(link.table, "Address_Set", "{link:?} is no reference"),
+        }
     }
 
     for switch in desired.rows("Logical_Switch") {
@@ -169,7 +172,7 @@ fn check_peers(desired: &Desired) {
     let mut ways: BTreeMap<Unit, Vec<IpNetwork>> = BTreeMap::new();
     for route in desired.rows("Logical_Router_Static_Route") {
         let network: IpNetwork = text(route, "ip_prefix").unwrap().parse().unwrap();
-        if !matches!(route.owner, Unit::Slice(..)) || network.prefix() == 0 {
+        if !matches!(route.owner, Unit::Slice(..) | Unit::Subnet(_)) || network.prefix() == 0 {
             continue;
         }
         let others = ways.entry(route.owner.clone()).or_default();
@@ -215,6 +218,7 @@ pub(super) fn check_equal(compiler: &Compiler, other: &Compiler) {
     assert_eq!(problems(compiler), problems(other));
     assert_eq!(compiler.claims(), other.claims());
     assert_eq!(compiler.vpcs(), other.vpcs());
+    assert_eq!(compiler.subnets(), other.subnets());
 }
 
 /// A cheap stand-in for a random order that proptest can still shrink.

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use meridian_compile::{Claim, Config};
-use meridian_model::{Egress, Event, Kind, Namespace, Node, Object, Phase, Pod, PortKey, Selector, Vpc};
+use meridian_model::{Egress, Event, Kind, Namespace, Node, Object, Phase, Pod, PortKey, Selector, Subnet, Vpc};
 use proptest::prelude::*;
 
 use super::attachments::{definitions, further_ips, networks};
@@ -92,7 +92,77 @@ pub(super) fn vpc_names() -> impl Strategy<Value = &'static str> {
 
 pub(super) fn namespaces() -> impl Strategy<Value = Namespace> {
     let vpc = prop::sample::select(vec!["blue", "green", ""]);
-    (prop::sample::select(vec!["x", "y"]), vpc).prop_map(|(name, vpc)| Namespace::test(name).in_vpc(vpc))
+    let subnet = prop::option::weighted(0.3, subnet_names());
+    (prop::sample::select(vec!["x", "y"]), vpc, subnet).prop_map(|(name, vpc, subnet)| Namespace {
+        subnet: subnet.map(Into::into),
+        ..Namespace::test(name).in_vpc(vpc)
+    })
+}
+
+fn subnet_names() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["s", "s", "t", "t", "u"])
+}
+
+/// Mostly of small networks that are the same or overlap, of two VPCs.
+pub(super) fn subnets() -> impl Strategy<Value = Subnet> {
+    let cidr = prop::sample::select(vec![
+        "10.4.0.0/29",
+        "10.4.0.0/29",
+        "10.4.0.0/30",
+        "10.4.0.0/28",
+        "10.4.0.8/29",
+        "10.1.0.0/28",
+        "10.0.0.0/16",
+        "10.4.0.1/29",
+        "192.0.2.0/28",
+        "fd04::/125",
+    ]);
+    let cidrs = prop_oneof![
+        8 => prop::sample::select(vec!["10.4.0.0/29", "10.4.0.8/29", "10.4.0.0/30"]).prop_map(|cidr| vec![cidr]),
+        2 => Just(vec!["10.4.0.0/29", "fd04::/125"]),
+        2 => prop::collection::vec(cidr, 0..3),
+    ];
+    let name = prop_oneof![12 => subnet_names(), 1 => Just("s.t")];
+    let vpc = prop_oneof![12 => vpc_names(), 1 => Just("default"), 1 => Just("unheard")];
+    let gateways = prop::sample::select(vec![
+        vec![],
+        vec![],
+        vec![],
+        vec!["10.4.0.2"],
+        vec!["10.9.0.1"],
+        vec!["no"],
+    ]);
+    let reserved = prop::sample::select(vec![vec![], vec!["10.4.0.3-10.4.0.4"], vec!["10.9.0.1"], vec!["no"]]);
+    let flags = (0i64..3, prop::bool::weighted(0.4), prop::bool::weighted(0.1));
+    (name, vpc, cidrs, gateways, reserved, flags).prop_map(
+        |(name, vpc, cidrs, gateways, reserved, (created, dhcp, deleting))| {
+            let subnet = Subnet::test(name, vpc, cidrs).created_at(created);
+            let mut subnet = subnet.with_gateways(gateways).reserving(reserved);
+            if dhcp {
+                subnet = subnet.with_dhcp();
+            }
+            subnet.deleting = deleting;
+            subnet
+        },
+    )
+}
+
+/// What pods ask for.
+fn fixed_ips() -> impl Strategy<Value = Option<&'static str>> {
+    let text = prop::sample::select(vec![
+        "10.4.0.3",
+        "10.4.0.3",
+        "10.4.0.4",
+        "10.4.0.3,fd04::3",
+        "fd04::3",
+        "10.1.0.4",
+        "10.0.0.4",
+        "10.4.0.1",
+        "10.4.0.2-10.4.0.6",
+        "10.9.0.9",
+        "no",
+    ]);
+    prop::option::weighted(0.3, text)
 }
 
 /// Mostly of small networks that are the same or overlap.
@@ -123,9 +193,10 @@ pub(super) fn vpcs() -> impl Strategy<Value = Vpc> {
         prop::bool::weighted(0.1),
         prop::bool::weighted(0.2),
         prop::bool::weighted(0.6),
+        prop::option::weighted(0.4, subnet_names()),
     );
     (name, cidrs, 0i64..3, flags, peers()).prop_map(
-        |(name, cidrs, created, (node, shared, deleting, all, open), peers)| {
+        |(name, cidrs, created, (node, shared, deleting, all, open, subnet), peers)| {
             let mut vpc = Vpc::test(name, cidrs).created_at(created).with_peers(peers);
             vpc.host_slice_v4 = 29;
             vpc.host_slice_v6 = 126;
@@ -135,6 +206,7 @@ pub(super) fn vpcs() -> impl Strategy<Value = Vpc> {
             if open {
                 vpc = vpc.open_to(["blue", ""]);
             }
+            vpc.default_subnet = subnet.map(Into::into);
             if all {
                 vpc.namespaces = Some(Selector::default());
             }
@@ -155,7 +227,8 @@ fn peers() -> impl Strategy<Value = Vec<&'static str>> {
 fn pod_ips() -> impl Strategy<Value = Vec<IpAddr>> {
     // Mostly what pods of the first slice may have.
     let offset = || prop_oneof![8 => 4u8..7, 1 => 0u8..4, 1 => 0u8..20];
-    let four = (offset(), prop::bool::weighted(0.1)).prop_map(|(n, vpc)| IpAddr::from([10, u8::from(vpc), 0, n]));
+    let network = || prop_oneof![16 => Just(0u8), 2 => Just(1u8), 3 => Just(4u8)];
+    let four = (offset(), network()).prop_map(|(n, network)| IpAddr::from([10, network, 0, n]));
     let six = offset().prop_map(|n| IpAddr::from(((0xfd00 << 112) + u128::from(n)).to_be_bytes()));
     prop_oneof![
         6 => Just(Vec::new()),
@@ -178,6 +251,8 @@ prop_compose! {
         ips in pod_ips(),
         deleting in any::<bool>(),
         networks in networks(),
+        subnet in prop::option::weighted(0.2, subnet_names()),
+        fixed in fixed_ips(),
     ) -> Pod {
         let mut pod = Pod::test(namespace, name).with_uid(&format!("{name}-{uid}")).created_at(created).in_phase(phase);
         pod.node = node.map(Into::into);
@@ -185,6 +260,8 @@ prop_compose! {
         pod.ips = ips.into();
         pod.deleting = deleting;
         pod.networks = networks;
+        pod.subnet = subnet.map(Into::into);
+        pod.fixed_ips = fixed.map(Into::into);
         pod
     }
 }
@@ -201,6 +278,7 @@ pub(super) fn objects() -> BoxedStrategy<Object> {
         4 => namespaces().prop_map(Object::from).boxed(),
         4 => vpcs().prop_map(Object::from).boxed(),
         1 => definitions().prop_map(Object::from).boxed(),
+        4 => subnets().prop_map(Object::from).boxed(),
     ];
     one.boxed()
 }
@@ -228,6 +306,7 @@ pub(super) fn events() -> BoxedStrategy<Event> {
         1 => replace(Kind::Namespace, namespaces(), 2),
         1 => replace(Kind::Vpc, vpcs(), 2),
         1 => replace(Kind::NetworkAttachment, definitions(), 2),
+        1 => replace(Kind::Subnet, subnets(), 3),
     ];
     one.boxed()
 }

@@ -1,0 +1,152 @@
+//! A Subnet: a switch that is wherever pods of its VPC are.
+//!
+//! ```text
+//! [ Logical_Router vpc-blue ] -ports-> [ LRP subnet-vms ] <-router-port- [ LSP subnet-vms.router ]
+//!        |                                                                        ^
+//!        +-static_routes-> [ default route, to be overruled ]   [ Logical_Switch subnet-vms ] -ports-+
+//!                                                                                 v
+//! [ DHCP_Options subnet-vms.dhcp-v4 ] <-dhcpv4_options-------------------------- pods
+//! ```
+//!
+//! The router's port resides nowhere, so that a pod's first hop is on its own node wherever it is, and every host with pods of the
+//! VPC has the switch.
+//!
+//! What leaves the VPC leaves by the sender's node, which the router's policies see to ([`crate::egress`]). But policies are asked only
+//! about what some route leads for: hence a default route, to nobody.
+
+mod dhcp;
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use meridian_model::{Key, Name};
+use ovsdb::{Datum, Uuid};
+use ovsdb_schemas::northbound::{
+    load_balancer_group, logical_router, logical_router_port, logical_router_static_route, logical_switch,
+    logical_switch_port,
+};
+
+pub(crate) use self::dhcp::options as dhcp_options;
+use crate::context::Context;
+use crate::slice::{ROUTE_TABLE, interface};
+use crate::vpcs::SubnetState;
+use crate::{ip, peers, port};
+
+/// Nobody has it: 169.254.77.0/24 is of those addresses that Meridian itself uses.
+const NOBODY: Ipv4Addr = Ipv4Addr::new(169, 254, 77, 9);
+
+/// How hosts are told of the router, where addresses are lent.
+const ADVERTISEMENT: [(&str, &str); 2] = [("address_mode", "dhcpv6_stateful"), ("send_periodic", "true")];
+
+pub(crate) fn compile(ctx: &mut Context<'_>, name: &Name) {
+    let Some(state) = ctx.subnet(name) else { return };
+    report(ctx, state);
+    if state.is_usable() {
+        rows(ctx, state);
+        peers::routes_of_subnet(ctx, &state.key());
+    }
+}
+
+/// Reports what keeps a Subnet from being used, and what else is wrong.
+fn report(ctx: &mut Context<'_>, state: &SubnetState) {
+    let object = || Key::Subnet(state.object.name.clone());
+    for (field, message) in state.faults.iter().chain(&state.flaws) {
+        ctx.problem(object(), &**field, &**message);
+    }
+    if let Some(why) = &state.waiting {
+        ctx.problem(object(), "spec.vpc", format!("{why}: the Subnet follows once it is"));
+    }
+    for (object, field, message) in &state.clashes {
+        ctx.problem(object.clone(), &**field, &**message);
+    }
+}
+
+fn rows(ctx: &mut Context<'_>, state: &SubnetState) {
+    let names = ctx.names();
+    let (vpc, name) = (&state.object.vpc, &state.object.name);
+    let switch_name = names.subnet(name);
+    // No `subnet`: OVN's own address management stays off, addresses are ours to give.
+    let columns = [
+        (logical_switch::NAME, Datum::scalar(&switch_name)),
+        (logical_switch::OTHER_CONFIG, Datum::empty()),
+    ];
+    let switch = ctx.row(logical_switch::TABLE, switch_name, columns, []);
+    balancers(ctx, vpc, switch);
+    router_port(ctx, state);
+    let columns = [
+        (logical_switch_port::TYPE, Datum::scalar("router")),
+        (logical_switch_port::ADDRESSES, Datum::scalar("router")),
+        (logical_switch_port::PORT_SECURITY, Datum::empty()),
+        (
+            logical_switch_port::OPTIONS,
+            ctx.map([("router-port", &*names.subnet_router_port(name))]),
+        ),
+    ];
+    port::add(ctx, names.subnet_uplink(name), switch, columns, None);
+    for network in state.networks() {
+        egress_route(ctx, vpc, name, network.is_ipv4());
+    }
+    dhcp::rows(ctx, state);
+}
+
+/// The load balancers of all nodes, and of those in no zone: a switch that is everywhere is in none.
+fn balancers(ctx: &mut Context<'_>, vpc: &Name, switch: Uuid) {
+    let names = ctx.names();
+    let of_zone = ctx.places().any().then(|| names.load_balancers_of(vpc, None));
+    for group in [names.load_balancers(vpc)].into_iter().chain(of_zone) {
+        let group = ctx.uuid(load_balancer_group::TABLE, &group);
+        ctx.link(
+            logical_switch::TABLE,
+            switch,
+            logical_switch::LOAD_BALANCER_GROUP,
+            group,
+        );
+    }
+}
+
+fn router_port(ctx: &mut Context<'_>, state: &SubnetState) {
+    let name = ctx.names().subnet_router_port(&state.object.name);
+    let interfaces = state
+        .layouts
+        .iter()
+        .map(|layout| interface(layout.network, layout.gateway).to_string());
+    let is_advertised = state.dhcp.is_some() && state.networks().any(|network| network.is_ipv6());
+    let advertisement = ADVERTISEMENT.into_iter().filter(|_| is_advertised);
+    let columns = [
+        (logical_router_port::NAME, Datum::scalar(&name)),
+        (logical_router_port::MAC, Datum::scalar(mac(state))),
+        (logical_router_port::NETWORKS, Datum::set(interfaces)),
+        (logical_router_port::OPTIONS, ctx.map([(ROUTE_TABLE, &*name)])),
+        (logical_router_port::IPV6_RA_CONFIGS, ctx.map(advertisement)),
+    ];
+    let port = ctx.row(logical_router_port::TABLE, name, columns, []);
+    let router = ctx.uuid(logical_router::TABLE, &ctx.names().router(&state.object.vpc));
+    ctx.link(logical_router::TABLE, router, logical_router::PORTS, port);
+}
+
+/// The router's MAC address in a Subnet.
+fn mac(state: &SubnetState) -> String {
+    ip::mac(state.layouts.iter().map(|layout| layout.gateway))
+}
+
+fn egress_route(ctx: &mut Context<'_>, vpc: &Name, subnet: &Name, v4: bool) {
+    let names = ctx.names();
+    let port = names.subnet_router_port(subnet);
+    let nobody: IpAddr = NOBODY.into();
+    let (everything, hop) = if v4 {
+        ("0.0.0.0/0", nobody)
+    } else {
+        ("::/0", ip::link_local([nobody]).into())
+    };
+    let columns = [
+        (logical_router_static_route::ROUTE_TABLE, Datum::scalar(&port)),
+        (logical_router_static_route::POLICY, Datum::scalar("dst-ip")),
+        (logical_router_static_route::IP_PREFIX, Datum::scalar(everything)),
+        (logical_router_static_route::NEXTHOP, Datum::scalar(hop.to_string())),
+        // No network of the port's has the next hop.
+        (logical_router_static_route::OUTPUT_PORT, Datum::scalar(port)),
+    ];
+    let name = names.subnet_egress_route(subnet, v4);
+    let route = ctx.row(logical_router_static_route::TABLE, name, columns, []);
+    let router = ctx.uuid(logical_router::TABLE, &names.router(vpc));
+    ctx.link(logical_router::TABLE, router, logical_router::STATIC_ROUTES, route);
+}
