@@ -1,7 +1,9 @@
 //! Further interfaces of pods: who has which, where, and why not.
 
 use meridian_compile::{Claim, Config, Settings};
-use meridian_model::{AttachmentConfig, Key, Name, Namespace, NetworkAttachment, Node, Pod, PodKey, PortKey, Vpc};
+use meridian_model::{
+    AttachmentConfig, Key, Name, Namespace, NetworkAttachment, Node, Pod, PodKey, PortKey, Subnet, Vpc,
+};
 
 use crate::support::{LSP, Lab};
 
@@ -159,9 +161,12 @@ fn an_address_that_is_asked_for_is_given_or_waited_for() {
     lab.apply(asking("p", "10.9.0.77"));
     assert_eq!(lab.ips("shop_p@net1")[0], "10.9.0.77/24");
     lab.apply(asking("p", "10.77.0.5"));
-    only_wrong(&lab, "10.77.0.5 is not in its node's slice");
+    only_wrong(
+        &lab,
+        "10.77.0.5 is not in 10.9.0.0/24, fd00:9::/64, where the interface is: ask for another",
+    );
     lab.apply(asking("p", "10.9.0.1"));
-    only_wrong(&lab, "10.9.0.1 is reserved");
+    only_wrong(&lab, "10.9.0.1 is no pod's in 10.9.0.0/24");
     // Of a node that has nothing of the VPC yet, the slice is the one that is asked for.
     lab.apply(Pod {
         node: Some("b".into()),
@@ -312,6 +317,48 @@ fn what_is_in_a_vpc_that_goes_stays_and_nothing_new_comes_in() {
     only_wrong(&lab, "VPC green is being deleted");
     assert_eq!(lab.0.vpcs()[0].pods, 1, "which keeps the VPC");
     assert!(lab.restarted().row(LSP, "shop_stays@net1").is_some());
+}
+
+#[test]
+fn a_definition_may_name_a_subnet() {
+    let of = |vpc: Option<&str>| {
+        NetworkAttachment::test("shop", "db", "").with_config(AttachmentConfig::Ours {
+            vpc: vpc.map(Name::from),
+            subnet: Some("db".into()),
+        })
+    };
+    let mut lab = lab()
+        .with(of(None))
+        .with(Pod::test("shop", "p").on("a").attached("shop", "db"));
+    only_wrong(&lab, "NetworkAttachmentDefinition shop/db: there is no Subnet db");
+    lab.apply(Subnet::test("db", "green", ["10.30.5.0/24", "fd00:30::/64"]));
+    assert_eq!(lab.ips("shop_p@net1"), ["10.30.5.4/24", "fd00:30::4/64"]);
+    assert!(
+        lab.row("Logical_Switch", "vpc-green.a").is_some(),
+        "and the node has its part of the VPC"
+    );
+    let facts = lab.facts("shop_p@net1").unwrap();
+    let routes: Vec<String> = facts.routes.iter().map(ToString::to_string).collect();
+    assert_eq!(routes, ["10.9.0.0/16=10.30.5.1", "fd00:9::/48=fd00:30::1"]);
+    assert!(facts.gateways.is_empty());
+    lab.apply(of(Some("lime")));
+    only_wrong(&lab, "Subnet db is of VPC green, not of VPC lime");
+    lab.apply(of(Some("green")));
+    let asking = |ip: &str| {
+        let ip = ip.parse().unwrap();
+        let pod = Pod::test("shop", "p").on("a").attached("shop", "db");
+        pod.asking(|request| request.ips = [ip].into())
+    };
+    lab.apply(asking("10.30.5.77"));
+    assert_eq!(lab.ips("shop_p@net1")[0], "10.30.5.77/24");
+    // A pod of the VPC itself may be in another of its networks, too. What it has for the VPC is its first interface.
+    lab.apply(NetworkAttachment::test("grass", "db", "").with_config(of(None).config));
+    lab.apply(Pod::test("grass", "p").on("a").attached("grass", "db"));
+    assert_eq!(lab.ips("grass_p@net1")[0], "10.30.5.4/24");
+    assert!(lab.facts("grass_p@net1").unwrap().routes.is_empty());
+    lab.delete(Key::subnet("db"));
+    assert!(lab.row(LSP, "shop_p@net1").is_none());
+    only_wrong(&lab, "there is no Subnet db");
 }
 
 #[test]

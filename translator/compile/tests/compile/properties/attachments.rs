@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use meridian_compile::{Claim, Compiler};
 use meridian_model::{
-    AttachmentConfig, Event, Key, Name, Namespace, NetworkAttachment, Networks, Node, Object, Pod, PortKey, Vpc,
+    AttachmentConfig, Event, Key, Name, Namespace, NetworkAttachment, Networks, Node, Object, Pod, PortKey, Subnet, Vpc,
 };
 use proptest::prelude::*;
 
@@ -20,6 +20,8 @@ pub(super) fn definitions() -> impl Strategy<Value = NetworkAttachment> {
     };
     let config = prop_oneof![
         10 => vpc_names().prop_map(move |vpc| ours(Some(vpc))),
+        4 => Just(AttachmentConfig::Ours { vpc: None, subnet: Some("s".into()) }),
+        1 => Just(AttachmentConfig::Ours { vpc: Some("blue".into()), subnet: Some("s".into()) }),
         1 => Just(ours(Some("unheard"))),
         1 => Just(ours(None)),
         1 => Just(AttachmentConfig::Foreign),
@@ -79,6 +81,7 @@ fn world() -> Vec<Object> {
         vpc("blue", "10.1.0.0/28"),
         vpc("green", "10.1.0.0/27"),
         vpc("red", "10.2.0.0/29"),
+        Subnet::test("s", "green", ["10.1.3.0/29"]).into(),
         Namespace::test("x").in_vpc("blue").into(),
         Namespace::test("y").in_vpc("").into(),
     ];
@@ -115,6 +118,10 @@ fn happenings() -> BoxedStrategy<Event> {
         vpc.deleting = deleting;
         if open { vpc.open_to(["blue", ""]) } else { vpc }
     });
+    let subnet = (vpc_names(), any::<bool>()).prop_map(|(vpc, moved)| {
+        let cidr = if moved { "10.2.0.0/29" } else { "10.1.3.0/29" };
+        Subnet::test("s", vpc, [cidr])
+    });
     let label = prop::sample::select(vec!["blue", "", "red"]);
     let namespace = (prop::sample::select(vec!["x", "y"]), label);
     prop_oneof![
@@ -124,6 +131,8 @@ fn happenings() -> BoxedStrategy<Event> {
         1 => definitions().prop_map(|of| Event::Delete(of.key.into())).boxed(),
         1 => vpc.prop_map(Event::apply).boxed(),
         1 => vpc_names().prop_map(|name| Event::Delete(Key::vpc(name))).boxed(),
+        1 => subnet.prop_map(Event::apply).boxed(),
+        1 => Just(Event::Delete(Key::subnet("s"))).boxed(),
         1 => namespace.prop_map(|(name, vpc)| Event::apply(Namespace::test(name).in_vpc(vpc))).boxed(),
     ]
     .boxed()
@@ -189,6 +198,8 @@ fn most_pods_have_further_interfaces_and_the_rest_has_every_reason() {
         "there is no NetworkAttachmentDefinition",
         "does not let pods of namespace",
         "there is no VPC unheard",
+        "there is no Subnet s",
+        "not of VPC blue",
         "names neither",
         "spec.config is not JSON",
         "makes no sense",
