@@ -63,6 +63,8 @@ pub enum Origin {
     Vpcs,
     /// The watch of definitions of further interfaces.
     NetworkAttachments,
+    /// The watch of Subnets.
+    Subnets,
     /// Compiling objects to rows.
     Compile,
     /// Writing rows.
@@ -73,11 +75,13 @@ pub enum Origin {
     Allocation,
     /// Writing the status of VPCs.
     VpcStatus,
+    /// Writing the status of Subnets.
+    SubnetStatus,
 }
 
 impl Origin {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Manifests,
         Self::Nodes,
         Self::Namespaces,
@@ -88,11 +92,13 @@ impl Origin {
         Self::AddressPools,
         Self::Vpcs,
         Self::NetworkAttachments,
+        Self::Subnets,
         Self::Compile,
         Self::Northbound,
         Self::Chassis,
         Self::Allocation,
         Self::VpcStatus,
+        Self::SubnetStatus,
     ];
 }
 

@@ -68,8 +68,9 @@ const VOLATILE: [(&str, &[&str]); 2] = [
 ];
 
 /// The tables Meridian writes. What is not among them is neither watched nor written.
-const WRITTEN: [&str; 11] = [
+const WRITTEN: [&str; 12] = [
     nb::address_set::TABLE,
+    nb::dhcp_options::TABLE,
     nb::gateway_chassis::TABLE,
     nb::load_balancer::TABLE,
     nb::load_balancer_group::TABLE,

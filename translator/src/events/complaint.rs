@@ -8,6 +8,8 @@ use crate::problems::{Found, Origin, Problem};
 const NO_ADDRESS: &str = "FailedAddressAllocation";
 /// Pods cannot be in the VPC, or not all that should.
 const NO_VPC: &str = "VpcNotReady";
+/// Pods cannot be in the Subnet, or something else that it says makes no sense.
+const NO_SUBNET: &str = "SubnetNotReady";
 /// Two VPCs cannot be peers.
 const NO_PEER: &str = "PeerRefused";
 /// Something about the service makes no sense, or not beside others.
@@ -18,6 +20,8 @@ const NO_ENDPOINTS: &str = "InvalidEndpoints";
 const NO_PORT: &str = "FailedPortWrite";
 /// The Northbound database refuses what the VPC is made of.
 const NO_NETWORK: &str = "FailedVpcWrite";
+/// The Northbound database refuses what the Subnet is made of.
+const NO_SWITCH: &str = "FailedSubnetWrite";
 /// The Northbound database refuses what the service is made of.
 const NO_BALANCER: &str = "FailedLoadBalancerWrite";
 
@@ -60,6 +64,8 @@ pub(crate) enum Subject {
     EndpointSlice,
     /// `meridian.dev/v1alpha1/Vpc`.
     Vpc,
+    /// `meridian.dev/v1alpha1/Subnet`.
+    Subnet,
 }
 
 /// The problems whose object is of such a kind.
@@ -78,10 +84,11 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
         "endpointslice" => Subject::EndpointSlice,
         // Of the default VPC there is no object that an event could be about.
         "vpc" if name != DEFAULT_VPC => Subject::Vpc,
+        "subnet" => Subject::Subnet,
         _ => return None,
     };
     let (namespace, name) = match subject {
-        Subject::Vpc => ("", name),
+        Subject::Vpc | Subject::Subnet => ("", name),
         _ => name.split_once('/')?,
     };
     let unreadable = |reason, action| (reason, action, field_and_message(problem));
@@ -93,6 +100,8 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
             (NO_PEER, "ConnectPeers", field_and_message(problem))
         }
         (Origin::Compile, Subject::Vpc) => (NO_VPC, "BuildNetwork", field_and_message(problem)),
+        (Origin::Compile, Subject::Subnet) => (NO_SUBNET, "BuildNetwork", field_and_message(problem)),
+        (Origin::Northbound, Subject::Subnet) => (NO_SWITCH, "BuildNetwork", problem.message.clone()),
         (Origin::Northbound, Subject::Vpc) => (NO_NETWORK, "BuildNetwork", problem.message.clone()),
         (Origin::Northbound, Subject::Pod) => (NO_PORT, "WritePort", problem.message.clone()),
         (Origin::Northbound, Subject::Service) => (NO_BALANCER, "WriteLoadBalancer", problem.message.clone()),
@@ -101,11 +110,12 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
             "AllocateAddress",
             problem.message.clone(),
         ),
-        (Origin::VpcStatus, _) => (problem.reason?, "WriteStatus", problem.message.clone()),
+        (Origin::VpcStatus | Origin::SubnetStatus, _) => (problem.reason?, "WriteStatus", problem.message.clone()),
         (Origin::Pods, _) => unreadable("UnreadablePod", "ReadPod"),
         (Origin::Services, _) => unreadable("UnreadableService", "ReadService"),
         (Origin::EndpointSlices, _) => unreadable("UnreadableEndpoints", "ReadEndpoints"),
         (Origin::Vpcs, _) => unreadable("UnreadableVpc", "ReadVpc"),
+        (Origin::Subnets, _) => unreadable("UnreadableSubnet", "ReadSubnet"),
         _ => return None,
     };
     Some(Complaint {
@@ -176,6 +186,7 @@ mod tests {
                 problem("addresspool/public", "is no range"),
                 problem("vpc/default", "overlaps"),
                 problem("vpc/blue", "overlaps"),
+                problem("subnet/vms", "overlaps"),
                 peers,
             ],
         );
@@ -220,6 +231,7 @@ mod tests {
                 ("shop/web".into(), NO_ADDRESS, "no free address".into()),
                 ("shop/web".into(), NO_SERVICE, "status.podIPs: is a network".into()),
                 ("blue".into(), NO_VPC, "status.podIPs: overlaps".into()),
+                ("vms".into(), NO_SUBNET, "status.podIPs: overlaps".into()),
                 ("green".into(), NO_PEER, "spec.peers[0]: overlaps".into()),
                 ("shop/db".into(), NO_PORT, "refused".into()),
                 ("shop/db".into(), NO_BALANCER, "refused".into()),

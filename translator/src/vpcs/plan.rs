@@ -1,45 +1,17 @@
-//! What is to be different about a VPC, as patches of what it is.
+//! What is to be different about a VPC's status, as a patch of what it is.
 //!
 //! Must not: do I/O, or decide what a VPC means.
 
-use meridian_api::vpc::{FINALIZER, IN_USE, NAMESPACES, PEERS, READY, Vpc, VpcStatus};
+use meridian_api::vpc::{IN_USE, NAMESPACES, PEERS, READY, Vpc, VpcStatus};
 use meridian_compile::VpcReport;
 use serde_json::{Value, json};
 
+use super::kept::{is_deleting, number};
 use super::words;
 use crate::upkeep::set;
 
 /// What is known of a VPC beside what the API says.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Known<'a> {
-    /// What the compiler says; none if it has never heard of it.
-    pub(super) report: Option<&'a VpcReport>,
-    /// Why it cannot be read as it is now.
-    pub(super) unreadable: Option<&'a str>,
-    /// Why there may be pods that nobody has told the compiler of.
-    pub(super) doubt: Option<&'a str>,
-}
-
-/// A merge patch that puts our finalizer on a VPC, or takes it away; none if it is right as it is.
-///
-/// It goes when the compiler knows that the VPC is to be deleted, so that nothing new comes in, and finds no pod in it. To know
-/// of no pods before that is not enough.
-pub(super) fn finalizer(vpc: &Vpc, known: Known<'_>) -> Option<Value> {
-    let now = vpc.metadata.finalizers.as_deref().unwrap_or_default();
-    let is_held = now.iter().any(|finalizer| finalizer == FINALIZER);
-    let may_go = known.doubt.is_none() && known.report.is_some_and(|report| report.deleting && report.pods == 0);
-    let wanted: Vec<&str> = match (is_deleting(vpc), is_held) {
-        (false, false) => now.iter().map(String::as_str).chain([FINALIZER]).collect(),
-        (true, true) if may_go => now
-            .iter()
-            .map(String::as_str)
-            .filter(|other| *other != FINALIZER)
-            .collect(),
-        _ => return None,
-    };
-    // The list is written as a whole: whoever has changed it meanwhile is not to be overruled.
-    Some(json!({"metadata": {"resourceVersion": vpc.metadata.resource_version, "finalizers": wanted}}))
-}
+type Known<'a> = super::kept::Known<'a, VpcReport>;
 
 /// A merge patch that makes a VPC's status what it is to be; none if it is that already, or nobody knows.
 pub(super) fn status(vpc: &Vpc, known: Known<'_>) -> Option<Value> {
@@ -62,7 +34,12 @@ pub(super) fn status(vpc: &Vpc, known: Known<'_>) -> Option<Value> {
             None => conditions.retain(|condition| condition.type_ != PEERS),
         }
         if is_deleting(vpc) {
-            set(conditions, IN_USE, &words::in_use(report, known.doubt), generation);
+            set(
+                conditions,
+                IN_USE,
+                &words::in_use(report.pods, &report.first, known.doubt),
+                generation,
+            );
         }
     }
     let ready = match (known.unreadable, known.report) {
@@ -83,14 +60,6 @@ pub(super) fn status(vpc: &Vpc, known: Known<'_>) -> Option<Value> {
         });
         json!({"metadata": {"resourceVersion": vpc.metadata.resource_version}, "status": status})
     })
-}
-
-fn is_deleting(vpc: &Vpc) -> bool {
-    vpc.metadata.deletion_timestamp.is_some()
-}
-
-fn number(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

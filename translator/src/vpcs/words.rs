@@ -1,17 +1,18 @@
-//! What the conditions of a VPC say.
+//! What the conditions of VPCs and Subnets say.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use meridian_api::vpc::CONFLICT;
 use meridian_compile::{Peering, VpcReport};
+use meridian_model::PodKey;
 
 use crate::upkeep::Verdict;
 
 /// Namespaces named in a message: of more, how many there are is enough.
 const NAMED: usize = 10;
 
-fn verdict(is: bool, reason: &'static str, message: impl Into<String>) -> Verdict {
+pub(super) fn verdict(is: bool, reason: &'static str, message: impl Into<String>) -> Verdict {
     Verdict {
         is,
         reason,
@@ -22,18 +23,25 @@ fn verdict(is: bool, reason: &'static str, message: impl Into<String>) -> Verdic
 /// Whether pods can be in it.
 pub(super) fn ready(report: &VpcReport, deleting: bool) -> Verdict {
     if !report.faults.is_empty() {
-        let faults = report
-            .faults
-            .iter()
-            .map(|(field, message)| format!("{field}: {message}"));
-        let reason = if report.conflict { CONFLICT } else { "Invalid" };
-        return verdict(false, reason, faults.collect::<Vec<_>>().join("; "));
+        return faults(&report.faults, report.conflict);
     }
     if deleting {
-        let message = "it is being deleted: the pods in it stay, and no others come";
-        return verdict(false, "Deleting", message);
+        return self::deleting();
     }
     verdict(true, "Ready", "pods can be in it")
+}
+
+/// Of one that pods cannot be in.
+pub(super) fn faults(faults: &[(String, String)], conflict: bool) -> Verdict {
+    let faults = faults.iter().map(|(field, message)| format!("{field}: {message}"));
+    let reason = if conflict { CONFLICT } else { "Invalid" };
+    verdict(false, reason, faults.collect::<Vec<_>>().join("; "))
+}
+
+/// Of one that is to be deleted.
+pub(super) fn deleting() -> Verdict {
+    let message = "it is being deleted: the pods in it stay, and no others come";
+    verdict(false, "Deleting", message)
 }
 
 /// Of one that cannot be read.
@@ -95,17 +103,13 @@ pub(super) fn peers(report: &VpcReport) -> Option<Verdict> {
 }
 
 /// Which pods keep one that is to be deleted, or why nobody knows.
-pub(super) fn in_use(report: &VpcReport, doubt: Option<&str>) -> Verdict {
-    if report.pods > 0 {
-        let first: Vec<String> = report.first.iter().map(ToString::to_string).collect();
+pub(super) fn in_use(pods: usize, first: &[PodKey], doubt: Option<&str>) -> Verdict {
+    if pods > 0 {
+        let first: Vec<String> = first.iter().map(ToString::to_string).collect();
         let first: Vec<&str> = first.iter().map(String::as_str).collect();
-        let (noun, verb) = if report.pods == 1 {
-            ("pod", "is")
-        } else {
-            ("pods", "are")
-        };
-        let which = some_of(&first, report.pods, first.len());
-        let message = format!("{} {noun} {verb} in it: {which}", report.pods);
+        let (noun, verb) = if pods == 1 { ("pod", "is") } else { ("pods", "are") };
+        let which = some_of(&first, pods, first.len());
+        let message = format!("{pods} {noun} {verb} in it: {which}");
         return verdict(true, "Pods", message);
     }
     match doubt {

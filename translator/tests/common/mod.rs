@@ -176,6 +176,7 @@ impl Told {
         let cidrs = cluster.service_cidrs().map(|cidr| Object::from((**cidr).clone()));
         let pools = cluster.address_pools().map(|pool| Object::from((**pool).clone()));
         let vpcs = cluster.vpcs().map(|vpc| Object::from((**vpc).clone()));
+        let subnets = cluster.subnets().map(|subnet| Object::from((**subnet).clone()));
         let mut objects: Vec<Object> = nodes
             .chain(namespaces)
             .chain(pods)
@@ -184,6 +185,7 @@ impl Told {
             .chain(cidrs)
             .chain(pools)
             .chain(vpcs)
+            .chain(subnets)
             .collect();
         objects.sort_by_key(Object::key);
         objects

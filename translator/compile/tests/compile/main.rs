@@ -20,6 +20,7 @@ mod service_facts;
 mod service_faults;
 mod services;
 mod slices;
+mod subnets;
 mod support;
 mod vpc_peers;
 mod vpcs;

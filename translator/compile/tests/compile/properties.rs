@@ -155,7 +155,7 @@ fn the_generator_reaches_the_cases_that_matter() {
         ("overlaps the address", "a VPC with a node's address"),
         ("which was there before", "a node with an address of a VPC"),
         ("cannot be the name of a VPC", "a name that none can have"),
-        ("Subnet s has no free address", "an exhausted Subnet"),
+        ("or reserve fewer addresses", "an exhausted Subnet"),
         (
             "whose host could not tell them apart",
             "two pods with one address on a node",
@@ -182,7 +182,7 @@ fn the_generator_reaches_the_cases_that_matter() {
         ("neither in the label", "a range for a pod without ordinal"),
         ("pods that name no other Subnet wait", "a VPC whose Subnet there is not"),
     ];
-    for _ in 0..800 {
+    for _ in 0..1000 {
         let config = configs().new_tree(&mut runner).unwrap().current();
         let steps = steps().new_tree(&mut runner).unwrap().current();
         let mut compiler = Compiler::new(config);

@@ -29,7 +29,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use meridian_compile::{Compiler, VpcReport};
+use meridian_compile::{Compiler, SubnetReport, VpcReport};
 use ovsdb::{LockState, Session, State, Subscription};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -90,6 +90,7 @@ pub struct Writer {
     compile_problems: Arc<[meridian_compile::Problem]>,
     usage: Arc<[meridian_compile::SliceUse]>,
     vpcs: Arc<[VpcReport]>,
+    subnets: Arc<[SubnetReport]>,
     /// When to look at both again, since something was compiled.
     usage_due: Option<Instant>,
     status: watch::Sender<Status>,
@@ -134,6 +135,7 @@ impl Writer {
             compile_problems: Arc::default(),
             usage: Arc::default(),
             vpcs: Arc::default(),
+            subnets: Arc::default(),
             usage_due: None,
             status: watch::Sender::new(Status::default()),
         };
@@ -315,6 +317,10 @@ impl Writer {
             if *self.vpcs != *vpcs {
                 self.vpcs = vpcs.into();
             }
+            let subnets = self.compiler.subnets();
+            if *self.subnets != *subnets {
+                self.subnets = subnets.into();
+            }
         }
     }
 
@@ -399,6 +405,7 @@ impl Writer {
             compile_problems: self.compile_problems.clone(),
             usage: self.usage.clone(),
             vpcs: self.vpcs.clone(),
+            subnets: self.subnets.clone(),
         });
     }
 }

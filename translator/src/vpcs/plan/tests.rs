@@ -1,7 +1,9 @@
+use meridian_api::vpc::FINALIZER;
 use meridian_compile::Peering;
 use meridian_model::PodKey;
 
 use super::*;
+use crate::vpcs::kept::finalizer;
 
 fn vpc(metadata: &Value, status: &Value) -> Vpc {
     let mut all = json!({"name": "blue", "resourceVersion": "7", "generation": 3});

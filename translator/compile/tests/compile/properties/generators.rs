@@ -118,22 +118,18 @@ pub(super) fn subnets() -> impl Strategy<Value = Subnet> {
         "fd04::/125",
     ]);
     let cidrs = prop_oneof![
-        8 => prop::sample::select(vec!["10.4.0.0/29", "10.4.0.8/29", "10.4.0.0/30"]).prop_map(|cidr| vec![cidr]),
+        12 => prop::sample::select(vec!["10.4.0.0/29", "10.4.0.0/29", "10.4.0.8/29", "10.4.0.0/30", "10.4.0.0/30"]).prop_map(|cidr| vec![cidr]),
         2 => Just(vec!["10.4.0.0/29", "fd04::/125"]),
         2 => prop::collection::vec(cidr, 0..3),
     ];
     let name = prop_oneof![12 => subnet_names(), 1 => Just("s.t")];
-    let vpc = prop_oneof![12 => vpc_names(), 1 => Just("default"), 1 => Just("unheard")];
-    let gateways = prop::sample::select(vec![
-        vec![],
-        vec![],
-        vec![],
-        vec!["10.4.0.2"],
-        vec!["10.9.0.1"],
-        vec!["no"],
-    ]);
-    let reserved = prop::sample::select(vec![vec![], vec!["10.4.0.3-10.4.0.4"], vec!["10.9.0.1"], vec!["no"]]);
-    let flags = (0i64..3, prop::bool::weighted(0.4), prop::bool::weighted(0.1));
+    let named = prop::sample::select(vec!["blue", "green"]);
+    let vpc = prop_oneof![18 => named, 1 => Just("default"), 1 => Just("unheard")];
+    let odd = prop::sample::select(vec![vec!["10.4.0.2"], vec!["10.9.0.1"], vec!["no"]]);
+    let gateways = prop_oneof![8 => Just(vec![]), 2 => odd];
+    let odd = prop::sample::select(vec![vec!["10.4.0.3-10.4.0.4"], vec!["10.9.0.1"], vec!["no"]]);
+    let reserved = prop_oneof![4 => Just(vec![]), 2 => odd];
+    let flags = (0i64..3, prop::bool::weighted(0.4), prop::bool::weighted(0.15));
     (name, vpc, cidrs, gateways, reserved, flags).prop_map(
         |(name, vpc, cidrs, gateways, reserved, (created, dhcp, deleting))| {
             let subnet = Subnet::test(name, vpc, cidrs).created_at(created);
@@ -162,7 +158,7 @@ fn fixed_ips() -> impl Strategy<Value = Option<&'static str>> {
         "10.9.0.9",
         "no",
     ]);
-    prop::option::weighted(0.3, text)
+    prop::option::weighted(0.2, text)
 }
 
 /// Mostly of small networks that are the same or overlap.
@@ -176,6 +172,7 @@ pub(super) fn vpcs() -> impl Strategy<Value = Vpc> {
         "10.2.0.0/28",
         "10.2.0.0/29",
         "10.3.0.0/28",
+        "10.4.0.0/28",
         "fd01::/124",
         "10.1.0.1/28",
         "192.0.2.0/28",
@@ -183,6 +180,7 @@ pub(super) fn vpcs() -> impl Strategy<Value = Vpc> {
     ]);
     let cidrs = prop_oneof![
         6 => cidr.clone().prop_map(|cidr| vec![cidr]),
+        4 => Just(vec!["10.1.0.0/27"]),
         2 => Just(vec!["10.1.0.0/28", "fd01::/124"]),
         1 => prop::collection::vec(cidr, 0..3),
     ];
@@ -278,7 +276,7 @@ pub(super) fn objects() -> BoxedStrategy<Object> {
         4 => namespaces().prop_map(Object::from).boxed(),
         4 => vpcs().prop_map(Object::from).boxed(),
         1 => definitions().prop_map(Object::from).boxed(),
-        4 => subnets().prop_map(Object::from).boxed(),
+        3 => subnets().prop_map(Object::from).boxed(),
     ];
     one.boxed()
 }
@@ -354,9 +352,38 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => prop::collection::vec(claims(), 0..6).prop_map(Step::Claim),
     ];
     let first = prop::collection::vec(claims(), 0..6).prop_map(Step::Claim);
-    (first, prop::collection::vec(step, 0..80)).prop_map(|(first, steps)| {
+    let pods = prop_oneof![
+        3 => pods().prop_map(|pod| Step::Event(Event::Apply(pod.into()))),
+        2 => Just(Step::Compile),
+    ];
+    let settled = prop::option::weighted(0.4, prop::collection::vec(pods, 0..20));
+    (first, settled, prop::collection::vec(step, 0..80)).prop_map(|(first, settled, steps)| {
         let mut all = vec![first];
+        if let Some(pods) = settled {
+            all.extend(two_vpcs_with_a_subnet());
+            all.extend(pods);
+        }
         all.extend(steps);
         all
     })
+}
+
+/// Whose Subnets have the same addresses, and which random steps hardly ever lead to.
+fn two_vpcs_with_a_subnet() -> Vec<Step> {
+    let vpc = |name: &str, subnet: &str, cidr| {
+        let mut vpc = Vpc::test(name, [cidr]).with_default_subnet(subnet);
+        vpc.host_slice_v4 = 29;
+        Object::from(vpc)
+    };
+    let objects = [
+        Node::test("a").into(),
+        Node::test("b").into(),
+        vpc("blue", "s", "10.1.0.0/27"),
+        vpc("green", "t", "10.2.0.0/27"),
+        Namespace::test("x").in_vpc("blue").into(),
+        Namespace::test("y").in_vpc("green").into(),
+        Subnet::test("s", "blue", ["10.4.0.0/29"]).into(),
+        Subnet::test("t", "green", ["10.4.0.0/30"]).into(),
+    ];
+    objects.map(Event::Apply).map(Step::Event).into()
 }
