@@ -7,6 +7,7 @@
 #[cfg(feature = "crd")]
 pub mod address_pool;
 pub mod annotation;
+pub mod attachment;
 pub mod chassis;
 pub mod hosts;
 pub mod name;

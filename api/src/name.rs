@@ -21,6 +21,35 @@ pub fn pod_port(prefix: &str, namespace: &str, pod: &str) -> String {
     format!("{prefix}{namespace}_{pod}")
 }
 
+/// The interface that every pod has, as runtimes name it: its port is [`pod_port`].
+pub const PRIMARY_INTERFACE: &str = "eth0";
+
+/// The port of one of a pod's interfaces: of a further one its name follows an `@`, which occurs neither in names of
+/// Kubernetes nor in ids of clusters.
+pub fn interface_port(prefix: &str, namespace: &str, pod: &str, interface: &str) -> String {
+    let port = pod_port(prefix, namespace, pod);
+    if interface == PRIMARY_INTERFACE {
+        return port;
+    }
+    format!("{port}@{interface}")
+}
+
+/// Whether a port is that of one of a pod's interfaces, where the pod's first has the port `pod_port`.
+pub fn is_interface_of(port: &str, pod_port: &str) -> bool {
+    port.strip_prefix(pod_port)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
+}
+
+/// Whether a text can be the name of a further interface: one that Linux takes (15 bytes at most), that is no path and no option,
+/// and not the name of the first or of the loopback device.
+pub fn is_further_interface(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    (1..=15).contains(&text.len())
+        && text.bytes().all(plain)
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && ![PRIMARY_INTERFACE, "lo", "all", "default"].contains(&text)
+}
+
 /// What a VPC has on a node: `default-NODE`, and of any other VPC `VPC.NODE`.
 ///
 /// Names of VPCs have no dots, so that the first dot tells where the name of the VPC ends; and none begins with `default-`.
@@ -65,6 +94,36 @@ mod tests {
         assert_eq!(pod_port(&east, "shop", "web-0"), "east_shop_web-0");
         assert_eq!(management_port(&east, DEFAULT_VPC, "n1"), "east_mgmt-default-n1");
         assert_eq!(pod_port(&prefix(None), "shop", "web-0"), "shop_web-0");
+    }
+
+    #[test]
+    fn interfaces_of_a_pod_have_ports_that_are_no_other_pods() {
+        assert_eq!(interface_port("east_", "shop", "web-0", "eth0"), "east_shop_web-0");
+        let further = interface_port("", "shop", "web-0", "net1");
+        assert_eq!(further, "shop_web-0@net1");
+        assert_ne!(further, pod_port("", "shop", "web-0.net1"));
+        assert!(is_interface_of(&further, "shop_web-0") && is_interface_of("shop_web-0", "shop_web-0"));
+        for other in ["shop_web-01", "shop_web-0.net1", "shop_web"] {
+            assert!(!is_interface_of(other, "shop_web-0"), "{other}");
+        }
+        for name in ["net1", "eth1", "db_0.7", "fifteen-letters"] {
+            assert!(is_further_interface(name), "{name}");
+        }
+        for name in [
+            "",
+            "eth0",
+            "lo",
+            "all",
+            "-x",
+            ".",
+            "..",
+            "a/b",
+            "a b",
+            "a@b",
+            "sixteen-letters-",
+        ] {
+            assert!(!is_further_interface(name), "{name}");
+        }
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use kube::CustomResource;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// Annotation of a service: `true` if pods of every VPC may connect to it.
 pub const SHARED: &str = "meridian.dev/shared";
@@ -54,19 +55,7 @@ pub const CONFLICT: &str = "Conflict";
 #[serde(rename_all = "camelCase")]
 pub struct VpcSpec {
     /// Labels of the namespaces whose pods are in this VPC. Absent: none. A namespace that several VPCs select is the oldest one's.
-    // What makes no sense would select nobody knows what: it is refused as it is of selectors in Kubernetes' own objects.
-    #[schemars(extend("x-kubernetes-validations" = [
-        {
-            "rule": "!has(self.matchExpressions) || self.matchExpressions.all(e, e.operator == 'In' || e.operator == 'NotIn' \
-                     || e.operator == 'Exists' || e.operator == 'DoesNotExist')",
-            "message": "operators are In, NotIn, Exists and DoesNotExist",
-        },
-        {
-            "rule": "!has(self.matchExpressions) || self.matchExpressions.all(e, (e.operator == 'In' || e.operator == 'NotIn') \
-                     == (has(e.values) && e.values.size() > 0))",
-            "message": "In and NotIn need values, and Exists and DoesNotExist take none",
-        },
-    ]))]
+    #[schemars(transform = checked_selector)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<LabelSelector>,
     /// Where pods have their addresses.
@@ -83,6 +72,9 @@ pub struct VpcSpec {
     #[schemars(length(max = 64))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub peers: Vec<Peer>,
+    /// Whose pods may have further interfaces in this VPC, by a NetworkAttachmentDefinition that names it.
+    #[serde(default)]
+    pub attachments: Attachments,
     /// The Subnet of this VPC that pods are in which name none, nor does their namespace. Absent: they have addresses of the pod
     /// network, of the part that their node has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,6 +83,34 @@ pub struct VpcSpec {
     /// What its Subnets tell by DHCP of the domain name system, unless they say otherwise.
     #[serde(default)]
     pub dns: Dns,
+}
+
+/// What makes no sense would select nobody knows what: it is refused as it is of selectors in Kubernetes' own objects.
+fn checked_selector(schema: &mut Schema) {
+    let rules = json!([
+        {
+            "rule": "!has(self.matchExpressions) || self.matchExpressions.all(e, e.operator == 'In' || e.operator == 'NotIn' \
+                     || e.operator == 'Exists' || e.operator == 'DoesNotExist')",
+            "message": "operators are In, NotIn, Exists and DoesNotExist",
+        },
+        {
+            "rule": "!has(self.matchExpressions) || self.matchExpressions.all(e, (e.operator == 'In' || e.operator == 'NotIn') \
+                     == (has(e.values) && e.values.size() > 0))",
+            "message": "In and NotIn need values, and Exists and DoesNotExist take none",
+        },
+    ]);
+    schema.insert("x-kubernetes-validations".to_owned(), rules);
+}
+
+/// Whose pods may have further interfaces in a VPC, beside its own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Attachments {
+    /// Labels of the namespaces whose pods may have further interfaces in this VPC, beside the namespaces that are in it. Absent:
+    /// no others.
+    #[schemars(transform = checked_selector)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace_selector: Option<LabelSelector>,
 }
 
 /// What is told of the domain name system.

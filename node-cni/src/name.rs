@@ -3,7 +3,7 @@
 use meridian_api::name::{DEFAULT_VPC, is_vpc, management_port, service_port};
 use uuid::Uuid;
 
-pub use meridian_api::name::pod_port;
+pub use meridian_api::name::{PRIMARY_INTERFACE, interface_port, is_interface_of, pod_port};
 
 /// Device names are 15 bytes at most (`IFNAMSIZ` less the NUL).
 pub const MAX_DEVICE_NAME: usize = 15;
@@ -14,6 +14,8 @@ const HOST_END: &str = "mrd";
 const MANAGEMENT: &str = "mrm";
 /// Shorter than the digits of a hash, so that no name of a VPC is taken for one.
 const READABLE_VPC: usize = MAX_DEVICE_NAME - MANAGEMENT.len() - 1;
+/// The digits of a hash in base 32.
+const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 /// Bits of a base-32 digit.
 const DIGIT_BITS: usize = 5;
 /// Digits that tell networks apart, and those that tell attachments apart: 3 + 2 + 10 = 15 bytes.
@@ -41,6 +43,13 @@ pub fn is_host_end(network: &str, device: &str) -> bool {
     device.len() == MAX_DEVICE_NAME && device.starts_with(&host_end_prefix(network))
 }
 
+/// Whether a device is the host's end of some attachment of whichever network: further interfaces of pods are of networks of
+/// their own.
+pub fn is_any_host_end(device: &str) -> bool {
+    let digits = device.strip_prefix(HOST_END);
+    device.len() == MAX_DEVICE_NAME && digits.is_some_and(|digits| digits.bytes().all(|digit| DIGITS.contains(&digit)))
+}
+
 /// Name of the host's device for one of its ports.
 ///
 /// That of another VPC than the default one has the name of the VPC where that is short enough, for people who look at routes,
@@ -66,14 +75,13 @@ pub fn is_of_other_vpc(device: &str) -> bool {
 
 /// The first digits of a hash in base 32 (RFC 4648, lower case).
 fn digits(text: &str, count: usize) -> String {
-    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     // The namespace only separates these names from other uses of UUIDv5.
     let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes()).as_u128();
     (0..count)
         .map(|digit| {
             // From the low end: the version and variant bits are in the middle and at the start of the lower half.
             let index = (hash >> (digit * DIGIT_BITS)) & 0x1f;
-            char::from(ALPHABET[usize::try_from(index).expect("five bits")])
+            char::from(DIGITS[usize::try_from(index).expect("five bits")])
         })
         .collect()
 }
@@ -96,6 +104,10 @@ mod tests {
         assert_ne!(name, host_end("meridian", "c", "net1"));
         let other = host_end("storage", "c", "eth0");
         assert!(!is_host_end("meridian", &other), "{name} {other}");
+        assert!(is_any_host_end(&name) && is_any_host_end(&other));
+        for foreign in ["mrdshort", "mrd0123456789ab", "veth1234567890a", "mrdABCDEFGHIJKL"] {
+            assert!(!is_any_host_end(foreign), "{foreign}");
+        }
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub enum Request {
     Port(PortRequest),
     /// Why a port that is plugged does not come up.
     Explain {
-        /// Which; its `port` may also be `namespace/pod`, for those who do not know the cluster's port names.
+        /// Which; its `port` may also be `namespace/pod`, for all interfaces of a pod, and for those who do not know the
+        /// cluster's port names.
         explain: PortRequest,
     },
     /// What the host does for a service.

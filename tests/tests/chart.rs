@@ -294,6 +294,7 @@ fn the_api_allows_what_is_needed_and_nothing_else() {
                 rule("discovery.k8s.io", &["endpointslices"], &follow),
                 rule("networking.k8s.io", &["servicecidrs"], &follow),
                 rule("meridian.dev", &["addresspools", "vpcs", "subnets"], &follow),
+                rule("k8s.cni.cncf.io", &["network-attachment-definitions"], &follow),
                 rule("", &["pods", "services"], &get),
                 rule("discovery.k8s.io", &["endpointslices"], &get),
                 rule("meridian.dev", &["vpcs", "subnets"], &get),

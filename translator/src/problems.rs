@@ -61,6 +61,8 @@ pub enum Origin {
     AddressPools,
     /// The watch of VPCs.
     Vpcs,
+    /// The watch of definitions of further interfaces.
+    NetworkAttachments,
     /// The watch of Subnets.
     Subnets,
     /// Compiling objects to rows.
@@ -79,7 +81,7 @@ pub enum Origin {
 
 impl Origin {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Manifests,
         Self::Nodes,
         Self::Namespaces,
@@ -89,6 +91,7 @@ impl Origin {
         Self::ServiceCidrs,
         Self::AddressPools,
         Self::Vpcs,
+        Self::NetworkAttachments,
         Self::Subnets,
         Self::Compile,
         Self::Northbound,

@@ -44,7 +44,7 @@ pub(super) enum Command {
 pub(super) struct Explain {
     #[command(subcommand)]
     pub(super) what: Option<Explained>,
-    /// The pod, as `namespace/name`, or the name of a logical port.
+    /// The pod, as `namespace/name`, of which all interfaces are told; or the name of a logical port.
     #[arg(required = true)]
     pub(super) pod: Option<String>,
     #[command(flatten)]

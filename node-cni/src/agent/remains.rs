@@ -6,10 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ovsdb::{Condition, Datum, Session, Transaction, Uuid};
+use ovsdb::{Datum, Session, Transaction, Uuid, Where};
 use ovsdb_schemas::open_vswitch::{DATABASE, interface};
 
-use super::install::NETWORK;
 use super::ovs;
 use crate::name;
 use crate::netlink::{NetlinkError, Rtnetlink};
@@ -36,7 +35,7 @@ pub(super) async fn remove(session: &Session) -> Result<(), RemainsError> {
     let devices = tokio::task::spawn_blocking(devices).await??;
     let stale: Vec<Uuid> = ports
         .iter()
-        .filter(|(device, _)| name::is_host_end(NETWORK, device) && !devices.contains(device))
+        .filter(|(device, _)| !devices.contains(device))
         .map(|(_, interface)| *interface)
         .collect();
     if stale.is_empty() {
@@ -55,17 +54,20 @@ pub(super) async fn remove(session: &Session) -> Result<(), RemainsError> {
     Ok(())
 }
 
-/// Devices and rows of the network's interfaces. Asked for and not monitored, because pods have many and this is rare.
+/// Devices and rows of pods' interfaces, of whichever network. Asked for and not monitored, because pods have many and this is
+/// rare.
 async fn ports(session: &Session) -> Result<Vec<(String, Uuid)>, RemainsError> {
-    let ours = Condition::includes(interface::EXTERNAL_IDS, Datum::map([(key::NETWORK, NETWORK)]));
     let mut transaction = Transaction::new(DATABASE);
-    transaction.select(interface::TABLE, ours.into(), Some(&["_uuid", interface::NAME]));
+    // That a key is there, whatever its value, is nothing to ask for.
+    let columns = ["_uuid", interface::NAME, interface::EXTERNAL_IDS];
+    transaction.select(interface::TABLE, Where::All, Some(&columns));
     let outcome = session.transact(transaction).await?;
     let rows = outcome.results.iter().flat_map(|result| &result.rows);
     let port = |row: &BTreeMap<String, Datum>| {
         let device = row.get(interface::NAME)?.as_str()?.to_owned();
+        let ours = name::is_any_host_end(&device) && row.get(interface::EXTERNAL_IDS)?.get_str(key::NETWORK).is_some();
         let interface = row.get("_uuid")?.atoms().first()?.as_uuid()?;
-        Some((device, interface))
+        ours.then_some((device, interface))
     };
     Ok(rows.filter_map(port).collect())
 }

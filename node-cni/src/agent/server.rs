@@ -134,11 +134,14 @@ async fn converse(stream: UnixStream, sources: &Sources) -> io::Result<()> {
     let peer = reader.into_inner().into_inner();
     match request {
         Request::Port(port) => serve_port(peer, &mut writer, sources, &port).await,
-        Request::Explain { mut explain } => {
-            if let Some((namespace, pod)) = explain.port.split_once('/') {
-                explain.port = name::pod_port(&sources.port_prefix, namespace, pod);
-            }
-            let reason = explain_port(sources, &explain).await;
+        Request::Explain { explain } => {
+            let reason = match explain.port.split_once('/') {
+                Some((namespace, pod)) => {
+                    let port = name::pod_port(&sources.port_prefix, namespace, pod);
+                    explain_pod(sources, PortRequest { port, ..explain }).await
+                }
+                None => explain_port(sources, &explain).await,
+            };
             say(&mut writer, &Response::Explained { reason }).await
         }
         Request::ExplainService {
@@ -204,6 +207,20 @@ async fn serve_port(
             _ = peer.read(&mut byte) => return Ok(()),
         }
     }
+}
+
+/// Of each of the pod's interfaces, a line.
+async fn explain_pod(sources: &Sources, request: PortRequest) -> String {
+    let further = sources.southbound.further_ports(&request.port);
+    let mut lines = vec![explain_port(sources, &request).await];
+    for port in further {
+        let request = PortRequest {
+            port,
+            ..request.clone()
+        };
+        lines.push(explain_port(sources, &request).await);
+    }
+    lines.join("\n")
 }
 
 async fn explain_port(sources: &Sources, request: &PortRequest) -> String {

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 
 use nix::errno::Errno;
 
-use super::install::NETWORK;
 use crate::name;
 use crate::netlink::{self, NetlinkError, Rtnetlink};
 
@@ -17,7 +16,7 @@ pub(super) fn restore() -> Result<(), NetlinkError> {
     let shielded: BTreeSet<String> = netlink::shielded()?.into_iter().collect();
     let mut restored = 0_usize;
     for link in rtnetlink.links()? {
-        if !name::is_host_end(NETWORK, &link.name) || shielded.contains(&link.name) {
+        if !name::is_any_host_end(&link.name) || shielded.contains(&link.name) {
             continue;
         }
         match netlink::shield(&link.name) {

@@ -19,6 +19,7 @@ use super::config::Config;
 use super::off_link::PodPort;
 use super::openflow::Connections;
 use super::services::{Reader, Services, Told};
+use crate::name;
 use crate::protocol::{ConnectionStatus, PortAnswer, PortRequest};
 
 const REQUESTED_CHASSIS: &str = "requested-chassis";
@@ -243,6 +244,22 @@ impl Southbound {
             })
         });
         pods.collect()
+    }
+
+    /// The ports of this node that are of further interfaces of a pod, ordered by name; `pod_port` is that of its first.
+    pub(super) fn further_ports(&self, pod_port: &str) -> Vec<String> {
+        let replica = self.session.replica();
+        let rows = replica
+            .table(port_binding::TABLE)
+            .into_iter()
+            .flat_map(ovsdb::TableReplica::iter);
+        let names = rows.filter_map(|(_, row)| row.get(port_binding::LOGICAL_PORT).as_str());
+        let mut ports: Vec<_> = names
+            .filter(|name| *name != pod_port && name::is_interface_of(name, pod_port))
+            .map(str::to_owned)
+            .collect();
+        ports.sort();
+        ports
     }
 
     /// A pod's port, or why it cannot be plugged yet; `mtu` is for facts that have none.

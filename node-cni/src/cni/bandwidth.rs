@@ -6,6 +6,7 @@
 use serde::Deserialize;
 
 use super::{CniError, Code, Config};
+use crate::name::PRIMARY_INTERFACE;
 
 /// Runtimes that have no annotation for bursts pass a number that is as good as none (containerd 2³²-1, others 2³¹-1 bits):
 /// taken at its word, a quarter or half a gigabyte would pass before the limit holds.
@@ -44,6 +45,16 @@ struct Raw {
 }
 
 impl Bandwidth {
+    /// What the runtime passed for an interface. Meta-plugins hand what is said of the pod on to each of its interfaces, and it
+    /// is meant for the first.
+    pub fn of_interface(config: &Config, interface: &str) -> Result<Self, CniError> {
+        if interface == PRIMARY_INTERFACE {
+            Self::of(config)
+        } else {
+            Ok(Self::default())
+        }
+    }
+
     /// Reads and checks what the runtime passed. Only for who is to set or compare it: DEL of a pod must not fail for it.
     pub fn of(config: &Config) -> Result<Self, CniError> {
         let runtime = config.runtime_config.as_ref();
@@ -129,6 +140,15 @@ mod tests {
             burst: None,
         };
         assert_eq!((parsed.ingress, parsed.egress), (Some(ingress), Some(egress)));
+    }
+
+    #[test]
+    fn a_pods_limits_are_its_first_interfaces() {
+        let config = r#"{"cniVersion":"1.0.0","name":"m","runtimeConfig":{"bandwidth":{"ingressRate":8000}}}"#;
+        let config = Config::parse(config).unwrap();
+        let of = |interface| Bandwidth::of_interface(&config, interface).unwrap();
+        assert!(of("eth0").ingress.is_some());
+        assert_eq!(of("net1"), Bandwidth::default());
     }
 
     #[test]

@@ -20,9 +20,9 @@ pub(super) fn add(config: &Config, attachment: &Attachment, trace: &Trace) -> Re
     let deadline = Instant::now() + config.add_timeout;
     let (namespace, pod) = attachment.require_pod()?;
     let netns = Netns::open(attachment.require_netns()?)?.require_foreign()?;
-    let bandwidth = Bandwidth::of(config)?;
+    let bandwidth = Bandwidth::of_interface(config, &attachment.ifname)?;
     let request = PortRequest {
-        port: name::pod_port(&config.port_prefix, namespace, pod),
+        port: name::interface_port(&config.port_prefix, namespace, pod, &attachment.ifname),
         uid: attachment.uid.clone(),
         sandbox: Some(attachment.container_id.clone()),
     };
@@ -278,7 +278,8 @@ fn forget_earlier_attempt(ovs: &mut Ovs, host: &str) -> Result<(), OvsError> {
     ovs.settle()
 }
 
-/// Adds the port, and removes those of the pod's older sandboxes: two ports of one `iface-id` fight for the binding.
+/// Adds the port, and removes those of the same interface in the pod's older sandboxes: two ports of one `iface-id` fight for
+/// the binding.
 fn plug(ovs: &mut Ovs, plan: &Plan<'_>) -> Result<(), OvsError> {
     // A transaction with an unknown outcome was made after all.
     if ovs.interface(plan.interface).is_some() {

@@ -18,7 +18,7 @@ pub(super) fn check(config: &Config, attachment: &Attachment) -> Result<(), CniE
     let netns = Netns::open(attachment.require_netns()?)?.require_foreign()?;
     let host = name::host_end(&config.network, &attachment.container_id, &attachment.ifname);
 
-    let bandwidth = Bandwidth::of(config)?;
+    let bandwidth = Bandwidth::of_interface(config, &attachment.ifname)?;
 
     let mut differences = check_host(&host, bandwidth.ingress)?;
     differences.extend(netns.run(|| check_pod(&attachment.ifname, &previous, bandwidth.egress))??);
@@ -123,7 +123,8 @@ fn check_port(config: &Config, attachment: &Attachment, host: &str) -> Result<Ve
     compare(key::IFNAME, &attachment.ifname);
     compare(key::OVN_INSTALLED, "true");
     if let (Some(namespace), Some(pod)) = (&attachment.namespace, &attachment.pod) {
-        compare(key::IFACE_ID, &name::pod_port(&config.port_prefix, namespace, pod));
+        let port = name::interface_port(&config.port_prefix, namespace, pod, &attachment.ifname);
+        compare(key::IFACE_ID, &port);
     }
     if let Some(error) = row.get("error").as_str() {
         differences.push(format!("Open vSwitch reports of port {host}: {error}"));

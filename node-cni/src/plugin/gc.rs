@@ -1,4 +1,7 @@
 //! GC: removes what belongs to no attachment that exists. Only this network's: another may share the node.
+//!
+//! A runtime lists the attachments that it made itself. Further interfaces of its sandboxes are made by a meta-plugin, and a
+//! NetworkAttachmentDefinition may name the runtime's own network; so what is of a sandbox that exists is kept.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -17,12 +20,13 @@ pub(super) fn gc(config: &Config) -> Result<(), CniError> {
         // To take a missing list for an empty one would cut every pod off.
         CniError::new(Code::InvalidConfig, "GC needs cni.dev/valid-attachments")
     })?;
-    let keep: BTreeSet<String> = valid
+    let sandboxes: BTreeSet<&str> = valid.iter().map(|(container_id, _)| container_id.as_str()).collect();
+    let mut keep: BTreeSet<String> = valid
         .iter()
         .map(|(container_id, ifname)| name::host_end(&config.network, container_id, ifname))
         .collect();
     let mut failures = Vec::new();
-    if let Err(error) = remove_ports(config, &keep) {
+    if let Err(error) = remove_ports(config, &sandboxes, &mut keep) {
         failures.push(error.message);
     }
     if let Err(error) = remove_devices(config, &keep, &mut failures) {
@@ -34,14 +38,20 @@ pub(super) fn gc(config: &Config) -> Result<(), CniError> {
     Err(CniError::new(Code::TryAgainLater, failures.join("; ")))
 }
 
-fn remove_ports(config: &Config, keep: &BTreeSet<String>) -> Result<(), CniError> {
+/// Removes ports, and adds the devices of those that stay to what is kept.
+fn remove_ports(config: &Config, sandboxes: &BTreeSet<&str>, keep: &mut BTreeSet<String>) -> Result<(), CniError> {
     let deadline = Instant::now() + config.timeout;
     let mut ovs = Ovs::connect(config, &[ovs::has_id(key::NETWORK, &config.network)], deadline)?;
-    let stale: Vec<Uuid> = ovs
-        .interfaces()
-        .filter(|(_, row)| !row.get("name").as_str().is_some_and(|name| keep.contains(name)))
-        .map(|(uuid, _)| uuid)
-        .collect();
+    let mut stale: Vec<Uuid> = Vec::new();
+    for (uuid, row) in ovs.interfaces() {
+        let device = row.get("name").as_str().unwrap_or_default();
+        let sandbox = ovs::id(row, key::SANDBOX);
+        if sandbox.is_some_and(|sandbox| sandboxes.contains(sandbox)) {
+            keep.insert(device.to_owned());
+        } else if !keep.contains(device) {
+            stale.push(uuid);
+        }
+    }
     Ok(ovs.unplug(&stale)?)
 }
 

@@ -19,6 +19,8 @@ mod hostport;
 #[cfg(test)]
 mod housekeeping;
 #[cfg(test)]
+mod interfaces;
+#[cfg(test)]
 mod killed;
 #[cfg(test)]
 mod pods;

@@ -1,8 +1,11 @@
-//! Which addresses each pod has, within its segment.
+//! Which addresses each pod has, within its segment; and which each of its further interfaces, within theirs.
 //!
 //! `status.podIPs` is the record; a pod without has those that it asks for, is given what it lacks, and keeps it. Segments of a VPC
 //! never overlap, nor do slices of a node, so each is settled by itself and no two pods of a VPC can hold one address. Subnets of
 //! two VPCs may overlap: what pods on the same node hold of them is kept apart by [`Nodes`].
+//!
+//! Further interfaces have no record that others would have to give way to: they keep what they had by their row, or else by the
+//! network status.
 //!
 //! Makes no rows; the pod's unit does.
 
@@ -12,7 +15,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use meridian_model::{Cluster, Name, Pod, PodKey, Timestamp};
+use meridian_api::attachment::NETWORKS;
+use meridian_model::{Cluster, Name, NetworkRequest, Pod, PodKey, PortKey, Timestamp};
 
 use self::nodes::Nodes;
 use crate::arbiter::{Arbiter, Bid, Item, Outcome, Space};
@@ -25,15 +29,17 @@ use crate::{Claim, SliceUse, fixed};
 pub(crate) const POD_IPS: &str = "status.podIPs";
 
 /// How a pod fares in its segment.
-pub(crate) type Fare<'a> = Outcome<'a, PodKey, IpAddr>;
+pub(crate) type Fare<'a> = Outcome<'a, PortKey, IpAddr>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
     segments: HashMap<Segment, Seats>,
-    /// Where each pod with a bid, and that pod's UID.
-    homes: HashMap<PodKey, Home>,
-    /// Claims of pods that have no segment to make a bid in.
-    claims: HashMap<PodKey, PodClaim>,
+    /// Where each interface with a bid is, and its pod's UID.
+    homes: HashMap<PortKey, Home>,
+    /// Claims of interfaces that have no segment to make a bid in.
+    claims: HashMap<PortKey, PodClaim>,
+    /// The further interfaces among both, by pod.
+    further: HashMap<PodKey, BTreeSet<Name>>,
     /// Segments with staged bids.
     staged: BTreeSet<Segment>,
     /// What pods in Subnets hold, by node.
@@ -42,7 +48,7 @@ pub(crate) struct Addresses {
 
 #[derive(Debug)]
 struct Seats {
-    arbiter: Arbiter<PodKey, Pools>,
+    arbiter: Arbiter<PortKey, Pools>,
     /// The pools that are exhausted, by index.
     full: Vec<bool>,
 }
@@ -64,6 +70,35 @@ struct PodClaim {
     ips: Box<[IpAddr]>,
 }
 
+/// Who is to have addresses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Applicant<'a> {
+    pod: &'a Pod,
+    /// What it asks for, if it is a further interface.
+    request: Option<&'a NetworkRequest>,
+}
+
+impl<'a> Applicant<'a> {
+    /// A pod's first interface, if it is to have a port once it has a node.
+    pub(crate) fn first(pod: &'a Pod) -> Option<Self> {
+        wants_port(pod).then_some(Self { pod, request: None })
+    }
+
+    /// The same of a further interface.
+    pub(crate) fn further(pod: &'a Pod, request: &'a NetworkRequest) -> Option<Self> {
+        Self::first(pod).map(|first| Self {
+            request: Some(request),
+            ..first
+        })
+    }
+
+    /// What it had, where neither a row nor we know better.
+    fn had(&self) -> &'a [IpAddr] {
+        let networks = self.request.zip(self.pod.networks.as_ref());
+        networks.map_or(&[], |(request, networks)| networks.had(&request.interface))
+    }
+}
+
 /// What a settlement changed.
 #[derive(Debug, Default)]
 pub(crate) struct Settlement {
@@ -74,14 +109,40 @@ pub(crate) struct Settlement {
 }
 
 impl Addresses {
-    pub(crate) fn claim(&mut self, pod: PodKey, uid: Name, vpc: Name, ips: Box<[IpAddr]>) {
-        self.claims.insert(pod, PodClaim { uid, vpc, ips });
+    pub(crate) fn claim(&mut self, port: PortKey, uid: Name, vpc: Name, ips: Box<[IpAddr]>) {
+        self.note_further(&port);
+        self.claims.insert(port, PodClaim { uid, vpc, ips });
     }
 
-    /// The VPC in which a pod of that UID has addresses, or had them by what is claimed.
-    pub(crate) fn vpc_of(&self, pod: &PodKey, uid: &Name) -> Option<&Name> {
-        let home = self.homes.get(pod).filter(|home| home.uid == *uid);
-        let claim = || self.claims.get(pod).filter(|claim| claim.uid == *uid);
+    /// The further interfaces of a pod that something is known of.
+    pub(crate) fn further(&self, pod: &PodKey) -> impl Iterator<Item = &Name> {
+        self.further.get(pod).into_iter().flatten()
+    }
+
+    fn note_further(&mut self, port: &PortKey) {
+        if let Some(interface) = &port.interface {
+            let further = self.further.entry(port.pod.clone()).or_default();
+            further.insert(interface.clone());
+        }
+    }
+
+    fn forget_further(&mut self, port: &PortKey) {
+        let Some(interface) = &port.interface else { return };
+        if self.homes.contains_key(port) || self.claims.contains_key(port) {
+            return;
+        }
+        if let Some(further) = self.further.get_mut(&port.pod) {
+            further.remove(interface);
+            if further.is_empty() {
+                self.further.remove(&port.pod);
+            }
+        }
+    }
+
+    /// The VPC in which an interface of a pod of that UID has addresses, or had them by what is claimed.
+    pub(crate) fn vpc_of(&self, port: &PortKey, uid: &Name) -> Option<&Name> {
+        let home = self.homes.get(port).filter(|home| home.uid == *uid);
+        let claim = || self.claims.get(port).filter(|claim| claim.uid == *uid);
         home.map(|home| home.segment.vpc()).or_else(|| Some(&claim()?.vpc))
     }
 
@@ -128,9 +189,19 @@ impl Addresses {
         true
     }
 
-    /// Notes what a pod is like now and which segment it is to be in, if it is to be in one; takes effect with [`Self::settle`].
-    pub(crate) fn stage(&mut self, key: &PodKey, pod: Option<&Pod>, segment: Option<Segment>) {
-        let pod = pod.filter(|pod| wants_port(pod));
+    /// Notes what an interface is like now, if it is to be there, and which segment it is to be in, if it is to be in one; takes
+    /// effect with [`Self::settle`].
+    pub(crate) fn stage(&mut self, key: &PortKey, applicant: Option<Applicant<'_>>, segment: Option<Segment>) {
+        self.stage_known(key, applicant, segment);
+        if self.homes.contains_key(key) || self.claims.contains_key(key) {
+            self.note_further(key);
+        } else {
+            self.forget_further(key);
+        }
+    }
+
+    fn stage_known(&mut self, key: &PortKey, applicant: Option<Applicant<'_>>, segment: Option<Segment>) {
+        let pod = applicant.map(|applicant| applicant.pod);
         let stays = |home: &Home| Some(&home.segment) == segment.as_ref() && pod.is_some_and(|pod| pod.uid == home.uid);
         let held = match self.homes.get(key) {
             Some(home) if stays(home) => Some(Box::from(self.segments[&home.segment].arbiter.held(key))),
@@ -140,7 +211,7 @@ impl Addresses {
             }
             None => None,
         };
-        let (Some(pod), Some(at)) = (pod, segment) else {
+        let (Some(applicant), Some(at)) = (applicant, segment) else {
             // One that waits for its VPC keeps what it had.
             let is_its = |claim: &PodClaim| pod.is_some_and(|pod| pod.node.is_some() && pod.uid == claim.uid);
             if self.claims.get(key).is_some_and(|claim| !is_its(claim)) {
@@ -148,6 +219,7 @@ impl Addresses {
             }
             return;
         };
+        let pod = applicant.pod;
         let Some(seats) = self.segments.get_mut(&at) else {
             if self.claims.get(key).is_some_and(|claim| claim.uid != pod.uid) {
                 self.claims.remove(key);
@@ -159,14 +231,17 @@ impl Addresses {
             .remove(key)
             .filter(|claim| claim.uid == pod.uid && claim.vpc == *at.vpc())
             .map(|claim| claim.ips);
-        if let Ok(wanted) = wanted(pod, seats.arbiter.space()) {
-            let claim = claim.or(held).unwrap_or_default();
+        if let Ok(wanted) = wanted(applicant, seats.arbiter.space()) {
+            let only = &wanted.only;
+            let is_wanted = |ip: &&IpAddr| only.contains(ip) || !only.iter().any(|only| only.is_ipv4() == ip.is_ipv4());
+            let claim = claim.or(held).unwrap_or_else(|| applicant.had().into());
+            let claim: Box<[IpAddr]> = claim.iter().filter(is_wanted).copied().collect();
             let home = Home {
                 segment: at.clone(),
                 uid: pod.uid.clone(),
                 node: pod.node.clone().unwrap_or_default(),
                 created: pod.created,
-                is_wish: pod.ips.is_empty(),
+                is_wish: pod.ips.is_empty() || !key.is_first(),
             };
             if at.subnet().is_some() {
                 let ips = if wanted.record.is_empty() {
@@ -184,6 +259,7 @@ impl Addresses {
                     is_wish: home.is_wish,
                     wants_more: wanted.wants_more,
                     claim,
+                    only: wanted.only,
                     avoid: Box::default(),
                 }),
             );
@@ -204,7 +280,7 @@ impl Addresses {
             };
             let changed = if key.subnet().is_some() {
                 let (nodes, homes) = (&self.nodes, &self.homes);
-                let beside = |pod: &PodKey| {
+                let beside = |pod: &PortKey| {
                     homes
                         .get(pod)
                         .map_or_else(Vec::new, |home| nodes.beside(pod, &home.node))
@@ -223,7 +299,7 @@ impl Addresses {
                     self.nodes.set(pod, held);
                 }
             }
-            settlement.pods.extend(changed);
+            settlement.pods.extend(changed.into_iter().map(|port| port.pod));
             let full = seats.arbiter.space().full();
             if seats.full != full {
                 seats.full = full;
@@ -241,18 +317,29 @@ impl Addresses {
             });
             self.nodes.set(&pod, held);
         }
-        settlement.pods.extend(self.nodes.settle());
+        let moved = self.nodes.settle().into_iter();
+        settlement.pods.extend(moved.map(|port| port.pod));
         settlement
     }
 
     /// Claims of pods that do not exist are void once everything was seen.
     pub(crate) fn forget_absent(&mut self, cluster: &Cluster) {
-        self.claims
-            .retain(|key, claim| cluster.pod(key).is_some_and(|pod| pod.uid == claim.uid));
+        let wants = |port: &PortKey, pod: &Pod| match &port.interface {
+            None => true,
+            Some(interface) => pod.further().iter().any(|request| request.interface == *interface),
+        };
+        let there = |port: &PortKey, claim: &PodClaim| {
+            let pod = cluster.pod(&port.pod);
+            pod.is_some_and(|pod| pod.uid == claim.uid && wants(port, pod))
+        };
+        let gone = self.claims.extract_if(|port, claim| !there(port, claim));
+        for (port, _) in gone.collect::<Vec<_>>() {
+            self.forget_further(&port);
+        }
     }
 
-    /// How a pod fares; nothing if it made no bid.
-    pub(crate) fn fare(&self, key: &PodKey) -> Option<Fare<'_>> {
+    /// How an interface fares; nothing if it made no bid.
+    pub(crate) fn fare(&self, key: &PortKey) -> Option<Fare<'_>> {
         let home = self.homes.get(key)?;
         if let Some((item, to)) = self.nodes.rival(key) {
             return Some(Outcome::Lost { item, theirs: item, to });
@@ -273,7 +360,22 @@ impl Addresses {
 
     /// Why what a pod's status says, or else what it asks for, cannot be right in this segment: the field, and the message.
     pub(crate) fn fault(&self, pod: &Pod, segment: &Segment) -> Option<(&'static str, String)> {
-        wanted(pod, self.segments.get(segment)?.arbiter.space()).err()
+        let first = Applicant { pod, request: None };
+        wanted(first, self.segments.get(segment)?.arbiter.space()).err()
+    }
+
+    /// Why an interface cannot have the addresses that it asks for in this segment: they can be nobody's, or are another's.
+    pub(crate) fn refusal(&self, port: &PortKey, request: &NetworkRequest, segment: &Segment) -> Option<String> {
+        let arbiter = &self.segments.get(segment)?.arbiter;
+        if let Err(fault) = asked_for(&request.ips, arbiter.space()) {
+            return Some(fault);
+        }
+        request.ips.iter().find_map(|&ip| {
+            let holder = arbiter.holder(ip).filter(|holder| *holder != port)?;
+            Some(format!(
+                "{ip} is that of pod {holder}: ask for another, or delete that pod"
+            ))
+        })
     }
 
     /// How full each network of a segment is: the network, the addresses that pods have, and those that they can still be given.
@@ -307,14 +409,14 @@ impl Addresses {
             let home = self.homes.get(pod)?;
             // Also where it has no address, in which VPC a pod is says no other address than those it has.
             (!ips.is_empty() || !home.segment.is_default()).then(|| Claim::Pod {
-                pod: pod.clone(),
+                port: pod.clone(),
                 uid: home.uid.clone(),
                 vpc: home.segment.vpc().clone(),
                 ips: ips.into(),
             })
         });
         let kept = self.claims.iter().map(|(pod, claim)| Claim::Pod {
-            pod: pod.clone(),
+            port: pod.clone(),
             uid: claim.uid.clone(),
             vpc: claim.vpc.clone(),
             ips: claim.ips.clone(),
@@ -322,7 +424,7 @@ impl Addresses {
         held.chain(kept)
     }
 
-    fn leave(&mut self, key: &PodKey) {
+    fn leave(&mut self, key: &PortKey) {
         let Some(home) = self.homes.remove(key) else { return };
         self.nodes.look_at(key, false);
         if let Some(seats) = self.segments.get_mut(&home.segment) {
@@ -342,15 +444,28 @@ struct Wanted {
     record: Box<[IpAddr]>,
     /// Whether it is to be given addresses of the other families, too.
     wants_more: bool,
+    /// What it waits for.
+    only: Box<[IpAddr]>,
 }
 
 /// What a pod's status says, or else what it asks for, judged by itself; if that makes no sense, the field and the message.
-fn wanted(pod: &Pod, space: &Pools) -> Result<Wanted, (&'static str, String)> {
+fn wanted(Applicant { pod, request }: Applicant<'_>, space: &Pools) -> Result<Wanted, (&'static str, String)> {
+    if let Some(request) = request {
+        return match asked_for(&request.ips, space) {
+            Ok(()) => Ok(Wanted {
+                record: Box::default(),
+                wants_more: false,
+                only: request.ips.clone(),
+            }),
+            Err(message) => Err((NETWORKS, message)),
+        };
+    }
     if !pod.ips.is_empty() {
         return match recorded(pod, space) {
             Ok(record) => Ok(Wanted {
                 record,
                 wants_more: false,
+                only: Box::default(),
             }),
             Err(message) => Err((POD_IPS, message)),
         };
@@ -376,7 +491,35 @@ fn wanted(pod: &Pod, space: &Pools) -> Result<Wanted, (&'static str, String)> {
     Ok(Wanted {
         wants_more: !asked_for.is_empty(),
         record: asked_for,
+        only: Box::default(),
     })
+}
+
+/// Whether a further interface can have what it asks for, judged by itself.
+fn asked_for(ips: &[IpAddr], space: &Pools) -> Result<(), String> {
+    let Pools(pools) = space;
+    let mut families = [false; 2];
+    for &ip in ips {
+        let Some(pool) = pools.iter().find(|pool| pool.network().contains(ip)) else {
+            return Err(format!(
+                "{ip} is not in {}, where the interface is: ask for another",
+                list(&space.networks())
+            ));
+        };
+        if !pool.admits(ip) {
+            return Err(format!(
+                "{ip} is no pod's in {}, but its network's, gateway's, host's or broadcast address: ask for another",
+                pool.network()
+            ));
+        }
+        let seen = &mut families[usize::from(ip.is_ipv6())];
+        if std::mem::replace(seen, true) {
+            return Err(format!(
+                "{ip} is a second address of its family: an interface has one per family"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What a pod's status says, judged by itself.

@@ -8,7 +8,7 @@
 //! 2. *Claims.* What a party without a record held before stays with it unless a record wins it away. Of two claims
 //!    the older party's counts.
 //! 3. *Allocation.* Whoever still lacks something, also beside its record if it says so, waits; the oldest is served first, from what nobody holds and no
-//!    record names.
+//!    record names. Who wants something particular gets that or nothing.
 //!
 //! The outcome is a function of parties, records and claims; what holds after [`Arbiter::settle`] fed back as claims
 //! gives the same outcome. A change costs what it touches.
@@ -61,6 +61,8 @@ pub(crate) struct Bid<I> {
     pub(crate) wants_more: bool,
     /// What it held before. Of no account beside a record that it wants no more than.
     pub(crate) claim: Box<[I]>,
+    /// What it has to have and nothing else instead, of whatever it has no record of: it waits until nobody else has it.
+    pub(crate) only: Box<[I]>,
     /// What it is not to be given, because it would be mistaken for something else. Says nothing of records and claims.
     pub(crate) avoid: Box<[I]>,
 }
@@ -101,6 +103,7 @@ struct Seat<I> {
     is_wish: bool,
     wants_more: bool,
     record: Box<[I]>,
+    only: Box<[I]>,
     avoid: Box<[I]>,
     held: Vec<I>,
 }
@@ -150,6 +153,11 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
         self.seats.iter().map(|(party, seat)| (party, &*seat.held))
     }
 
+    /// Who holds an item.
+    pub(crate) fn holder(&self, item: S::Item) -> Option<&K> {
+        self.entries.get(&item)?.holder.as_ref()
+    }
+
     /// How a party fares, if there is such a party.
     pub(crate) fn outcome(&self, party: &K) -> Option<Outcome<'_, K, S::Item>> {
         let seat = self.seats.get(party)?;
@@ -177,6 +185,7 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
                     && bid.record == seat.record
                     && (bid.is_wish, bid.wants_more) == (seat.is_wish, seat.wants_more)
                     && bid.avoid == seat.avoid
+                    && bid.only == seat.only
                     && (!seat.asks() || *bid.claim == *seat.held)
             }
             _ => false,
@@ -241,6 +250,7 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
             is_wish,
             wants_more,
             claim,
+            only,
             avoid,
         } = bid;
         let seat = Seat {
@@ -248,6 +258,7 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
             is_wish,
             wants_more,
             record,
+            only,
             avoid,
             held: Vec::new(),
         };
@@ -344,13 +355,28 @@ impl<K: Clone + Ord + Debug, S: Space> Arbiter<K, S> {
             let seat = &self.seats[party];
             let mut avoid = avoid(party);
             avoid.extend_from_slice(&seat.avoid);
-            if let Some(items) = self.space.complete(&self.entries, &seat.held, &avoid) {
-                for item in items {
+            let mut held = seat.held.clone();
+            for &item in seat.only.iter().filter(|item| !seat.held.contains(item)) {
+                if self.space.admits(&held, item) && item.overlapping(&self.entries).is_empty() {
+                    held.push(item);
+                }
+            }
+            if !seat.only.iter().all(|item| held.contains(item)) {
+                continue;
+            }
+            if let Some(items) = self.space.complete(&self.entries, &held, &avoid) {
+                for item in held.split_off(seat.held.len()).into_iter().chain(items) {
                     self.hold(party, item);
                 }
                 self.waiting.remove(&rank);
                 round.changed.insert(rank.2);
             }
+        }
+        // Whose it is that they wait for may be another by now.
+        if !round.changed.is_empty() {
+            let waiting = self.waiting.iter().map(|(.., party)| party);
+            let particular = waiting.filter(|party| !self.seats[*party].only.is_empty());
+            round.changed.extend(particular.cloned());
         }
     }
 

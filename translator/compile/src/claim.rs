@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use meridian_api::port::{self, PortFacts, PortKind};
-use meridian_model::{Name, PodKey};
+use meridian_model::{Name, PodKey, PortKey};
 use ovsdb::Datum;
 use ovsdb_schemas::northbound::{logical_router_port, logical_switch_port};
 
@@ -14,11 +14,11 @@ use crate::{Unit, ip, names};
 /// Something a former compile handed out. The cluster's own record (`status.podIPs`, `spec.podCIDRs`) goes before it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Claim {
-    /// Addresses of a pod.
+    /// Addresses of a pod's interface.
     Pod {
-        /// The pod.
-        pod: PodKey,
-        /// Its UID then: a pod of the same name with another UID has no right to them.
+        /// The interface.
+        port: PortKey,
+        /// The pod's UID then: a pod of the same name with another UID has no right to them.
         uid: Name,
         /// The VPC it was in.
         vpc: Name,
@@ -51,7 +51,11 @@ impl Claim {
                     return None;
                 }
                 Some(Self::Pod {
-                    pod: PodKey { namespace, name },
+                    port: PortKey {
+                        pod: PodKey { namespace, name },
+                        // Nothing else in a key has the sign.
+                        interface: ids.get_str(port::KEY)?.split_once('@').map(|(_, name)| name.into()),
+                    },
                     uid: facts.uid?.into(),
                     vpc: facts.vpc.map_or_else(names::default_vpc, |vpc| vpc.name.into()),
                     ips: facts.ips.iter().map(IpNetwork::ip).collect(),
@@ -78,12 +82,12 @@ impl Claim {
 
 /// The claims among `ours` that speak of neither a party nor a thing that `theirs` speak of.
 pub(crate) fn uncontradicted(mut ours: Vec<Claim>, theirs: &[Claim]) -> Vec<Claim> {
-    let (mut pods, mut nodes, mut addresses) = (HashSet::new(), HashSet::new(), HashSet::<(&Name, IpAddr)>::new());
+    let (mut ports, mut nodes, mut addresses) = (HashSet::new(), HashSet::new(), HashSet::<(&Name, IpAddr)>::new());
     let mut slices = Vec::new();
     for claim in theirs {
         match claim {
-            Claim::Pod { pod, vpc, ips, .. } => {
-                pods.insert(pod);
+            Claim::Pod { port, vpc, ips, .. } => {
+                ports.insert(port);
                 addresses.extend(ips.iter().map(|&ip| (vpc, ip)));
             }
             Claim::Slice { vpc, node, networks } => {
@@ -93,8 +97,8 @@ pub(crate) fn uncontradicted(mut ours: Vec<Claim>, theirs: &[Claim]) -> Vec<Clai
         }
     }
     ours.retain(|claim| match claim {
-        Claim::Pod { pod, vpc, ips, .. } => {
-            !pods.contains(pod) && !ips.iter().any(|&ip| addresses.contains(&(vpc, ip)))
+        Claim::Pod { port, vpc, ips, .. } => {
+            !ports.contains(port) && !ips.iter().any(|&ip| addresses.contains(&(vpc, ip)))
         }
         Claim::Slice { vpc, node, networks } => {
             let taken = |network: &IpNetwork| {

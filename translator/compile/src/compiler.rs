@@ -6,7 +6,7 @@ mod settle;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
 
-use meridian_model::{Cluster, Event, Key, Name, PodKey, ServiceKey};
+use meridian_model::{Cluster, DefinitionKey, Event, Key, Name, PodKey, ServiceKey};
 
 use crate::address_pools::AddressPools;
 use crate::addresses::Addresses;
@@ -129,6 +129,13 @@ impl Compiler {
                 Key::AddressPool(_) => {
                     self.pools = AddressPools::of(&self.cluster);
                     self.engine.touch(&Fact::Pools);
+                }
+                Key::NetworkAttachment(namespace, name) => {
+                    let key = DefinitionKey { namespace, name };
+                    for pod in self.cluster.pods_attached(&key) {
+                        self.engine.mark(pod.clone().into());
+                        self.pods.insert(pod.clone());
+                    }
                 }
                 Key::EndpointSlice(..) => {}
             }
@@ -321,7 +328,7 @@ impl Compiler {
     fn note_claims(&mut self, claims: Vec<Claim>) {
         for claim in claims {
             match claim {
-                Claim::Pod { pod, uid, vpc, ips } => self.addresses.claim(pod, uid, vpc, ips),
+                Claim::Pod { port, uid, vpc, ips } => self.addresses.claim(port, uid, vpc, ips),
                 Claim::Slice { vpc, node, networks } => self.slices.claim(SliceKey::new(vpc, node), networks),
             }
         }

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 use meridian_api::port;
-use meridian_model::{Cluster, Endpoint, EndpointSlice, Interner, Key, Name, Node, Pod, PodKey, Service, ServiceKey};
+use meridian_model::{
+    Cluster, DefinitionKey, Endpoint, EndpointSlice, Interner, Key, Name, NetworkAttachment, NetworkRequest, Node, Pod,
+    PodKey, PortKey, Service, ServiceKey,
+};
 use ovsdb::{Atom, Datum, Uuid};
 use ovsdb_schemas::northbound;
 
@@ -19,7 +22,7 @@ use crate::engine::Compiled;
 use crate::fact::Fact;
 use crate::identity::row_uuid;
 use crate::names::{DEFAULT_VPC, Names};
-use crate::placements::{Place, Placements};
+use crate::placements::{Place, Placements, place_further};
 use crate::places::Places;
 use crate::segment::{Segment, Spot};
 use crate::service_cidrs::ServiceCidrs;
@@ -171,6 +174,36 @@ impl<'a> Context<'a> {
         self.world.strays.find(namespace, endpoint)
     }
 
+    /// Where a further interface of a pod belongs. The pod is compiled again when that changes.
+    pub(crate) fn place_further(&self, pod: &Pod, request: &NetworkRequest) -> Place {
+        let World {
+            placements,
+            cluster,
+            vpcs,
+            addresses,
+            ..
+        } = self.world;
+        match placements.of(&request.port(pod.key())) {
+            Some(spot) => Place::In(spot.clone()),
+            None => place_further(pod, request, cluster, vpcs, addresses),
+        }
+    }
+
+    /// What a further interface is to be like. The pod is compiled again when that changes.
+    pub(crate) fn definition(&self, key: &DefinitionKey) -> Option<&'a Arc<NetworkAttachment>> {
+        self.world.cluster.network_attachment(key)
+    }
+
+    /// Why an interface cannot have the addresses that it asks for. It is compiled again when that changes.
+    pub(crate) fn address_refusal(
+        &self,
+        port: &PortKey,
+        request: &NetworkRequest,
+        segment: &Segment,
+    ) -> Option<String> {
+        self.world.addresses.refusal(port, request, segment)
+    }
+
     /// All nodes.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &'a Arc<Node>> + use<'a> {
         self.note(Fact::Nodes);
@@ -215,10 +248,10 @@ impl<'a> Context<'a> {
         self.world.vips.holder(vip)
     }
 
-    /// How a pod fares with its addresses, if there is its slice and its status makes sense.
-    pub(crate) fn fare(&self, pod: &PodKey) -> Option<Fare<'a>> {
-        self.note(Fact::Fare(pod.clone()));
-        self.world.addresses.fare(pod)
+    /// How an interface fares with its addresses, if there is its slice and the pod's status makes sense.
+    pub(crate) fn fare(&self, port: &PortKey) -> Option<Fare<'a>> {
+        self.note(Fact::Fare(port.pod.clone()));
+        self.world.addresses.fare(port)
     }
 
     /// A Subnet, of whatever VPC.
@@ -234,9 +267,9 @@ impl<'a> Context<'a> {
     }
 
     /// Where a pod is, if not in the default VPC.
-    pub(crate) fn spot_of(&self, pod: &PodKey) -> Option<&'a Spot> {
-        self.note(Fact::Fare(pod.clone()));
-        self.world.placements.of(pod)
+    pub(crate) fn spot_of(&self, port: &PortKey) -> Option<&'a Spot> {
+        self.note(Fact::Fare(port.pod.clone()));
+        self.world.placements.of(port)
     }
 
     /// The zones that load balancers of a VPC are for, and `None` for what is in none: nodes, and Subnets, which are everywhere.

@@ -58,6 +58,7 @@ impl Fact {
                 | Key::ServiceCidr(_)
                 | Key::AddressPool(_)
                 | Key::Vpc(_)
+                | Key::NetworkAttachment(..)
                 | Key::Subnet(_),
             )
             | Self::Shortage(_)

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
 use meridian_api::name;
-use meridian_model::{Name, PodKey, ServiceKey};
+use meridian_model::{Name, PodKey, PortKey, ServiceKey};
 
 use crate::segment::Segment;
 
@@ -138,6 +138,15 @@ impl Names {
     /// A pod's port.
     pub(crate) fn pod(&self, pod: &PodKey) -> Arc<str> {
         name::pod_port(&self.prefix, &pod.namespace, &pod.name).into()
+    }
+
+    /// The port of one of a pod's interfaces.
+    pub(crate) fn port(&self, port: &PortKey) -> Arc<str> {
+        let PodKey { namespace, name } = &port.pod;
+        match &port.interface {
+            None => self.pod(&port.pod),
+            Some(interface) => name::interface_port(&self.prefix, namespace, name, interface).into(),
+        }
     }
 
     /// The load balancers of a VPC.

@@ -18,8 +18,10 @@ mod known;
 mod ovn;
 mod trail;
 
+use std::net::IpAddr;
+
 use meridian_api::service::Protocol;
-use meridian_model::{Name, PodKey, ServiceKey};
+use meridian_model::{Name, Pod, PodKey, PortKey, ServiceKey};
 use serde::Serialize;
 
 use self::destination::{Destination, Resolved};
@@ -54,7 +56,7 @@ pub enum PathTarget {
     /// The addresses of a host.
     Node(Name),
     /// An address, whosoever it is.
-    Address(std::net::IpAddr),
+    Address(IpAddr),
 }
 
 /// A port.
@@ -131,6 +133,9 @@ pub(crate) fn explain(
     if let (Ok(origin), Some(target)) = (&origin, &target)
         && let Some(theirs) = world.cluster.pod(target).and_then(|pod| pod::seat(world, pod).ok())
         && theirs.spot.vpc() != origin.spot.vpc()
+        && pod::further(world, from)
+            .iter()
+            .all(|further| further.seat.spot.vpc() != theirs.spot.vpc())
     {
         notes.push(format!(
             "pod {target} is in VPC {}, pod {} in VPC {}: no route leads from one to the other, and an address means what it means in the \
@@ -150,7 +155,10 @@ pub(crate) fn explain(
         }
         Ok(origin) => destinations
             .iter()
-            .map(|destination| way(map, &question.from, origin, target.as_ref(), destination))
+            .map(|destination| {
+                let (port, origin) = leaving(map, from, origin, destination.address);
+                way(map, &port, &origin, target.as_ref(), destination)
+            })
             .collect(),
     };
     Ok(PathExplanation {
@@ -162,7 +170,17 @@ pub(crate) fn explain(
     })
 }
 
-fn way(map: Map<'_>, from: &PodKey, origin: &pod::Seat, target: Option<&PodKey>, to: &Destination) -> Way {
+/// By which of its interfaces a pod sends to an address, and what that has.
+fn leaving(map: Map<'_>, from: &Pod, first: &pod::Seat, to: IpAddr) -> (PortKey, pod::Seat) {
+    let further = pod::further(map.world, from).into_iter();
+    let mut leading = further.filter(|further| further.networks.iter().any(|network| network.contains(to)));
+    match leading.next() {
+        Some(further) => (further.port, further.seat),
+        None => (from.key().into(), first.clone()),
+    }
+}
+
+fn way(map: Map<'_>, from: &PortKey, origin: &pod::Seat, target: Option<&PodKey>, to: &Destination) -> Way {
     let label = to.to_string();
     if !origin.ips.iter().any(|ip| ip.is_ipv4() == to.address.is_ipv4()) {
         let family = if to.address.is_ipv4() { "IPv4" } else { "IPv6" };
@@ -181,11 +199,11 @@ fn way(map: Map<'_>, from: &PodKey, origin: &pod::Seat, target: Option<&PodKey>,
             row: None,
             rule: None,
         };
-        return Trail::reached([], format!("pod {from} itself"), Some(from.clone())).into_way(step, label, target);
+        return Trail::reached([], format!("pod {from} itself"), Some(from.pod.clone())).into_way(step, label, target);
     }
     let entry = Entry {
         slice: origin.spot.slice(),
-        port: map.world.names.pod(from).to_string(),
+        port: map.world.names.port(from).to_string(),
         sources: origin.ips.clone(),
         of_host: false,
     };
@@ -244,7 +262,7 @@ fn carried(map: Map<'_>, entry: &Entry, to: &Destination, endpoint: Option<std::
     let (steps, exit) = ovn::carry(map, &entry.slice, to.address);
     let names = map.world.names;
     let (outcome, port) = match &exit {
-        Exit::Pod(pod) => (OvnOutcome::Delivered, Some(names.pod(pod))),
+        Exit::Pod(pod) => (OvnOutcome::Delivered, Some(names.port(pod))),
         Exit::Host { slice, .. } => (OvnOutcome::Delivered, Some(names.management(&slice.vpc, &slice.node))),
         Exit::Services(slice) => (OvnOutcome::Delivered, Some(names.services(&slice.vpc, &slice.node))),
         Exit::Router(_) => (OvnOutcome::Router, None),
@@ -252,7 +270,7 @@ fn carried(map: Map<'_>, entry: &Entry, to: &Destination, endpoint: Option<std::
     };
     let claim = OvnClaim::new(outcome, port.map(|port| port.to_string()), endpoint);
     let trail = match exit {
-        Exit::Pod(pod) => Trail::reached(steps, format!("pod {pod}"), Some(pod)),
+        Exit::Pod(port) => Trail::reached(steps, format!("pod {port}"), Some(port.pod)),
         Exit::Host { slice, .. } => {
             let arrival = Arrival {
                 slice,

@@ -1,9 +1,12 @@
-//! [`Placements`]: where each pod belongs that is in another VPC than the default one.
+//! [`Placements`]: where each pod belongs, and each of its further interfaces, that is in another VPC than the default one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod further;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use meridian_model::{Cluster, Name, Pod, PodKey};
+use ipnetwork::IpNetwork;
+use meridian_model::{Cluster, Name, Pod, PodKey, PortKey};
 
 use crate::addresses::{Addresses, wants_port};
 use crate::names::default_vpc;
@@ -18,6 +21,8 @@ pub(crate) const NAMESPACE: &str = "metadata.namespace";
 /// What tells the Subnet of a pod.
 pub(crate) const SUBNET: &str = "metadata.annotations[meridian.dev/subnet]";
 
+pub(crate) use self::further::place as place_further;
+
 /// Where a pod belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -31,9 +36,9 @@ pub(crate) enum Place {
 
 #[derive(Debug, Default)]
 pub(crate) struct Placements {
-    of: HashMap<PodKey, Spot>,
-    on: BTreeMap<SliceKey, BTreeSet<PodKey>>,
-    within: BTreeMap<Segment, BTreeSet<PodKey>>,
+    of: BTreeMap<PortKey, Spot>,
+    on: BTreeMap<SliceKey, BTreeSet<PortKey>>,
+    within: BTreeMap<Segment, BTreeSet<PortKey>>,
     /// How many of the pods that are on a node are in Subnets.
     in_subnets: BTreeMap<SliceKey, usize>,
 }
@@ -48,8 +53,8 @@ pub(crate) struct Moved {
 }
 
 impl Placements {
-    /// Notes where a pod belongs.
-    pub(crate) fn set(&mut self, pod: &PodKey, place: &Place) -> Moved {
+    /// Notes where an interface belongs.
+    pub(crate) fn set(&mut self, pod: &PortKey, place: &Place) -> Moved {
         let now = match place {
             Place::In(spot) if !spot.segment.is_default() => Some(spot),
             _ => None,
@@ -93,26 +98,32 @@ impl Placements {
         self.in_subnets.contains_key(slice)
     }
 
-    /// Where a pod is, if not in the default VPC.
-    pub(crate) fn of(&self, pod: &PodKey) -> Option<&Spot> {
-        self.of.get(pod)
+    /// Where an interface is, if not in the default VPC.
+    pub(crate) fn of(&self, port: &PortKey) -> Option<&Spot> {
+        self.of.get(port)
+    }
+
+    /// The interfaces of a pod that are not in the default VPC, and where they are.
+    pub(crate) fn of_pod<'a>(&'a self, pod: &'a PodKey) -> impl Iterator<Item = (&'a PortKey, &'a Spot)> {
+        let all = self.of.range(PortKey::from(pod.clone())..);
+        all.take_while(move |(port, _)| port.pod == *pod)
     }
 
     /// Where a pod is, or else belongs.
     pub(crate) fn place(&self, pod: &Pod, vpcs: &Vpcs, addresses: &Addresses, config: &Config) -> Place {
-        match self.of(&pod.key()) {
+        match self.of(&pod.key().into()) {
             Some(spot) => Place::In(spot.clone()),
             None => place(pod, vpcs, addresses, config),
         }
     }
 
-    /// The pods of a segment, sorted.
-    pub(crate) fn within(&self, segment: &Segment) -> impl Iterator<Item = &PodKey> {
+    /// The interfaces in a segment, sorted.
+    pub(crate) fn within(&self, segment: &Segment) -> impl Iterator<Item = &PortKey> {
         self.within.get(segment).into_iter().flatten()
     }
 
-    /// The slices of a VPC on whose nodes pods of it are, by node, and those pods, in whichever segment.
-    pub(crate) fn slices(&self, vpc: &Name) -> impl Iterator<Item = (&SliceKey, &BTreeSet<PodKey>)> {
+    /// The slices of a VPC on whose nodes pods of it are, by node, and those pods' interfaces in it, in whichever segment.
+    pub(crate) fn slices(&self, vpc: &Name) -> impl Iterator<Item = (&SliceKey, &BTreeSet<PortKey>)> {
         let first = SliceKey::new(vpc.clone(), Name::default());
         let vpc = vpc.clone();
         self.on.range(first..).take_while(move |(slice, _)| slice.vpc == vpc)
@@ -123,16 +134,20 @@ impl Placements {
         let state = vpcs.get(&slice.vpc).filter(|state| state.is_usable())?;
         let pods = self.on.get(slice)?;
         let node = cluster.node(&slice.node)?;
-        let mut of_pods = Vec::new();
-        for (cidr, prefix) in state.network.slices() {
-            let mut ips = pods.iter().filter_map(|pod| cluster.pod(pod)).flat_map(|pod| &pod.ips);
-            if let Some(ip) = ips.find(|ip| cidr.contains(**ip)) {
-                of_pods.extend(ip::network_around(*ip, prefix));
-            }
-        }
+        let slice_of = |ips: &mut dyn Iterator<Item = IpAddr>| -> Box<[IpNetwork]> {
+            let ips: Vec<IpAddr> = ips.collect();
+            let of_cidr = |(cidr, prefix): (IpNetwork, u8)| {
+                let ip = ips.iter().find(|ip| cidr.contains(**ip))?;
+                ip::network_around(*ip, prefix)
+            };
+            state.network.slices().filter_map(of_cidr).collect()
+        };
+        let of_first = pods.iter().filter(|port| port.is_first());
+        let of_first = of_first.filter_map(|port| cluster.pod(&port.pod));
         Some(Wish {
             created: node.created,
-            of_pods: of_pods.into(),
+            of_pods: slice_of(&mut of_first.flat_map(|pod| &pod.ips).copied()),
+            hinted: slice_of(&mut pods.iter().flat_map(|port| hinted(port, cluster)).copied()),
         })
     }
 
@@ -141,7 +156,21 @@ impl Placements {
     }
 }
 
-fn remove<K: Ord>(pods: &mut BTreeMap<K, BTreeSet<PodKey>>, of: &K, pod: &PodKey) {
+/// The addresses that a further interface had or asks for.
+fn hinted<'a>(port: &PortKey, cluster: &'a Cluster) -> impl Iterator<Item = &'a IpAddr> {
+    let further = port.interface.as_ref().and_then(|interface| {
+        let pod = cluster.pod(&port.pod)?;
+        let request = pod.further().iter().find(|request| request.interface == *interface)?;
+        let had = pod
+            .networks
+            .as_ref()
+            .map_or(&[][..], |networks| networks.had(interface));
+        Some(request.ips.iter().chain(had))
+    });
+    further.into_iter().flatten()
+}
+
+fn remove<K: Ord>(pods: &mut BTreeMap<K, BTreeSet<PortKey>>, of: &K, pod: &PortKey) {
     if let Some(some) = pods.get_mut(of) {
         some.remove(pod);
         if some.is_empty() {
@@ -166,7 +195,7 @@ pub(crate) fn place(pod: &Pod, vpcs: &Vpcs, addresses: &Addresses, config: &Conf
     }
     let home = vpcs.home(&pod.namespace);
     if let Some(first) = pod.ips.first() {
-        let known = addresses.vpc_of(&pod.key(), &pod.uid).cloned();
+        let known = addresses.vpc_of(&pod.key().into(), &pod.uid).cloned();
         let home = match &home {
             Home::Vpc(state) => Some(state.object.name.clone()),
             Home::Default => Some(default_vpc()),

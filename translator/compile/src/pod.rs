@@ -4,12 +4,13 @@
 //! incrementally.
 
 pub(crate) mod explain;
+mod further;
 
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use meridian_api::port::{PortFacts, PortKind, VpcFacts};
-use meridian_model::{Pod, PodKey};
+use meridian_model::{Pod, PodKey, PortKey};
 use ovsdb::{Atom, Datum};
 use ovsdb_schemas::northbound::logical_switch_port;
 
@@ -31,7 +32,7 @@ pub(crate) fn compile(ctx: &mut Context<'_>, key: &PodKey) {
     match seat(ctx, pod) {
         Ok(seat) => {
             let facts = facts(ctx, pod, &seat);
-            add_port(ctx, key, pod, &seat.spot, &facts);
+            add_port(ctx, &key.clone().into(), pod, &seat.spot, &facts);
             if seat.spot.segment.subnet().is_some() {
                 for ip in seat.ips {
                     egress::leaves_by_its_node(ctx, &seat.spot, *ip);
@@ -41,6 +42,7 @@ pub(crate) fn compile(ctx: &mut Context<'_>, key: &PodKey) {
         Err(Lack::Wrong { field, message, .. }) => ctx.problem(key.clone().into(), field, message),
         Err(Lack::Unwanted(_)) => {}
     }
+    further::compile(ctx, key, pod);
 }
 
 /// Where a pod's port is, and its addresses.
@@ -94,35 +96,14 @@ fn seat<'a>(ctx: &Context<'a>, pod: &Pod) -> Result<Seat<'a>, Lack> {
             spot: Some(spot.clone()),
         })
     };
-    let slice = spot.slice();
-    let networks = match ctx.slice(&slice) {
-        Some(Standing::Slice(networks)) => networks,
-        standing => {
-            let (field, message) = without_slice(ctx, &slice, standing.as_ref());
-            return wrong(field, message);
-        }
-    };
-    let networks = match &spot.segment {
-        Segment::Slice(_) => networks
-            .iter()
-            .map(|&network| (network, ip::gateway(network)))
-            .collect(),
-        Segment::Subnet(subnet) => match ctx.subnet(&subnet.name) {
-            Some(state) if state.is_usable() => state
-                .layouts
-                .iter()
-                .map(|layout| (layout.network, layout.gateway))
-                .collect(),
-            state => {
-                let gone = || format!("there is no Subnet {} any more", subnet.name);
-                return wrong(SUBNET, state.and_then(SubnetState::refusal).unwrap_or_else(gone));
-            }
-        },
+    let networks = match networks(ctx, &spot) {
+        Ok(networks) => networks,
+        Err((field, message)) => return wrong(field, message),
     };
     if let Some((field, fault)) = ctx.address_fault(pod, &spot.segment) {
         return wrong(field, fault);
     }
-    match ctx.fare(key) {
+    match ctx.fare(&key.clone().into()) {
         Some(Outcome::Granted(ips)) => Ok(Seat { spot, networks, ips }),
         Some(Fare::Lost { item, to, .. }) => {
             let field = if pod.ips.is_empty() { fixed::FIELD } else { POD_IPS };
@@ -137,8 +118,34 @@ fn seat<'a>(ctx: &Context<'a>, pod: &Pod) -> Result<Seat<'a>, Lack> {
     }
 }
 
+/// The networks of a segment that a pod is in, with their gateways; or why there are none: the field, and the message.
+fn networks(ctx: &Context<'_>, spot: &Spot) -> Result<Vec<(IpNetwork, IpAddr)>, (&'static str, String)> {
+    let slice = spot.slice();
+    let networks = match ctx.slice(&slice) {
+        Some(Standing::Slice(networks)) => networks,
+        standing => return Err(without_slice(ctx, &slice, standing.as_ref())),
+    };
+    Ok(match &spot.segment {
+        Segment::Slice(_) => networks
+            .iter()
+            .map(|&network| (network, ip::gateway(network)))
+            .collect(),
+        Segment::Subnet(subnet) => match ctx.subnet(&subnet.name) {
+            Some(state) if state.is_usable() => state
+                .layouts
+                .iter()
+                .map(|layout| (layout.network, layout.gateway))
+                .collect(),
+            state => {
+                let gone = || format!("there is no Subnet {} any more", subnet.name);
+                return Err((SUBNET, state.and_then(SubnetState::refusal).unwrap_or_else(gone)));
+            }
+        },
+    })
+}
+
 /// Why a pod has no address that another has.
-fn lost(ctx: &Context<'_>, pod: &Pod, item: IpAddr, to: &PodKey, theirs: Option<&Spot>) -> String {
+fn lost(ctx: &Context<'_>, pod: &Pod, item: IpAddr, to: &PortKey, theirs: Option<&Spot>) -> String {
     let key = pod.key();
     if let Some(theirs) = theirs {
         return format!(
@@ -148,8 +155,8 @@ fn lost(ctx: &Context<'_>, pod: &Pod, item: IpAddr, to: &PodKey, theirs: Option<
         );
     }
     let is_older = ctx
-        .pod(to)
-        .is_none_or(|other| (other.created, to) < (pod.created, &key));
+        .pod(&to.pod)
+        .is_none_or(|other| (other.created, &to.pod) < (pod.created, &key));
     if is_older {
         format!("{item} of pod {key} is also that of pod {to}, which is older and keeps it: delete one of them")
     } else {
@@ -232,7 +239,7 @@ fn facts(ctx: &Context<'_>, pod: &Pod, seat: &Seat<'_>) -> PortFacts {
     }
 }
 
-fn add_port(ctx: &mut Context<'_>, key: &PodKey, pod: &Pod, spot: &Spot, facts: &PortFacts) {
+fn add_port(ctx: &mut Context<'_>, key: &PortKey, pod: &Pod, spot: &Spot, facts: &PortFacts) {
     let names = ctx.names();
     let switch = ctx.switch(&spot.segment);
     let addresses = port::addresses(facts);
@@ -260,5 +267,5 @@ fn add_port(ctx: &mut Context<'_>, key: &PodKey, pod: &Pod, spot: &Spot, facts: 
             columns.push((column, Datum::set(options)));
         }
     }
-    port::add(ctx, names.pod(key), switch, columns, Some((facts, Some(&pod.uid))));
+    port::add(ctx, names.port(key), switch, columns, Some((facts, Some(&pod.uid))));
 }

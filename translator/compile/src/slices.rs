@@ -88,6 +88,9 @@ pub(crate) struct Wish {
     pub(crate) created: Timestamp,
     /// The slice that its pods' addresses are of, as far as they have any.
     pub(crate) of_pods: Box<[IpNetwork]>,
+    /// The same of further interfaces, by what pods' annotations say. It counts where nothing else speaks for another slice, and
+    /// where nobody has anything of it: anybody may write an annotation.
+    pub(crate) hinted: Box<[IpNetwork]>,
 }
 
 impl Slices {
@@ -120,6 +123,7 @@ impl Slices {
                 created: node.created,
                 claim: claim.unwrap_or_else(|| default.held(name).into()),
                 record,
+                only: Box::default(),
                 is_wish: false,
                 wants_more: false,
                 avoid: Box::default(),
@@ -161,6 +165,9 @@ impl Slices {
         // What was held before goes before what is allocated, whichever VPC it is of.
         for (vpc, network) in &order {
             self.claim_staged(vpc, network, &mut changed);
+        }
+        for (vpc, _) in &order {
+            self.claim_hinted(vpc);
         }
         for (vpc, network) in order {
             self.grant(vpc, network, &mut changed);
@@ -240,6 +247,33 @@ impl Slices {
         }
     }
 
+    /// Takes hints for claims where they contradict nothing.
+    fn claim_hinted(&mut self, vpc: &Name) {
+        let wishes = self.staged.get(vpc).into_iter().flatten();
+        let hinted = wishes.filter_map(|(node, wish)| Some((wish.as_ref()?, node)));
+        let mut hinted: Vec<_> = hinted.filter(|(wish, _)| !wish.hinted.is_empty()).collect();
+        hinted.sort_by_key(|(wish, node)| (wish.created, *node));
+        let hinted = hinted
+            .into_iter()
+            .map(|(wish, node)| (node.clone(), wish.hinted.clone()));
+        for (node, hint) in hinted.collect::<Vec<_>>() {
+            let key = SliceKey::new(vpc.clone(), node.clone());
+            if self.claims.get(&key).is_some_and(|claim| !claim.is_empty()) {
+                continue;
+            }
+            let others = self.claims.iter().filter(|(other, _)| other.vpc == *vpc);
+            let held = self.vpcs.get(vpc).into_iter().flat_map(Arbiter::holdings);
+            let mut taken = others
+                .flat_map(|(_, claim)| claim)
+                .chain(held.flat_map(|(_, held)| held));
+            let beside = self.beside(vpc, &node);
+            let overlaps = |other: &IpNetwork| hint.iter().any(|network| ip::overlap(*network, *other));
+            if !taken.any(overlaps) && !beside.iter().any(overlaps) {
+                self.claims.insert(key, hint);
+            }
+        }
+    }
+
     fn grant(&mut self, vpc: &Name, network: &Network, changed: &mut BTreeSet<SliceKey>) {
         for (node, wish) in self.staged.remove(vpc).unwrap_or_default() {
             let Some(wish) = wish else { continue };
@@ -256,6 +290,7 @@ impl Slices {
                 is_wish: false,
                 wants_more: false,
                 claim,
+                only: Box::default(),
                 avoid,
             };
             arbiter.stage(node, Some(bid));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ipnetwork::IpNetwork;
-use meridian_model::{Egress, Name};
+use meridian_model::{Egress, Name, PodKey, PortKey};
 use ovsdb_schemas::northbound::logical_switch_port;
 use serde::Serialize;
 
@@ -105,12 +105,15 @@ pub(crate) fn of(world: World<'_>, desired: &Desired) -> Topology {
         let Unit::Pod(namespace, name) = &row.owner else {
             continue;
         };
-        let key = meridian_model::PodKey::new(namespace.clone(), name.clone());
+        let key = PortKey {
+            pod: PodKey::new(namespace.clone(), name.clone()),
+            interface: row.key.split_once('@').map(|(_, interface)| interface.into()),
+        };
         let slice = match world.placements.of(&key) {
             Some(spot) => Some(spot.slice()),
             None => world
                 .cluster
-                .pod(&key)
+                .pod(&key.pod)
                 .and_then(|pod| pod.node.as_ref().map(SliceKey::of_default)),
         };
         if let Some(slice) = slice.filter(|_| matches!(world.addresses.fare(&key), Some(Fare::Granted(_)))) {

@@ -49,7 +49,7 @@ pub struct VpcReport {
     pub peers: Vec<(Name, Peering)>,
     /// How many nodes have pods of it.
     pub nodes: usize,
-    /// How many pods are in it.
+    /// How many pods are in it, also with a further interface only.
     pub pods: usize,
     /// Pods in it whose namespace is in another VPC by now: the first hundred, sorted.
     pub remaining: Vec<PodKey>,

@@ -350,6 +350,26 @@ impl Vpcs {
         }
     }
 
+    /// Why pods of a namespace may not have further interfaces in a VPC, if they may not: neither is the namespace in it, nor does
+    /// it let others in.
+    pub(crate) fn refuses(&self, state: &State, namespace: &Name, cluster: &Cluster) -> Option<String> {
+        let vpc = &state.object.name;
+        let Some(object) = cluster.namespace(namespace) else {
+            return Some(format!(
+                "namespace {namespace} is not known, and so not whether VPC {vpc} lets it in: it follows once the namespace is"
+            ));
+        };
+        let is_home = self.homes.get(namespace) == Some(vpc);
+        let attachments = state.object.attachments.as_ref();
+        let lets_in = is_home || attachments.is_some_and(|of| of.matches(&object.labels));
+        (!lets_in).then(|| {
+            format!(
+                "VPC {vpc} does not let pods of namespace {namespace} in: its spec.attachments.namespaceSelector has to select \
+                 that namespace"
+            )
+        })
+    }
+
     /// The namespaces of each VPC, sorted. Its cost grows with the namespaces.
     pub(crate) fn namespaces(&self) -> BTreeMap<&Name, Vec<Name>> {
         let mut namespaces: BTreeMap<&Name, Vec<Name>> = BTreeMap::new();

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use self::services::Services;
 use crate::{
-    AddressPool, EndpointSlice, Interner, Key, Kind, Name, Namespace, Node, Object, Pod, PodKey, Service, ServiceCidr,
-    ServiceKey, Subnet, Vpc,
+    AddressPool, DefinitionKey, EndpointSlice, Interner, Key, Kind, Name, Namespace, NetworkAttachment, Node, Object,
+    Pod, PodKey, Service, ServiceCidr, ServiceKey, Subnet, Vpc,
 };
 
 /// Something that was seen to happen to the cluster.
@@ -33,6 +33,9 @@ pub struct Cluster {
     service_cidrs: BTreeMap<Name, Arc<ServiceCidr>>,
     address_pools: BTreeMap<Name, Arc<AddressPool>>,
     vpcs: BTreeMap<Name, Arc<Vpc>>,
+    attachments: BTreeMap<DefinitionKey, Arc<NetworkAttachment>>,
+    /// The pods that ask for each definition, whether or not it exists.
+    attached: HashMap<DefinitionKey, BTreeSet<PodKey>>,
     subnets: BTreeMap<Name, Arc<Subnet>>,
     names: Interner,
 }
@@ -120,6 +123,26 @@ impl Cluster {
         self.vpcs.values()
     }
 
+    /// What a further interface of a pod is to be like.
+    pub fn network_attachment(&self, key: &DefinitionKey) -> Option<&Arc<NetworkAttachment>> {
+        self.attachments.get(key)
+    }
+
+    /// All definitions of further interfaces, by namespace and name.
+    pub fn network_attachments(&self) -> impl ExactSizeIterator<Item = &Arc<NetworkAttachment>> {
+        self.attachments.values()
+    }
+
+    /// The pods that ask for a definition, whether or not it exists, sorted.
+    pub fn pods_attached<'a>(&'a self, definition: &DefinitionKey) -> impl Iterator<Item = &'a PodKey> + use<'a> {
+        self.attached.get(definition).into_iter().flatten()
+    }
+
+    /// The pods that ask for further interfaces, some of them several times.
+    pub fn attached_pods(&self) -> impl Iterator<Item = &PodKey> {
+        self.attached.values().flatten()
+    }
+
     /// All Subnets, by name.
     pub fn subnets(&self) -> impl ExactSizeIterator<Item = &Arc<Subnet>> {
         self.subnets.values()
@@ -143,6 +166,10 @@ impl Cluster {
             Object::Vpc(vpc) => {
                 let name = vpc.name.clone();
                 changed.extend(put(&mut self.vpcs, name, vpc).map(Key::Vpc));
+            }
+            Object::NetworkAttachment(attachment) => {
+                let key = attachment.key.clone();
+                changed.extend(put(&mut self.attachments, key, attachment).map(Key::from));
             }
             Object::Subnet(subnet) => {
                 let name = subnet.name.clone();
@@ -197,10 +224,17 @@ impl Cluster {
             self.names.share(value);
         }
         let key = pod.key();
-        if let Some(old) = old
-            && old.node != pod.node
-        {
-            self.leave(&old);
+        if let Some(old) = &old {
+            if old.node != pod.node {
+                self.leave(old);
+            }
+            if old.networks != pod.networks {
+                self.detach(old);
+            }
+        }
+        for request in pod.further() {
+            let pods = self.attached.entry(request.definition.clone()).or_default();
+            pods.insert(key.clone());
         }
         if let Some(node) = &pod.node {
             self.pods_on.entry(node.clone()).or_default().insert(key.clone());
@@ -215,13 +249,21 @@ impl Cluster {
             Key::Namespace(name) => self.namespaces.remove(name).is_some(),
             Key::Pod(namespace, name) => {
                 let pod = self.pods.remove(&PodKey::new(namespace.clone(), name.clone()));
-                pod.inspect(|pod| self.leave(pod)).is_some()
+                pod.inspect(|pod| {
+                    self.leave(pod);
+                    self.detach(pod);
+                })
+                .is_some()
             }
             Key::Service(namespace, name) => self.services.remove(&ServiceKey::new(namespace.clone(), name.clone())),
             Key::EndpointSlice(namespace, name) => return self.services.remove_slice(namespace, name, changed),
             Key::ServiceCidr(name) => self.service_cidrs.remove(name).is_some(),
             Key::AddressPool(name) => self.address_pools.remove(name).is_some(),
             Key::Vpc(name) => self.vpcs.remove(name).is_some(),
+            Key::NetworkAttachment(namespace, name) => {
+                let key = DefinitionKey::new(namespace.clone(), name.clone());
+                self.attachments.remove(&key).is_some()
+            }
             Key::Subnet(name) => self.subnets.remove(name).is_some(),
         };
         if was_there {
@@ -235,6 +277,17 @@ impl Cluster {
             pods.remove(&pod.key());
             if pods.is_empty() {
                 self.pods_on.remove(node);
+            }
+        }
+    }
+
+    fn detach(&mut self, pod: &Pod) {
+        for request in pod.further() {
+            if let Some(pods) = self.attached.get_mut(&request.definition) {
+                pods.remove(&pod.key());
+                if pods.is_empty() {
+                    self.attached.remove(&request.definition);
+                }
             }
         }
     }
@@ -265,13 +318,14 @@ impl Cluster {
             Kind::ServiceCidr => Box::new(self.service_cidrs.keys().cloned().map(Key::ServiceCidr)),
             Kind::AddressPool => Box::new(self.address_pools.keys().cloned().map(Key::AddressPool)),
             Kind::Vpc => Box::new(self.vpcs.keys().cloned().map(Key::Vpc)),
+            Kind::NetworkAttachment => Box::new(self.attachments.keys().cloned().map(Key::from)),
             Kind::Subnet => Box::new(self.subnets.keys().cloned().map(Key::Subnet)),
         }
     }
 }
 
 /// The name if the object is different now.
-fn put<T: PartialEq>(objects: &mut BTreeMap<Name, Arc<T>>, name: Name, object: T) -> Option<Name> {
+fn put<K: Clone + Ord, T: PartialEq>(objects: &mut BTreeMap<K, Arc<T>>, name: K, object: T) -> Option<K> {
     if objects.get(&name).is_some_and(|old| **old == object) {
         return None;
     }

@@ -6,6 +6,7 @@
 //! This crate does no I/O, knows neither kube nor OVSDB, and judges nothing: an object that makes
 //! no sense is stored as it came, and the compiler reports it.
 
+mod attachment;
 mod cluster;
 mod intern;
 mod object;
@@ -16,6 +17,7 @@ mod subnet;
 pub mod test_support;
 mod vpc;
 
+pub use attachment::{AttachmentConfig, DefinitionKey, NetworkAttachment, NetworkRequest, Networks, PortKey};
 pub use cluster::{Cluster, Event};
 pub use intern::Interner;
 pub use object::{Key, Kind, Labels, Name, Namespace, Node, Object, Phase, Pod, PodKey, Timestamp};

@@ -4,7 +4,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{AddressPool, EndpointSlice, Service, ServiceCidr, Subnet, Vpc};
+use crate::{
+    AddressPool, EndpointSlice, NetworkAttachment, NetworkRequest, Networks, Service, ServiceCidr, Subnet, Vpc,
+};
 
 /// A name or another short text, shared rather than copied.
 pub type Name = Arc<str>;
@@ -32,6 +34,8 @@ pub enum Kind {
     AddressPool,
     /// `meridian.dev/v1alpha1/Vpc`.
     Vpc,
+    /// `k8s.cni.cncf.io/v1/NetworkAttachmentDefinition`.
+    NetworkAttachment,
     /// `meridian.dev/v1alpha1/Subnet`.
     Subnet,
 }
@@ -55,6 +59,8 @@ pub enum Key {
     AddressPool(Name),
     /// A network of its own, by name.
     Vpc(Name),
+    /// What a further interface of a pod is to be like, by namespace and name.
+    NetworkAttachment(Name, Name),
     /// A network of a VPC, by name.
     Subnet(Name),
 }
@@ -87,6 +93,8 @@ pub enum Object {
     AddressPool(AddressPool),
     /// A network of its own.
     Vpc(Vpc),
+    /// What a further interface of a pod is to be like.
+    NetworkAttachment(NetworkAttachment),
     /// A network of a VPC.
     Subnet(Subnet),
 }
@@ -144,6 +152,8 @@ pub struct Pod {
     pub deleting: bool,
     /// `metadata.labels`.
     pub labels: Labels,
+    /// The further interfaces that its annotations speak of; none if they speak of none.
+    pub networks: Option<Box<Networks>>,
     /// The annotation `meridian.dev/subnet`: the Subnet that it is to be in.
     pub subnet: Option<Name>,
     /// The annotation `meridian.dev/ips` as written: the addresses that it is to have.
@@ -211,6 +221,11 @@ impl Key {
         Self::Vpc(name.into())
     }
 
+    /// Names what a further interface of a pod is to be like.
+    pub fn network_attachment(namespace: impl Into<Name>, name: impl Into<Name>) -> Self {
+        Self::NetworkAttachment(namespace.into(), name.into())
+    }
+
     /// Names a network of a VPC.
     pub fn subnet(name: impl Into<Name>) -> Self {
         Self::Subnet(name.into())
@@ -227,6 +242,7 @@ impl Key {
             Self::ServiceCidr(_) => Kind::ServiceCidr,
             Self::AddressPool(_) => Kind::AddressPool,
             Self::Vpc(_) => Kind::Vpc,
+            Self::NetworkAttachment(..) => Kind::NetworkAttachment,
             Self::Subnet(_) => Kind::Subnet,
         }
     }
@@ -244,6 +260,7 @@ impl Object {
             Self::ServiceCidr(cidr) => Key::ServiceCidr(cidr.name.clone()),
             Self::AddressPool(pool) => Key::AddressPool(pool.name.clone()),
             Self::Vpc(vpc) => Key::Vpc(vpc.name.clone()),
+            Self::NetworkAttachment(attachment) => attachment.key.clone().into(),
             Self::Subnet(subnet) => Key::Subnet(subnet.name.clone()),
         }
     }
@@ -256,6 +273,11 @@ impl Pod {
             namespace: self.namespace.clone(),
             name: self.name.clone(),
         }
+    }
+
+    /// The further interfaces that it asks for.
+    pub fn further(&self) -> &[NetworkRequest] {
+        self.networks.as_ref().map_or(&[], |networks| &networks.wanted)
     }
 
     /// Whether the pod has run to its end: it will never use its network again.
@@ -358,6 +380,7 @@ impl fmt::Display for Key {
             Self::ServiceCidr(name) => write!(f, "servicecidr/{name}"),
             Self::AddressPool(name) => write!(f, "addresspool/{name}"),
             Self::Vpc(name) => write!(f, "vpc/{name}"),
+            Self::NetworkAttachment(namespace, name) => write!(f, "networkattachmentdefinition/{namespace}/{name}"),
             Self::Subnet(name) => write!(f, "subnet/{name}"),
         }
     }

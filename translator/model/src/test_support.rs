@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use crate::{
-    AddressPool, AddressType, Dhcp, Egress, Endpoint, EndpointPort, EndpointSlice, EndpointState, Event, Hints, Labels,
-    Name, Namespace, Node, Object, Phase, Pod, Protocol, Requirement, Service, ServiceCidr, ServicePort, ServiceType,
-    Subnet, Timestamp, TrafficPolicy, Vpc,
+    AddressPool, AddressType, AttachmentConfig, DefinitionKey, Dhcp, Egress, Endpoint, EndpointPort, EndpointSlice,
+    EndpointState, Event, Hints, Labels, Name, Namespace, NetworkAttachment, NetworkRequest, Node, Object, Phase, Pod,
+    Protocol, Requirement, Service, ServiceCidr, ServicePort, ServiceType, Subnet, Timestamp, TrafficPolicy, Vpc,
 };
 
 fn addresses<'a>(ips: impl IntoIterator<Item = &'a str>) -> Box<[IpAddr]> {
@@ -103,9 +103,52 @@ impl Pod {
             ips: Box::default(),
             deleting: false,
             labels: Labels::default(),
+            networks: None,
             subnet: None,
             fixed_ips: None,
         }
+    }
+
+    /// With a further interface of such a definition, which it has its name from its place.
+    #[must_use]
+    pub fn attached(self, namespace: &str, definition: &str) -> Self {
+        let number = self.networks.as_ref().map_or(0, |networks| networks.wanted.len()) + 1;
+        self.attached_as(namespace, definition, &format!("net{number}"))
+    }
+
+    /// With a further interface of such a definition.
+    #[must_use]
+    pub fn attached_as(mut self, namespace: &str, definition: &str, interface: &str) -> Self {
+        let networks = self.networks.get_or_insert_default();
+        let mut wanted = std::mem::take(&mut networks.wanted).into_vec();
+        wanted.push(NetworkRequest {
+            entry: wanted.len() + 1,
+            definition: DefinitionKey::new(namespace, definition),
+            interface: interface.into(),
+            ips: Box::default(),
+            mac: None,
+            ignored: Box::default(),
+        });
+        networks.wanted = wanted.into();
+        self
+    }
+
+    /// With its last further interface changed.
+    #[must_use]
+    pub fn asking(mut self, change: impl FnOnce(&mut NetworkRequest)) -> Self {
+        let networks = self.networks.as_mut();
+        let wanted = networks.and_then(|networks| networks.wanted.last_mut());
+        change(wanted.expect("the pod has a further interface"));
+        self
+    }
+
+    /// With addresses of a further interface in its network status.
+    #[must_use]
+    pub fn having<'a>(mut self, interface: &str, ips: impl IntoIterator<Item = &'a str>) -> Self {
+        let networks = self.networks.get_or_insert_default();
+        let had = std::mem::take(&mut networks.had).into_vec();
+        networks.had = had.into_iter().chain([(interface.into(), addresses(ips))]).collect();
+        self
     }
 
     /// To be in that Subnet.
@@ -169,6 +212,25 @@ impl Pod {
     pub fn being_deleted(mut self) -> Self {
         self.deleting = true;
         self
+    }
+}
+
+impl NetworkAttachment {
+    /// A definition of interfaces in a VPC.
+    pub fn test(namespace: &str, name: &str, vpc: &str) -> Self {
+        Self {
+            key: DefinitionKey::new(namespace, name),
+            config: AttachmentConfig::Ours {
+                vpc: Some(vpc.into()),
+                subnet: None,
+            },
+        }
+    }
+
+    /// With another configuration.
+    #[must_use]
+    pub fn with_config(self, config: AttachmentConfig) -> Self {
+        Self { config, ..self }
     }
 }
 
@@ -352,10 +414,19 @@ impl Vpc {
             egress: Egress::Node,
             shared_services: true,
             peers: Box::default(),
+            attachments: None,
             default_subnet: None,
             dns_servers: Box::default(),
             search_domains: Box::default(),
         }
+    }
+
+    /// Open to further interfaces of pods in namespaces with one of these values of the label `vpc`.
+    #[must_use]
+    pub fn open_to<'a>(mut self, labels: impl IntoIterator<Item = &'a str>) -> Self {
+        let labels = labels.into_iter().map(Name::from).collect();
+        self.attachments = Some([Requirement::In("vpc".into(), labels)].into_iter().collect());
+        self
     }
 
     /// With that Subnet for pods that name none.

@@ -13,6 +13,9 @@ pub struct Vpc {
     pub deleting: bool,
     /// `spec.namespaceSelector`; none for no namespace.
     pub namespaces: Option<Selector>,
+    /// `spec.attachments.namespaceSelector`: namespaces beside its own whose pods may have further interfaces in it; none for no
+    /// namespace.
+    pub attachments: Option<Selector>,
     /// `spec.podNetwork.cidrs` as written.
     pub cidrs: Box<[Name]>,
     /// `spec.podNetwork.hostSlice`: the prefix length of what each node has of an IPv4 network.

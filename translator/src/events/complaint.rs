@@ -1,11 +1,14 @@
 //! [`Complaint`]: a problem of an object, as an event says it.
 
+use meridian_api::attachment::NETWORKS;
 use meridian_api::name::DEFAULT_VPC;
 
 use crate::problems::{Found, Origin, Problem};
 
 /// The pod gets no address, and with it no port.
 const NO_ADDRESS: &str = "FailedAddressAllocation";
+/// The pod gets no further interface, or not as it asks for it.
+const NO_INTERFACE: &str = "FailedNetworkAttachment";
 /// Pods cannot be in the VPC, or not all that should.
 const NO_VPC: &str = "VpcNotReady";
 /// Pods cannot be in the Subnet, or something else that it says makes no sense.
@@ -93,6 +96,9 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
     };
     let unreadable = |reason, action| (reason, action, field_and_message(problem));
     let (reason, action, note) = match (origin, subject) {
+        (Origin::Compile, Subject::Pod) if problem.field.as_deref().is_some_and(is_of_networks) => {
+            (NO_INTERFACE, "AttachNetwork", field_and_message(problem))
+        }
         (Origin::Compile, Subject::Pod) => (NO_ADDRESS, "AllocateAddress", problem.message.clone()),
         (Origin::Compile, Subject::Service) => (NO_SERVICE, "BalanceLoad", field_and_message(problem)),
         (Origin::Compile, Subject::EndpointSlice) => (NO_ENDPOINTS, "BalanceLoad", field_and_message(problem)),
@@ -126,6 +132,10 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
         action,
         note: shortened(note),
     })
+}
+
+fn is_of_networks(field: &str) -> bool {
+    field.contains(NETWORKS)
 }
 
 fn is_of_peers(field: &str) -> bool {
@@ -172,6 +182,10 @@ mod tests {
     #[test]
     fn only_problems_of_what_users_look_at_are_told_and_each_kind_has_its_reason() {
         let board = Board::default();
+        let attachment = Problem {
+            field: Some(format!("metadata.annotations[{NETWORKS}]")),
+            ..problem("pod/shop/more", "entry 1: none")
+        };
         let peers = Problem {
             field: Some("spec.peers[0]".to_owned()),
             ..problem("vpc/green", "overlaps")
@@ -188,6 +202,7 @@ mod tests {
                 problem("vpc/blue", "overlaps"),
                 problem("subnet/vms", "overlaps"),
                 peers,
+                attachment,
             ],
         );
         board.set(
@@ -228,6 +243,11 @@ mod tests {
                     "status.podIPs: is no IP address".into()
                 ),
                 ("bad".into(), "UnreadableVpc", "status.podIPs: is no name".into()),
+                (
+                    "shop/more".into(),
+                    NO_INTERFACE,
+                    format!("metadata.annotations[{NETWORKS}]: entry 1: none")
+                ),
                 ("shop/web".into(), NO_ADDRESS, "no free address".into()),
                 ("shop/web".into(), NO_SERVICE, "status.podIPs: is a network".into()),
                 ("blue".into(), NO_VPC, "status.podIPs: overlaps".into()),

@@ -5,6 +5,7 @@
 //! I/O, or judge more than whether a field can be read.
 
 mod address_pool;
+mod attachment;
 mod service;
 mod subnet;
 mod vpc;
@@ -69,6 +70,9 @@ pub fn from_value_of(kind: Kind, value: Value) -> Result<Object, InvalidObject> 
             .and_then(address_pool::address_pool)
             .map(Object::AddressPool),
         Kind::Vpc => typed(value).and_then(vpc::vpc).map(Object::Vpc),
+        Kind::NetworkAttachment => typed(value)
+            .and_then(attachment::definition)
+            .map(Object::NetworkAttachment),
         Kind::Subnet => typed(value).and_then(subnet::subnet).map(Object::Subnet),
     };
     result.map_err(|error| error.of(Some(kind), &identity.unwrap_or(Value::Null)))
@@ -93,6 +97,7 @@ fn used_kind(value: &Value) -> Result<Option<Kind>, FieldError> {
         ("networking.k8s.io/v1", "ServiceCIDR") => Some(Kind::ServiceCidr),
         ("meridian.dev/v1alpha1", "AddressPool") => Some(Kind::AddressPool),
         ("meridian.dev/v1alpha1", "Vpc") => Some(Kind::Vpc),
+        ("k8s.cni.cncf.io/v1", "NetworkAttachmentDefinition") => Some(Kind::NetworkAttachment),
         ("meridian.dev/v1alpha1", "Subnet") => Some(Kind::Subnet),
         _ => None,
     })
@@ -115,6 +120,7 @@ pub fn key_of(kind: Kind, value: &Value) -> Option<Key> {
         Kind::ServiceCidr => Key::service_cidr(name),
         Kind::AddressPool => Key::address_pool(name),
         Kind::Vpc => Key::vpc(name),
+        Kind::NetworkAttachment => Key::network_attachment(namespace(), name),
         Kind::Subnet => Key::subnet(name),
     })
 }
@@ -175,6 +181,7 @@ fn pod(mut pod: core::Pod) -> Result<Pod, FieldError> {
     let spec = pod.spec.unwrap_or_default();
     let status = pod.status.unwrap_or_default();
     Ok(Pod {
+        networks: attachment::networks(&annotations, &meta.namespace_or_default()),
         namespace: meta.namespace_or_default(),
         name: meta.name,
         uid: mirrored.map_or(meta.uid, Name::from),

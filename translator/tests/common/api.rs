@@ -81,6 +81,7 @@ impl FakeApi {
             .route("/apis/discovery.k8s.io/v1/{plural}", get(answer))
             .route("/apis/networking.k8s.io/v1/{plural}", get(answer))
             .route("/apis/meridian.dev/v1alpha1/{plural}", get(answer))
+            .route("/apis/k8s.cni.cncf.io/v1/{plural}", get(answer))
             .with_state(self.shared.clone());
         self.server = Some(tokio::spawn(async move {
             axum::serve(listener, router).await.unwrap();
@@ -241,7 +242,13 @@ async fn groups() -> String {
 }
 
 /// Kinds that a server may do without.
-const OPTIONAL: [&str; 4] = ["servicecidrs", "addresspools", "vpcs", "subnets"];
+const OPTIONAL: [&str; 5] = [
+    "servicecidrs",
+    "addresspools",
+    "vpcs",
+    "subnets",
+    "network-attachment-definitions",
+];
 
 /// What keeps a kind from whoever asks.
 fn obstacle(plural: &str, world: &mut World) -> Option<Response> {
@@ -285,6 +292,7 @@ fn kind_of(plural: &str) -> &'static str {
         "addresspools" => "AddressPool",
         "vpcs" => "Vpc",
         "subnets" => "Subnet",
+        "network-attachment-definitions" => "NetworkAttachmentDefinition",
         other => panic!("nobody should ask for {other}"),
     }
 }

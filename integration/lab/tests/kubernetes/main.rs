@@ -6,6 +6,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod further;
 mod steps;
 
 use common::{Place, binaries, possible};
@@ -38,6 +39,9 @@ fn kubernetes_lives_on_meridian() {
     cluster.kubelet_and_plugin_give_pods_what_they_ask_for();
     cluster.people_look_into_pods();
     cluster.a_pod_without_an_address_says_why();
+    cluster.multus_gives_pods_interfaces_in_another_vpc();
+    cluster.a_pod_that_is_made_anew_has_its_interfaces_again();
+    cluster.an_interface_that_nobody_gives_is_told_of_on_the_pod();
     cluster.a_host_that_lost_power_comes_back_whole();
     cluster.a_host_that_is_gone_leaves_no_row();
 }

@@ -9,9 +9,9 @@ use meridian_lab::{netns, wait};
 
 const WORKLOADS: &str = include_str!("workloads.yaml");
 /// Without its tag.
-const AGNHOST: &str = "registry.k8s.io/e2e-test-images/agnhost";
+pub(crate) const AGNHOST: &str = "registry.k8s.io/e2e-test-images/agnhost";
 /// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(3);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 const NODE_PORT: u16 = 30080;
 
 pub(crate) struct Cluster {
@@ -23,11 +23,15 @@ impl Cluster {
         Self { lab }
     }
 
-    fn kubectl(&self, args: &str) -> String {
+    pub(crate) fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
+    pub(crate) fn kubectl(&self, args: &str) -> String {
         self.try_kubectl(args).unwrap_or_else(|e| panic!("kubectl {args}: {e}"))
     }
 
-    fn try_kubectl(&self, args: &str) -> Result<String, String> {
+    pub(crate) fn try_kubectl(&self, args: &str) -> Result<String, String> {
         self.lab.kubectl(args.split_whitespace()).map_err(|e| e.to_string())
     }
 
@@ -49,7 +53,12 @@ impl Cluster {
     }
 
     /// Asks until it is so; a failure tells the last answer.
-    fn eventually(&self, what: &str, ask: impl Fn() -> Result<String, String>, wanted: impl Fn(&str) -> bool) {
+    pub(crate) fn eventually(
+        &self,
+        what: &str,
+        ask: impl Fn() -> Result<String, String>,
+        wanted: impl Fn(&str) -> bool,
+    ) {
         let mut last = Ok(String::new());
         let answered = wait::until(PATIENCE, || {
             last = ask();
@@ -210,11 +219,14 @@ impl Cluster {
 
     pub(crate) fn a_host_that_lost_power_comes_back_whole(&self) {
         let before = self.rows("Logical_Switch_Port", "name").len();
+        let further = ["twice-0", "twice-1"].map(|pod| self.further_ips(pod));
         self.lab.reboot_node("node-1").unwrap_or_else(|e| panic!("{e}"));
         let restarts = "get pod -n short client -o jsonpath={.status.containerStatuses[0].restartCount}";
         self.eventually("a new container", || self.try_kubectl(restarts), |count| count != "0");
         self.await_workloads();
         self.pods_resolve_names_and_reach_services();
+        self.pods_reach_each_other_by_both_interfaces();
+        assert_eq!(["twice-0", "twice-1"].map(|pod| self.further_ips(pod)), further);
         let at = std::net::SocketAddr::new(self.ips("node-1")[0], NODE_PORT);
         let ask = format!("curl -sS --max-time 5 http://{at}/hostname");
         self.eventually("its ports", || self.on("central", &ask), |a| a.starts_with("web-"));

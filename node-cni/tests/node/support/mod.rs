@@ -6,6 +6,7 @@
 mod agent;
 mod daemon;
 mod host;
+mod interface;
 mod ovn;
 mod plugin;
 mod pod;
@@ -15,6 +16,7 @@ mod world;
 
 pub(crate) use agent::Agent;
 pub(crate) use host::{Host, ruleset};
+pub(crate) use interface::Further;
 pub(crate) use plugin::{Call, Running, add, del};
 pub(crate) use pod::{Pod, exchange};
 pub(crate) use world::World;

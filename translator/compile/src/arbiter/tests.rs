@@ -42,7 +42,16 @@ fn bid(created: i64, record: &[u8], claim: &[u8]) -> Option<Bid<u8>> {
         is_wish: false,
         wants_more: false,
         claim: claim.into(),
+        only: Box::default(),
         avoid: Box::default(),
+    })
+}
+
+fn wanting(created: i64, claim: &[u8], only: &[u8]) -> Option<Bid<u8>> {
+    let bid = bid(created, &[], claim)?;
+    Some(Bid {
+        only: only.into(),
+        ..bid
     })
 }
 
@@ -132,6 +141,26 @@ fn avoiding(claim: &[u8], avoid: &[u8]) -> Option<Bid<u8>> {
         avoid: avoid.into(),
         ..bid
     })
+}
+
+#[test]
+fn who_wants_something_particular_gets_that_or_waits_for_it() {
+    let mut arbiter = Numbering::new(Numbers(4));
+    arbiter.stage("older", wanting(0, &[], &[]));
+    arbiter.settle();
+    assert_eq!(arbiter.held(&"older"), [0]);
+    arbiter.stage("particular", wanting(1, &[], &[0]));
+    arbiter.stage("second", wanting(1, &[], &[3]));
+    arbiter.settle();
+    assert_eq!(arbiter.outcome(&"particular"), Some(Outcome::Waiting));
+    assert_eq!(arbiter.holder(0), Some(&"older"));
+    assert_eq!(arbiter.held(&"second"), [3]);
+    arbiter.stage("older", None);
+    arbiter.settle();
+    assert_eq!(arbiter.held(&"particular"), [0]);
+    arbiter.stage("particular", wanting(1, &[], &[2]));
+    arbiter.settle();
+    assert_eq!(arbiter.held(&"particular"), [2], "it wants another by now");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use meridian_model::Name;
+use meridian_model::{Name, PodKey, PortKey};
 
 use crate::addresses::Addresses;
 use crate::placements::Placements;
@@ -18,9 +18,10 @@ const FIRST: usize = 10;
 
 pub(super) fn subnet(state: &SubnetState, addresses: &Addresses, placements: &Placements) -> SubnetReport {
     let segment = Segment::Subnet(state.key());
-    let pods = || placements.within(&segment);
-    let nodes: BTreeSet<&Name> = pods()
-        .filter_map(|pod| placements.of(pod))
+    let ports = || placements.within(&segment);
+    let pods = || distinct(ports());
+    let nodes: BTreeSet<&Name> = ports()
+        .filter_map(|port| placements.of(port))
         .map(|spot| &spot.node)
         .collect();
     let fill = addresses.fill(&segment).into_iter();
@@ -42,9 +43,11 @@ pub(super) fn subnet(state: &SubnetState, addresses: &Addresses, placements: &Pl
 pub(super) fn vpc(state: &State, namespaces: Vec<Name>, vpcs: &Vpcs, placements: &Placements) -> VpcReport {
     let name = &state.object.name;
     let slices = || placements.slices(name);
-    let pods = || slices().flat_map(|(_, pods)| pods);
+    let ports = || slices().flat_map(|(_, ports)| ports);
+    let pods = || distinct(ports());
     let is_at_home = |namespace| matches!(vpcs.home(namespace), Home::Vpc(home) if home.object.name == *name);
-    let remaining = pods().filter(|pod| !is_at_home(&pod.namespace)).take(REMAINING);
+    let first = ports().filter(|port| port.is_first()).map(|port| &port.pod);
+    let remaining = first.filter(|pod| !is_at_home(&pod.namespace)).take(REMAINING);
     let mut remaining: Vec<_> = remaining.cloned().collect();
     remaining.sort_unstable();
     VpcReport {
@@ -64,4 +67,11 @@ pub(super) fn vpc(state: &State, namespaces: Vec<Name>, vpcs: &Vpcs, placements:
         remaining,
         first: pods().take(FIRST).cloned().collect(),
     }
+}
+
+/// The pods that interfaces are of, which come pod by pod.
+fn distinct<'a>(ports: impl Iterator<Item = &'a PortKey>) -> impl Iterator<Item = &'a PodKey> {
+    let mut last = None;
+    let mut is_another = move |pod| std::mem::replace(&mut last, Some(pod)) != Some(pod);
+    ports.map(|port| &port.pod).filter(move |pod| is_another(*pod))
 }

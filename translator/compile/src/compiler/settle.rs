@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use meridian_model::{Name, Pod, PodKey, ServiceKey};
+use meridian_model::{Name, NetworkRequest, Pod, PodKey, PortKey, ServiceKey};
 
 use super::Compiler;
 use crate::Unit;
+use crate::addresses::Applicant;
 use crate::fact::Fact;
 use crate::names::default_vpc;
 use crate::placements::{self, Place};
 use crate::places::Places;
 use crate::pool::Layout;
-use crate::segment::{Segment, Spot, SubnetKey};
+use crate::segment::{Segment, SubnetKey};
 use crate::slices::{SliceKey, Standing};
 use crate::strays::Stray;
 use crate::vpcs::{Home, SubnetState, Update};
@@ -40,8 +41,8 @@ impl Compiler {
             if !self.placements.is_empty() {
                 let pods = self.cluster.pods_on(&name);
                 let slices: BTreeSet<_> = pods
-                    .filter_map(|pod| self.placements.of(pod))
-                    .map(Spot::slice)
+                    .flat_map(|pod| self.placements.of_pod(pod))
+                    .map(|(_, spot)| spot.slice())
                     .collect();
                 self.wish(slices);
             }
@@ -67,7 +68,8 @@ impl Compiler {
                 if slice.is_default() {
                     self.pods.extend(self.cluster.pods_on(&slice.node).cloned());
                 } else {
-                    self.pods.extend(self.placements.within(&segment).cloned());
+                    let ports = self.placements.within(&segment);
+                    self.pods.extend(ports.map(|port| port.pod.clone()));
                     self.engine.touch(&Fact::SlicesOf(slice.vpc.clone()));
                 }
             }
@@ -84,7 +86,16 @@ impl Compiler {
                 Some(Place::In(spot)) => Some(spot.segment),
                 _ => None,
             };
-            self.addresses.stage(&key, pod, segment);
+            let applicant = pod.and_then(Applicant::first);
+            self.addresses.stage(&key.clone().into(), applicant, segment);
+            for port in self.further(&key) {
+                let request = pod.and_then(|pod| request(pod, &port));
+                let applicant = pod
+                    .zip(request)
+                    .and_then(|(pod, request)| Applicant::further(pod, request));
+                let segment = self.placements.of(&port).map(|spot| spot.segment.clone());
+                self.addresses.stage(&port, applicant, segment);
+            }
         }
         if std::mem::take(&mut self.claimed) {
             self.addresses.forget_absent(&self.cluster);
@@ -115,11 +126,21 @@ impl Compiler {
                 update.namespaces.extend(of_one.namespaces);
             }
         }
+        // Whether a VPC lets a pod's further interfaces in follows from the VPC and from the labels of the pod's namespace.
+        let changed = !update.vpcs.is_empty() || !update.subnets.is_empty();
+        if changed || !news.namespaces.is_empty() {
+            for pod in self.cluster.attached_pods() {
+                if changed || news.namespaces.contains(&pod.namespace) {
+                    self.engine.mark(pod.clone().into());
+                    self.pods.insert(pod.clone());
+                }
+            }
+        }
         for vpc in update.vpcs {
             let mut slices = Vec::new();
             for (slice, pods) in self.placements.slices(&vpc) {
                 slices.push(slice.clone());
-                self.pods.extend(pods.iter().cloned());
+                self.pods.extend(pods.iter().map(|port| port.pod.clone()));
             }
             for slice in slices {
                 let wish = self.placements.wish(&slice, &self.vpcs, &self.cluster);
@@ -149,7 +170,8 @@ impl Compiler {
         let layouts = state.filter(|state| state.is_usable()).map(|state| &*state.layouts);
         let segment = Segment::Subnet(key.clone());
         if self.addresses.set_segment(&segment, layouts) {
-            self.pods.extend(self.placements.within(&segment).cloned());
+            let ports = self.placements.within(&segment);
+            self.pods.extend(ports.map(|port| port.pod.clone()));
         }
     }
 
@@ -204,21 +226,35 @@ impl Compiler {
             if !addresses.is_empty() {
                 strayed.entry(key.namespace.clone()).or_default().extend(addresses);
             }
-            let moved = self.placements.set(key, &place);
-            if !moved.slices.is_empty() {
-                self.engine.mark(Unit::from(key.clone()));
+            let mut places = vec![(key.clone().into(), place)];
+            let pod = self.cluster.pod(key).map(|pod| &**pod);
+            for port in self.further(key) {
+                let place = match pod.and_then(|pod| Some((pod, request(pod, &port)?))) {
+                    Some((pod, request)) => {
+                        placements::place_further(pod, request, &self.cluster, &self.vpcs, &self.addresses)
+                    }
+                    None => Place::Unwanted,
+                };
+                places.push((port, place));
             }
-            slices.extend(moved.slices);
-            for slice in moved.beside {
-                self.engine.touch(&Fact::Beside(slice));
-            }
-            // What its address tells may help a slice that there is not yet.
-            if let Place::In(spot) = place
-                && let slice = spot.slice()
-                && !slice.is_default()
-                && !matches!(self.slices.standing(&slice), Some(Standing::Slice(_)))
-            {
-                slices.insert(slice);
+            for (port, place) in places {
+                let moved = self.placements.set(&port, &place);
+                // Of a further one it may also be another reason why it is nowhere.
+                if !moved.slices.is_empty() || !port.is_first() {
+                    self.engine.mark(Unit::from(key.clone()));
+                }
+                slices.extend(moved.slices);
+                for slice in moved.beside {
+                    self.engine.touch(&Fact::Beside(slice));
+                }
+                // What its address tells may help a slice that there is not yet.
+                if let Place::In(spot) = place
+                    && let slice = spot.slice()
+                    && !slice.is_default()
+                    && !matches!(self.slices.standing(&slice), Some(Standing::Slice(_)))
+                {
+                    slices.insert(slice);
+                }
             }
         }
         self.wish(slices);
@@ -244,6 +280,19 @@ impl Compiler {
         }
     }
 
+    /// The further interfaces that a pod asks for, and those that it had.
+    fn further(&self, pod: &PodKey) -> BTreeSet<PortKey> {
+        let asked = self.cluster.pod(pod).map_or(&[][..], |pod| pod.further());
+        let asked = asked.iter().map(|request| request.port(pod.clone()));
+        let placed = self.placements.of_pod(pod).map(|(port, _)| port.clone());
+        let known = self.addresses.further(pod).cloned();
+        let known = known.map(|interface| PortKey::further(pod.clone(), interface));
+        asked
+            .chain(placed.filter(|port| !port.is_first()))
+            .chain(known)
+            .collect()
+    }
+
     fn wish(&mut self, slices: impl IntoIterator<Item = SliceKey>) {
         for slice in slices {
             let wish = self.placements.wish(&slice, &self.vpcs, &self.cluster);
@@ -267,4 +316,10 @@ fn stray(pod: &Pod, place: &Place, home: &Home<'_>) -> Option<Stray> {
         node: spot.node.clone(),
         ips: pod.ips.clone(),
     })
+}
+
+/// What a pod asks of one of its further interfaces.
+fn request<'a>(pod: &'a Pod, port: &PortKey) -> Option<&'a NetworkRequest> {
+    let mut further = pod.further().iter();
+    further.find(|request| Some(&request.interface) == port.interface.as_ref())
 }

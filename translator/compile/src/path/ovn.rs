@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnetwork::IpNetwork;
-use meridian_model::{Name, PodKey};
+use meridian_model::{Name, PortKey};
 use ovsdb::{Datum, Uuid};
 use ovsdb_schemas::northbound::{
     load_balancer, load_balancer_group, logical_router, logical_router_policy, logical_router_static_route,
@@ -34,7 +34,7 @@ pub(super) struct Entry {
 #[derive(Clone, Debug)]
 pub(super) enum Exit {
     /// To a pod.
-    Pod(PodKey),
+    Pod(PortKey),
     /// To the host, by the management port of a slice.
     Host { slice: SliceKey },
     /// To the host, by its port towards services.
@@ -190,7 +190,7 @@ fn deliver(map: Map<'_>, mut steps: Vec<Step>, slice: &SliceKey, network: IpNetw
         port(format!("{to} is the host's address towards services"), &name, None);
         Exit::Services(slice.clone())
     } else if let Some(pod) = pod_with(map, slice, to) {
-        port("delivered".to_owned(), &names.pod(&pod), Some(format!("pod {pod}")));
+        port("delivered".to_owned(), &names.port(&pod), Some(format!("pod {pod}")));
         Exit::Pod(pod)
     } else {
         let switch = names.switch(&slice.vpc, &slice.node);
@@ -232,16 +232,22 @@ pub(super) fn networks<'a>(map: Map<'a>, slice: &SliceKey) -> &'a [IpNetwork] {
     }
 }
 
-/// The pod of a slice that has an address.
-fn pod_with(map: Map<'_>, slice: &SliceKey, address: IpAddr) -> Option<PodKey> {
+/// The interface of a pod that has an address of a slice.
+fn pod_with(map: Map<'_>, slice: &SliceKey, address: IpAddr) -> Option<PortKey> {
     let has =
-        |pod: &&PodKey| matches!(map.world.addresses.fare(pod), Some(Fare::Granted(ips)) if ips.contains(&address));
-    let in_default = |pod: &&PodKey| map.world.placements.of(pod).is_none();
+        |port: &PortKey| matches!(map.world.addresses.fare(port), Some(Fare::Granted(ips)) if ips.contains(&address));
     if slice.is_default() {
-        let mut pods = map.world.cluster.pods_on(&slice.node).filter(in_default);
-        pods.find(has).cloned()
+        let pods = map
+            .world
+            .cluster
+            .pods_on(&slice.node)
+            .map(|pod| PortKey::from(pod.clone()));
+        let mut in_default = pods.filter(|port| map.world.placements.of(port).is_none());
+        in_default.find(has)
     } else {
-        map.world.placements.within(&slice.clone().into()).find(has).cloned()
+        let segment = slice.clone().into();
+        let mut within = map.world.placements.within(&segment);
+        within.find(|port| has(port)).cloned()
     }
 }
 

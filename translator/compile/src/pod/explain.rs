@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use meridian_model::{Namespace, Pod, PodKey};
+use meridian_model::{Namespace, NetworkRequest, Pod, PodKey, PortKey};
 use serde::Serialize;
 
 use super::Lack;
+use super::further::{self, Further};
 use crate::context::{Context, World};
 use crate::segment::Spot;
 use crate::slices::Standing;
@@ -39,6 +40,36 @@ pub struct PodExplanation {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
     /// What keeps it from having a port, if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
+    /// Its further interfaces.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub interfaces: Vec<InterfaceExplanation>,
+}
+
+/// What becomes of a further interface of a pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InterfaceExplanation {
+    /// Its name in the pod.
+    pub name: String,
+    /// The NetworkAttachmentDefinition, `namespace/name`.
+    pub definition: String,
+    /// Its VPC, if that can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc: Option<String>,
+    /// The logical switch, if that can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub switch: Option<String>,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Its logical port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<String>,
+    /// The MAC address of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+    /// Why it has no port of ours, if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<String>,
 }
@@ -94,6 +125,35 @@ pub(crate) struct Seat {
     pub(crate) ips: Vec<IpAddr>,
 }
 
+/// A further interface of a pod that has a port.
+#[derive(Clone, Debug)]
+pub(crate) struct FurtherSeat {
+    pub(crate) port: PortKey,
+    pub(crate) seat: Seat,
+    /// Where what the pod sends leaves by it.
+    pub(crate) networks: Vec<IpNetwork>,
+}
+
+/// The further interfaces of a pod that have ports.
+pub(crate) fn further(world: World<'_>, pod: &Pod) -> Vec<FurtherSeat> {
+    let unit: Unit = pod.key().into();
+    let all = further::all(&Context::new(world, &unit), pod).into_iter();
+    let seat = |(request, found): (&NetworkRequest, Further)| match found {
+        Further::Port { spot, facts } => Some(FurtherSeat {
+            port: request.port(pod.key()),
+            seat: Seat {
+                spot,
+                ips: facts.ips.iter().map(IpNetwork::ip).collect(),
+            },
+            networks: (facts.routes.iter().map(|route| route.destination))
+                .chain(facts.ips)
+                .collect(),
+        }),
+        Further::Wrong { .. } | Further::Unwanted => None,
+    };
+    all.filter_map(seat).collect()
+}
+
 /// Where a pod's port is, or why there is none.
 pub(crate) fn seat(world: World<'_>, pod: &Pod) -> Result<Seat, String> {
     let unit: Unit = pod.key().into();
@@ -136,12 +196,15 @@ pub(crate) fn explain(world: World<'_>, key: &PodKey, claims: &[Claim]) -> Optio
         port: None,
         mac: None,
         missing: None,
+        interfaces: interfaces(&ctx, pod),
     };
     match seat {
         Ok(seat) => {
             let had = |address: &IpAddr| {
                 claims.iter().any(|claim| match claim {
-                    Claim::Pod { pod: of, uid, ips, .. } => of == key && *uid == pod.uid && ips.contains(address),
+                    Claim::Pod { port, uid, ips, .. } => {
+                        port.is_first() && port.pod == *key && *uid == pod.uid && ips.contains(address)
+                    }
                     Claim::Slice { .. } => false,
                 })
             };
@@ -167,6 +230,56 @@ pub(crate) fn explain(world: World<'_>, key: &PodKey, claims: &[Claim]) -> Optio
         Err(Lack::Wrong { field, message, .. }) => explanation.missing = Some(format!("{field}: {message}")),
     }
     Some(explanation)
+}
+
+fn interfaces(ctx: &Context<'_>, pod: &Pod) -> Vec<InterfaceExplanation> {
+    let explain = |(request, found): (&NetworkRequest, Further)| {
+        let explained = InterfaceExplanation {
+            name: request.interface.to_string(),
+            definition: request.definition.to_string(),
+            vpc: None,
+            switch: None,
+            addresses: Vec::new(),
+            port: None,
+            mac: None,
+            missing: None,
+        };
+        let at = |spot: &Spot| {
+            let switch = ctx.names().switch_of(&spot.segment).to_string();
+            (Some(spot.vpc().to_string()), Some(switch))
+        };
+        match found {
+            Further::Port { spot, facts } => {
+                let (vpc, switch) = at(&spot);
+                InterfaceExplanation {
+                    vpc,
+                    switch,
+                    addresses: facts.ips.iter().map(IpNetwork::ip).collect(),
+                    port: Some(ctx.names().port(&request.port(pod.key())).to_string()),
+                    mac: Some(facts.mac),
+                    ..explained
+                }
+            }
+            Further::Wrong { message, spot } => {
+                let (vpc, switch) = spot.as_ref().map_or((None, None), at);
+                InterfaceExplanation {
+                    vpc,
+                    switch,
+                    missing: Some(message),
+                    ..explained
+                }
+            }
+            Further::Unwanted => InterfaceExplanation {
+                missing: Some(if further::is_foreign(ctx, request) {
+                    "another plugin makes it".to_owned()
+                } else {
+                    "the pod has no ports".to_owned()
+                }),
+                ..explained
+            },
+        }
+    };
+    further::all(ctx, pod).into_iter().map(explain).collect()
 }
 
 /// Why a pod is in the VPC that it is in.

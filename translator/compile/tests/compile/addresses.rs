@@ -17,7 +17,7 @@ fn pod(name: &str) -> Pod {
 fn claim(name: &str, uid: &str, ips: &[&str]) -> Claim {
     let ips = ips.iter().map(|ip| ip.parse().unwrap()).collect();
     Claim::Pod {
-        pod: PodKey::new("x", name),
+        port: PodKey::new("x", name).into(),
         uid: uid.into(),
         vpc: "default".into(),
         ips,

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meridian_compile::{Config, Settings};
-use meridian_model::{EndpointSlice, Namespace, Node, Pod, Protocol, Service, Subnet, TrafficPolicy, Vpc};
+use meridian_model::{
+    EndpointSlice, Namespace, NetworkAttachment, Node, Pod, Protocol, Service, Subnet, TrafficPolicy, Vpc,
+};
 
 use crate::support::Lab;
 
@@ -47,10 +49,11 @@ fn written() -> BTreeMap<&'static str, BTreeSet<String>> {
     }
     let lab = Lab::new(config.unwrap())
         .with(Node::test("a").in_zone("east"))
-        .with(Pod::test("shop", "web").on("a"))
+        .with(Pod::test("shop", "web").on("a").attached("shop", "green"))
+        .with(NetworkAttachment::test("shop", "green", "green"))
         .with(Vpc::test("blue", ["10.10.0.0/16", "fd00:10::/48"]).with_peers(["green"]))
-        .with(Vpc::test("green", ["10.11.0.0/16"]).with_peers(["blue"]))
-        .with(Namespace::test("shop"))
+        .with(Vpc::test("green", ["10.11.0.0/16"]).with_peers(["blue"]).open_to([""]))
+        .with(Namespace::test("shop").in_vpc(""))
         .with(Namespace::test("sky").in_vpc("blue"))
         .with(Pod::test("sky", "web").on("a"))
         .with(subnet)

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use meridian_compile::{Config, Settings};
 use meridian_model::{
-    AddressPool, EndpointSlice, Namespace, Node, Phase, Pod, Protocol, Service, Subnet, TrafficPolicy, Vpc,
+    AddressPool, EndpointSlice, Namespace, NetworkAttachment, Node, Phase, Pod, Protocol, Service, Subnet,
+    TrafficPolicy, Vpc,
 };
 
 use crate::support::Lab;
@@ -137,6 +138,17 @@ fn a_subnet_with_dhcp_and_pods() {
                 .asking_for("10.20.0.254"),
         );
     check("a_subnet_with_dhcp_and_pods.txt", &lab);
+}
+
+#[test]
+fn a_pod_with_a_further_interface() {
+    let lab = Lab::of(&["10.244.0.0/16", "fd00:10:244::/48"])
+        .with(Node::test("a"))
+        .with(Vpc::test("green", ["10.9.0.0/16", "fd00:9::/48"]).open_to([""]))
+        .with(Namespace::test("shop").in_vpc(""))
+        .with(NetworkAttachment::test("shop", "storage", "green"))
+        .with(Pod::test("shop", "web-0").on("a").attached("shop", "storage"));
+    check("a_pod_with_a_further_interface.txt", &lab);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod addresses;
 mod announcers;
+mod attachments;
 mod claims;
 mod documented;
 mod duplicates;

@@ -3,6 +3,7 @@
 //!
 //! `PROPTEST_CASES` sets how many sequences are tried.
 
+mod attachments;
 mod checks;
 mod generators;
 mod oracle;

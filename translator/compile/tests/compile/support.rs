@@ -100,6 +100,15 @@ impl Lab {
         for node in self.0.cluster().nodes() {
             compiler.apply(Event::apply((**node).clone()));
         }
+        for namespace in self.0.cluster().namespaces() {
+            compiler.apply(Event::apply((**namespace).clone()));
+        }
+        for vpc in self.0.cluster().vpcs() {
+            compiler.apply(Event::apply((**vpc).clone()));
+        }
+        for definition in self.0.cluster().network_attachments() {
+            compiler.apply(Event::apply((**definition).clone()));
+        }
         for pod in self.0.cluster().pods() {
             compiler.apply(Event::apply((**pod).clone()));
         }

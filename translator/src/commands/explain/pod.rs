@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use meridian_compile::{AddressSource, Compiler, PodExplanation};
+use meridian_compile::{AddressSource, Compiler, InterfaceExplanation, PodExplanation};
 use meridian_model::PodKey;
 use serde::Serialize;
 
@@ -77,6 +77,21 @@ pub(super) fn table(answered: &Answered) -> String {
     if let (Some(port), Some(mac)) = (&pod.port, &pod.mac) {
         line("port", format!("{port}  MAC {mac}"));
     }
+    for interface in &pod.interfaces {
+        line("interface", interface_line(interface));
+    }
     rows.print(&mut text);
     text
+}
+
+/// What becomes of a further interface.
+fn interface_line(interface: &InterfaceExplanation) -> String {
+    let mut words = vec![interface.name.clone()];
+    words.extend(interface.vpc.as_ref().map(|vpc| format!("VPC {vpc}")));
+    words.extend(interface.addresses.iter().map(ToString::to_string));
+    if let (Some(port), Some(mac)) = (&interface.port, &interface.mac) {
+        words.push(format!("port {port}  MAC {mac}"));
+    }
+    words.extend(interface.missing.as_ref().map(|why| format!("no port: {why}")));
+    format!("{}  ({})", words.join("  "), interface.definition)
 }

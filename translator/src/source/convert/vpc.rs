@@ -23,7 +23,12 @@ pub(super) fn vpc(vpc: Given) -> Result<Vpc, FieldError> {
         name: meta.name,
         created: meta.created,
         deleting: meta.deleting,
-        namespaces: spec.namespace_selector.map(selector).transpose()?,
+        namespaces: (spec.namespace_selector)
+            .map(|of| selector("spec.namespaceSelector", of))
+            .transpose()?,
+        attachments: (spec.attachments.namespace_selector)
+            .map(|of| selector("spec.attachments.namespaceSelector", of))
+            .transpose()?,
         cidrs: spec.pod_network.cidrs.into_iter().map(Name::from).collect(),
         host_slice_v4: spec.pod_network.host_slice,
         host_slice_v6: spec.pod_network.host_slice_ipv6,
@@ -39,12 +44,12 @@ pub(super) fn vpc(vpc: Given) -> Result<Vpc, FieldError> {
     })
 }
 
-fn selector(selector: LabelSelector) -> Result<Selector, FieldError> {
+fn selector(field: &str, selector: LabelSelector) -> Result<Selector, FieldError> {
     let labels = selector.match_labels.unwrap_or_default().into_iter();
     let labels = labels.map(|(key, value)| Ok(Requirement::In(key.into(), [value.into()].into())));
     let expressions = selector.match_expressions.unwrap_or_default().into_iter().enumerate();
-    let expressions = expressions
-        .map(|(at, expression)| requirement(&format!("spec.namespaceSelector.matchExpressions[{at}]"), expression));
+    let expressions =
+        expressions.map(|(at, expression)| requirement(&format!("{field}.matchExpressions[{at}]"), expression));
     labels.chain(expressions).collect()
 }
 

@@ -35,7 +35,7 @@ pub use patience::Patience;
 /// The name of the source of nodes.
 pub const NODES: &str = "nodes";
 /// The names of these sources.
-pub const NAMES: [&str; 9] = [
+pub const NAMES: [&str; 10] = [
     NODES,
     "namespaces",
     "pods",
@@ -45,6 +45,7 @@ pub const NAMES: [&str; 9] = [
     "addresspools",
     "vpcs",
     "subnets",
+    "network-attachment-definitions",
 ];
 
 /// Starts to follow a cluster. The watches end with the set.
@@ -53,6 +54,7 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
     use k8s_openapi::api::discovery::v1::EndpointSlice;
     use k8s_openapi::api::networking::v1::ServiceCIDR;
     use meridian_api::address_pool::AddressPool;
+    use meridian_api::attachment::NetworkAttachmentDefinition;
     use meridian_api::subnet::Subnet;
     use meridian_api::vpc::Vpc;
     let shared = Shared {
@@ -65,7 +67,18 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
         health.note(name, |_| {});
     }
     let follow = |name, kind, origin| Follower::new(name, kind, origin, shared.clone());
-    let [nodes, namespaces, pods, services, slices, cidrs, pools, vpcs, subnets] = NAMES;
+    let [
+        nodes,
+        namespaces,
+        pods,
+        services,
+        slices,
+        cidrs,
+        pools,
+        vpcs,
+        subnets,
+        attachments,
+    ] = NAMES;
     let mut tasks = JoinSet::new();
     tasks.spawn(follow(nodes, Kind::Node, Origin::Nodes).run::<v1::Node>(cluster.clone()));
     tasks.spawn(follow(namespaces, Kind::Namespace, Origin::Namespaces).run::<v1::Namespace>(cluster.clone()));
@@ -83,5 +96,8 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
     tasks.spawn(vpcs.run::<Vpc>(cluster.clone()));
     let subnets = follow(subnets, Kind::Subnet, Origin::Subnets).optional_and_readable();
     tasks.spawn(subnets.run::<Subnet>(cluster.clone()));
+    // Who does not know them takes further interfaces of pods for nobody's. They are there once a meta-plugin is.
+    let attachments = follow(attachments, Kind::NetworkAttachment, Origin::NetworkAttachments).optional_and_readable();
+    tasks.spawn(attachments.run::<NetworkAttachmentDefinition>(cluster.clone()));
     tasks
 }

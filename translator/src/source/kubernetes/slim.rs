@@ -51,6 +51,10 @@ impl Modelled for meridian_api::vpc::Vpc {
     const KIND: Kind = Kind::Vpc;
 }
 
+impl Modelled for meridian_api::attachment::NetworkAttachmentDefinition {
+    const KIND: Kind = Kind::NetworkAttachment;
+}
+
 impl Modelled for meridian_api::subnet::Subnet {
     const KIND: Kind = Kind::Subnet;
 }

@@ -67,6 +67,7 @@ impl Objects {
             {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": follow},
             {"apiGroups": ["networking.k8s.io"], "resources": ["servicecidrs"], "verbs": follow},
             {"apiGroups": ["meridian.dev"], "resources": ["addresspools", "vpcs", "subnets"], "verbs": follow},
+            {"apiGroups": ["k8s.cni.cncf.io"], "resources": ["network-attachment-definitions"], "verbs": follow},
             {"apiGroups": [""], "resources": ["pods", "services"], "verbs": get},
             {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": get},
             {"apiGroups": ["meridian.dev"], "resources": ["vpcs", "subnets"], "verbs": get},

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ipnetwork::IpNetwork;
+use meridian_api::port::PortFacts;
 use meridian_compile::{Compiler, Delta, Desired, DesiredRow, LinkId, Problem, Unit};
 use meridian_model::{Event, Object};
 use ovsdb::Uuid;
@@ -68,6 +69,11 @@ pub(super) fn from_scratch<K: Ord>(compiler: &Compiler, by: impl Fn(&Object) -> 
         .chain(cluster.address_pools().map(|pool| (**pool).clone().into()))
         .chain(cluster.namespaces().map(|namespace| (**namespace).clone().into()))
         .chain(cluster.vpcs().map(|vpc| (**vpc).clone().into()))
+        .chain(
+            cluster
+                .network_attachments()
+                .map(|definition| (**definition).clone().into()),
+        )
         .chain(cluster.subnets().map(|subnet| (**subnet).clone().into()))
         .collect();
     objects.sort_by_cached_key(by);
@@ -121,6 +127,7 @@ pub(super) fn check_consistency(desired: &Desired) {
     }
 
     check_peers(desired);
+    check_attachments(desired);
 
     for route in desired.rows("Logical_Router_Static_Route") {
         // ovn-northd looks for what comes in by a slice in the slice's own table alone.
@@ -190,8 +197,36 @@ fn check_peers(desired: &Desired) {
     }
 }
 
+/// Of a pod's interfaces at most one has a way to any address of another network than the first's, and none has two.
+fn check_attachments(desired: &Desired) {
+    let mut reached: BTreeMap<Unit, Vec<IpNetwork>> = BTreeMap::new();
+    for port in desired.rows(LSP) {
+        if !matches!(port.owner, Unit::Pod(..)) {
+            continue;
+        }
+        let ids = port.get("external_ids").expect("a port has external_ids");
+        let facts = PortFacts::from_external_ids(|key| ids.get_str(key)).expect("the facts can be read");
+        let is_first = !port.key.contains('@');
+        assert_eq!(is_first, !facts.gateways.is_empty(), "{}", port.key);
+        let networks = facts.routes.iter().map(|route| route.destination).chain(facts.ips);
+        let networks: Vec<IpNetwork> = networks.collect();
+        let others = reached.entry(port.owner.clone()).or_default();
+        for network in &networks {
+            let overlaps = |other: &&IpNetwork| other.contains(network.ip()) || network.contains(other.ip());
+            let other = others.iter().find(overlaps);
+            assert_eq!(other, None, "{network} of {} is another interface's, too", port.key);
+        }
+        others.extend(networks);
+    }
+}
+
 pub(super) fn check_equal(compiler: &Compiler, other: &Compiler) {
-    assert_eq!(all_rows(compiler.desired()), all_rows(other.desired()));
+    let (ours, theirs) = (all_rows(compiler.desired()), all_rows(other.desired()));
+    let without = |rows: &HashMap<_, _>, others: &HashMap<_, _>| -> Vec<DesiredRow> {
+        let different = rows.iter().filter(|(id, row)| others.get(*id) != Some(*row));
+        different.map(|(_, row): (_, &DesiredRow)| row.clone()).collect()
+    };
+    assert_eq!(without(&ours, &theirs), without(&theirs, &ours));
     assert_eq!(compiler.desired(), other.desired());
     assert_eq!(problems(compiler), problems(other));
     assert_eq!(compiler.claims(), other.claims());

@@ -4,9 +4,10 @@
 use std::net::IpAddr;
 
 use meridian_compile::{Claim, Config};
-use meridian_model::{Egress, Event, Kind, Namespace, Node, Object, Phase, Pod, Selector, Subnet, Vpc};
+use meridian_model::{Egress, Event, Kind, Namespace, Node, Object, Phase, Pod, PortKey, Selector, Subnet, Vpc};
 use proptest::prelude::*;
 
+use super::attachments::{definitions, further_ips, networks};
 use super::services::{address_pools, service_cidrs, services, slices};
 use crate::support::config;
 
@@ -85,7 +86,7 @@ pub(super) fn nodes() -> impl Strategy<Value = Node> {
         })
 }
 
-fn vpc_names() -> impl Strategy<Value = &'static str> {
+pub(super) fn vpc_names() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["blue", "blue", "green", "green", "red"])
 }
 
@@ -189,16 +190,20 @@ pub(super) fn vpcs() -> impl Strategy<Value = Vpc> {
         any::<bool>(),
         prop::bool::weighted(0.1),
         prop::bool::weighted(0.2),
+        prop::bool::weighted(0.6),
         prop::option::weighted(0.4, subnet_names()),
     );
     (name, cidrs, 0i64..3, flags, peers()).prop_map(
-        |(name, cidrs, created, (node, shared, deleting, all, subnet), peers)| {
+        |(name, cidrs, created, (node, shared, deleting, all, open, subnet), peers)| {
             let mut vpc = Vpc::test(name, cidrs).created_at(created).with_peers(peers);
             vpc.host_slice_v4 = 29;
             vpc.host_slice_v6 = 126;
             vpc.egress = if node { Egress::Node } else { Egress::None };
             vpc.shared_services = shared;
             vpc.deleting = deleting;
+            if open {
+                vpc = vpc.open_to(["blue", ""]);
+            }
             vpc.default_subnet = subnet.map(Into::into);
             if all {
                 vpc.namespaces = Some(Selector::default());
@@ -243,6 +248,7 @@ prop_compose! {
         phase in prop::sample::select(vec![Phase::Pending, Phase::Running, Phase::Running, Phase::Succeeded, Phase::Failed]),
         ips in pod_ips(),
         deleting in any::<bool>(),
+        networks in networks(),
         subnet in prop::option::weighted(0.2, subnet_names()),
         fixed in fixed_ips(),
     ) -> Pod {
@@ -251,6 +257,7 @@ prop_compose! {
         pod.host_network = host_network;
         pod.ips = ips.into();
         pod.deleting = deleting;
+        pod.networks = networks;
         pod.subnet = subnet.map(Into::into);
         pod.fixed_ips = fixed.map(Into::into);
         pod
@@ -268,6 +275,7 @@ pub(super) fn objects() -> BoxedStrategy<Object> {
         1 => address_pools().prop_map(Object::from).boxed(),
         4 => namespaces().prop_map(Object::from).boxed(),
         4 => vpcs().prop_map(Object::from).boxed(),
+        1 => definitions().prop_map(Object::from).boxed(),
         3 => subnets().prop_map(Object::from).boxed(),
     ];
     one.boxed()
@@ -295,6 +303,7 @@ pub(super) fn events() -> BoxedStrategy<Event> {
         1 => replace(Kind::AddressPool, address_pools(), 2),
         1 => replace(Kind::Namespace, namespaces(), 2),
         1 => replace(Kind::Vpc, vpcs(), 2),
+        1 => replace(Kind::NetworkAttachment, definitions(), 2),
         1 => replace(Kind::Subnet, subnets(), 3),
     ];
     one.boxed()
@@ -318,13 +327,21 @@ pub(super) fn claims() -> BoxedStrategy<Claim> {
         networks: [cidr.parse().unwrap()].into(),
     });
     let vpc = prop_oneof![3 => Just("default"), 1 => vpc_names()];
-    let pods = (pods(), pod_ips(), vpc).prop_map(|(pod, ips, vpc)| Claim::Pod {
-        pod: pod.key(),
+    let of_first = (pods(), pod_ips(), vpc).prop_map(|(pod, ips, vpc)| Claim::Pod {
+        port: pod.key().into(),
         uid: pod.uid,
         vpc: vpc.into(),
         ips: ips.into(),
     });
-    prop_oneof![2 => slices, 1 => of_vpcs, 6 => pods].boxed()
+    let interface = prop::sample::select(vec!["net1", "net1", "net2", "net9"]);
+    let of_further =
+        (pods(), further_ips(), vpc_names(), interface).prop_map(|(pod, ips, vpc, interface)| Claim::Pod {
+            port: PortKey::further(pod.key(), interface.into()),
+            uid: pod.uid,
+            vpc: vpc.into(),
+            ips: ips.into(),
+        });
+    prop_oneof![2 => slices, 1 => of_vpcs, 6 => of_first, 3 => of_further].boxed()
 }
 
 pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
