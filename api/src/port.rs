@@ -58,6 +58,9 @@ pub enum PortKind {
     Pod,
     /// A leg of the host's own in a VPC, plugged by the node agent.
     Management,
+    /// What a host has as a gateway of VPCs. Not this port is plugged, but the one that all gateways have
+    /// ([`crate::name::egress_port`]).
+    Egress,
 }
 
 /// A route the plugged interface needs beside its default route.
@@ -184,6 +187,7 @@ impl PortFacts {
         let kind = match self.kind {
             PortKind::Pod => "pod",
             PortKind::Management => "management",
+            PortKind::Egress => "egress",
         };
         ids.insert(KIND, kind.to_owned());
         ids.insert(MAC, self.mac.clone());
@@ -223,7 +227,8 @@ impl PortFacts {
         let kind = match get(KIND).ok_or(PortFactsError::Missing(KIND))? {
             "pod" => PortKind::Pod,
             "management" => PortKind::Management,
-            other => return Err(malformed(KIND, other, "neither pod nor management")),
+            "egress" => PortKind::Egress,
+            other => return Err(malformed(KIND, other, "none of pod, management, egress")),
         };
         let mac = get(MAC).ok_or(PortFactsError::Missing(MAC))?.to_owned();
         let ips = parse_words(IPS, get(IPS).ok_or(PortFactsError::Missing(IPS))?)?;

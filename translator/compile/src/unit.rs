@@ -14,6 +14,8 @@ pub enum Unit {
     Node(Name),
     /// What a node has of another VPC. VPC, then node.
     Slice(Name, Name),
+    /// What a VPC has at one of its gateways. VPC, then node.
+    Gateway(Name, Name),
     /// A pod: its logical port. Namespace, then name.
     Pod(Name, Name),
     /// A service: its load balancers. Namespace, then name.
@@ -23,7 +25,7 @@ pub enum Unit {
 /// Why a text names no unit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} names no unit: expected vpc/NAME, node/NAME, slice/VPC/NODE, pod/NAMESPACE/NAME or service/NAMESPACE/NAME"
+    "{text:?} names no unit: expected vpc/NAME, node/NAME, slice/VPC/NODE, gateway/VPC/NODE, pod/NAMESPACE/NAME or service/NAMESPACE/NAME"
 )]
 pub struct UnitParseError {
     text: String,
@@ -42,6 +44,7 @@ impl Unit {
             Self::Vpc(name) => ["vpc/", name].concat(),
             Self::Node(name) => ["node/", name].concat(),
             Self::Slice(vpc, node) => ["slice/", vpc, "/", node].concat(),
+            Self::Gateway(vpc, node) => ["gateway/", vpc, "/", node].concat(),
             Self::Pod(namespace, name) => ["pod/", namespace, "/", name].concat(),
             Self::Service(namespace, name) => ["service/", namespace, "/", name].concat(),
         }
@@ -58,6 +61,9 @@ impl FromStr for Unit {
             (Some("node"), Some(name), None, None) if !name.is_empty() => Self::Node(name.into()),
             (Some("slice"), Some(vpc), Some(node), None) if !vpc.is_empty() && !node.is_empty() => {
                 Self::Slice(vpc.into(), node.into())
+            }
+            (Some("gateway"), Some(vpc), Some(node), None) if !vpc.is_empty() && !node.is_empty() => {
+                Self::Gateway(vpc.into(), node.into())
             }
             (Some("pod"), Some(namespace), Some(name), None) if !namespace.is_empty() && !name.is_empty() => {
                 Self::Pod(namespace.into(), name.into())
@@ -93,6 +99,7 @@ mod tests {
             Unit::Vpc("default".into()),
             Unit::Node("node-a".into()),
             Unit::Slice("blue".into(), "node-a".into()),
+            Unit::Gateway("blue".into(), "node-a".into()),
             Unit::Pod("shop".into(), "web-0".into()),
             Unit::Service("shop".into(), "web".into()),
         ] {

@@ -2,9 +2,9 @@
 
 use meridian_model::Name;
 
-use crate::VpcReport;
-use crate::placements::Placements;
-use crate::vpcs::{Home, State, Vpcs};
+use crate::context::World;
+use crate::vpcs::{Home, State};
+use crate::{GatewayReport, VpcReport, gateway};
 
 /// How many pods are named that are still in a VPC their namespace has left.
 const REMAINING: usize = 100;
@@ -12,7 +12,8 @@ const REMAINING: usize = 100;
 /// How many pods are named of all that are in a VPC.
 const FIRST: usize = 10;
 
-pub(super) fn vpc(state: &State, namespaces: Vec<Name>, vpcs: &Vpcs, placements: &Placements) -> VpcReport {
+pub(super) fn vpc(state: &State, namespaces: Vec<Name>, world: World<'_>) -> VpcReport {
+    let (vpcs, placements) = (world.vpcs, world.placements);
     let name = &state.object.name;
     let slices = || placements.slices(name);
     let pods = || slices().flat_map(|(_, pods)| pods);
@@ -32,9 +33,21 @@ pub(super) fn vpc(state: &State, namespaces: Vec<Name>, vpcs: &Vpcs, placements:
             .map(|(namespace, vpc)| (namespace.clone(), vpc.clone()))
             .collect(),
         peers: state.peers.clone(),
+        gateways: gateway::is_gateway(state).then(|| gateways(state, world)),
         nodes: slices().count(),
         pods: pods().count(),
         remaining,
         first: pods().take(FIRST).cloned().collect(),
+    }
+}
+
+fn gateways(state: &State, world: World<'_>) -> GatewayReport {
+    let name = &state.object.name;
+    let nodes: Vec<Name> = world.gateways.of_vpc(name).cloned().collect();
+    let lack = gateway::lack(state, !nodes.is_empty(), world.gateways.fault(name));
+    GatewayReport {
+        nodes,
+        conflict: lack.as_ref().is_some_and(|lack| lack.conflict),
+        lack: lack.map(|lack| lack.message),
     }
 }

@@ -141,7 +141,7 @@ pub(crate) fn explain(world: World<'_>, key: &PodKey, claims: &[Claim]) -> Optio
             let had = |address: &IpAddr| {
                 claims.iter().any(|claim| match claim {
                     Claim::Pod { pod: of, uid, ips, .. } => of == key && *uid == pod.uid && ips.contains(address),
-                    Claim::Slice { .. } => false,
+                    Claim::Slice { .. } | Claim::Gateway { .. } => false,
                 })
             };
             let explain = |address: &IpAddr| {

@@ -23,25 +23,42 @@ pub(super) fn vpc(vpc: Given) -> Result<Vpc, FieldError> {
         name: meta.name,
         created: meta.created,
         deleting: meta.deleting,
-        namespaces: spec.namespace_selector.map(selector).transpose()?,
+        namespaces: spec
+            .namespace_selector
+            .map(|of| selector("spec.namespaceSelector", of))
+            .transpose()?,
         cidrs: spec.pod_network.cidrs.into_iter().map(Name::from).collect(),
         host_slice_v4: spec.pod_network.host_slice,
         host_slice_v6: spec.pod_network.host_slice_ipv6,
-        egress: match spec.egress.mode {
-            EgressMode::Node => Egress::Node,
-            EgressMode::None => Egress::None,
-        },
+        egress: egress(spec.egress)?,
         shared_services: spec.services.shared,
         peers: spec.peers.into_iter().map(|peer| Name::from(peer.name)).collect(),
     })
 }
 
-fn selector(selector: LabelSelector) -> Result<Selector, FieldError> {
+fn egress(egress: meridian_api::vpc::Egress) -> Result<Egress, FieldError> {
+    const SELECTOR: &str = "spec.egress.gatewayNodeSelector";
+    match (egress.mode, egress.gateway_node_selector) {
+        (EgressMode::Node, None) => Ok(Egress::Node),
+        (EgressMode::None, None) => Ok(Egress::None),
+        (EgressMode::Gateway, Some(of)) => Ok(Egress::Gateway(selector(SELECTOR, of)?)),
+        (EgressMode::Gateway, None) => Err(FieldError::new(
+            SELECTOR,
+            "missing: mode Gateway needs to know which nodes are gateways",
+        )),
+        (EgressMode::Node | EgressMode::None, Some(_)) => Err(FieldError::new(
+            SELECTOR,
+            "there are gateways in mode Gateway alone: set spec.egress.mode to it, or leave the selector out",
+        )),
+    }
+}
+
+fn selector(field: &str, selector: LabelSelector) -> Result<Selector, FieldError> {
     let labels = selector.match_labels.unwrap_or_default().into_iter();
     let labels = labels.map(|(key, value)| Ok(Requirement::In(key.into(), [value.into()].into())));
     let expressions = selector.match_expressions.unwrap_or_default().into_iter().enumerate();
-    let expressions = expressions
-        .map(|(at, expression)| requirement(&format!("spec.namespaceSelector.matchExpressions[{at}]"), expression));
+    let expressions =
+        expressions.map(|(at, expression)| requirement(&format!("{field}.matchExpressions[{at}]"), expression));
     labels.chain(expressions).collect()
 }
 
@@ -157,6 +174,38 @@ mod tests {
             &[("vpc", "blue"), ("team", "a"), ("stage", "test")]
         ));
         assert!(!selects(&selector, &[("vpc", "red"), ("team", "a")]));
+    }
+
+    #[test]
+    fn gateways_are_selected_in_mode_gateway_alone() {
+        let of = |egress: Value| {
+            let mut value = value(&json!({}));
+            value["spec"]["egress"] = egress;
+            from_value(value).map_err(|error| error.to_string())
+        };
+        let Ok(Some(Object::Vpc(vpc))) = of(json!({"mode": "Gateway", "gatewayNodeSelector": {"matchLabels": {"edge": "yes"}}}))
+        else {
+            panic!("no VPC")
+        };
+        let Egress::Gateway(nodes) = vpc.egress else {
+            panic!("no gateways: {:?}", vpc.egress)
+        };
+        assert_eq!(nodes.to_string(), "edge=yes");
+        for (egress, expected) in [
+            (json!({"mode": "Gateway"}), "missing: mode Gateway needs"),
+            (json!({"mode": "None", "gatewayNodeSelector": {}}), "in mode Gateway alone"),
+            (json!({"gatewayNodeSelector": {}}), "in mode Gateway alone"),
+        ] {
+            let error = of(egress).unwrap_err();
+            assert!(
+                error.starts_with("vpc/blue: spec.egress.gatewayNodeSelector: ") && error.contains(expected),
+                "{error}"
+            );
+        }
+        let error = of(json!({"mode": "Gateway", "gatewayNodeSelector": {"matchExpressions": [{"key": "b", "operator": "In"}]}}));
+        assert!(
+            error.unwrap_err().contains("spec.egress.gatewayNodeSelector.matchExpressions[0].values: missing"),
+        );
     }
 
     #[test]
