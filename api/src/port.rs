@@ -181,6 +181,21 @@ impl PortFacts {
         }
     }
 
+    /// Whether it is a host's leg in the VPC that every cluster starts with.
+    pub fn is_of_default_vpc(&self) -> bool {
+        self.kind == PortKind::Management && self.vpc.is_none()
+    }
+
+    /// Whether what comes to the host by it may go to the world outside the cluster.
+    pub fn reaches_outside(&self) -> bool {
+        self.kind == PortKind::Egress || self.vpc.as_ref().is_some_and(|vpc| vpc.outside)
+    }
+
+    /// Whether what comes to the host by it may go to services shared with every VPC.
+    pub fn reaches_services(&self) -> bool {
+        self.vpc.as_ref().is_some_and(|vpc| vpc.services)
+    }
+
     /// The `external_ids` that carry these facts.
     pub fn to_external_ids(&self) -> BTreeMap<&'static str, String> {
         let mut ids = BTreeMap::new();
