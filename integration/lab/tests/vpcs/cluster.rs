@@ -126,21 +126,27 @@ spec:
 }
 
 impl Cluster {
-    fn start() -> Self {
+    /// A lab of a test's own, for one that breaks it. Hosts and the outside answer there, and nothing else is in it.
+    pub(crate) fn empty() -> Self {
         let cluster = Self {
             lab: TestLab::up(Families::Dual),
             sandboxes: RwLock::default(),
             applying: Mutex::default(),
         };
+        for host in NODES.into_iter().chain([OUTSIDE]) {
+            cluster.serve_on(host, ("::", LISTENER));
+        }
+        cluster
+    }
+
+    fn start() -> Self {
+        let cluster = Self::empty();
         let vpcs = VPCS
             .iter()
             .flat_map(|(name, namespace, spec)| vpc(name, namespace, spec));
         cluster.apply(vpcs.collect());
         for wave in PODS {
             cluster.apply(wave.iter().map(|(name, node)| pod(name, node)).collect());
-        }
-        for host in NODES.into_iter().chain([OUTSIDE]) {
-            cluster.serve_on(host, ("::", LISTENER));
         }
         cluster
     }
