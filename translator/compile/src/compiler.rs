@@ -23,7 +23,8 @@ use crate::vips::Vips;
 use crate::vpcs::{State, Vpcs};
 use crate::{
     Claim, Config, Delta, Desired, PathError, PathExplanation, PathQuestion, PodExplanation, Problem,
-    ServiceExplanation, SliceUse, Topology, Unit, VpcReport, claim, gateway, node, path, pod, service, slice, topology, vpc,
+    ServiceExplanation, SliceUse, Topology, Unit, VpcReport, claim, gateway, node, path, pod, service, slice, topology,
+    vpc,
 };
 
 /// Keeps the desired state of a cluster up to date.

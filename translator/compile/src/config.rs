@@ -345,7 +345,10 @@ mod tests {
         assert!(Config::new(of(&[])).is_ok());
         assert!(refusal(of(&["100.66.0.0/16", "100.67.0.0/16"])).contains("100.67.0.0/16 is a second egress CIDR"));
         assert!(refusal(of(&["100.66.0.0/30"])).ends_with("at most a /29"));
-        assert_eq!(refusal(of(&["10.244.8.0/24"])), "the egress CIDR 10.244.8.0/24 overlaps 10.244.0.0/16: take another (--egress-cidr)");
+        assert_eq!(
+            refusal(of(&["10.244.8.0/24"])),
+            "the egress CIDR 10.244.8.0/24 overlaps 10.244.0.0/16: take another (--egress-cidr)"
+        );
     }
 
     #[test]

@@ -109,14 +109,7 @@ fn residences(ctx: &mut Context<'_>, slot: &SlotKey, port: Uuid) {
 }
 
 /// What leaves by a slot has the slot's address: the host needs no way back to pods, and VPCs of one network may share a gateway.
-fn translation(
-    ctx: &mut Context<'_>,
-    slot: &SlotKey,
-    port: Uuid,
-    network: IpNetwork,
-    address: IpAddr,
-    router: Uuid,
-) {
+fn translation(ctx: &mut Context<'_>, slot: &SlotKey, port: Uuid, network: IpNetwork, address: IpAddr, router: Uuid) {
     let name = ctx.names().translation(&slot.vpc, &slot.node, network.is_ipv4());
     let columns = [
         (nat::TYPE, Datum::scalar("snat")),
@@ -197,7 +190,10 @@ pub(crate) fn tell(ctx: &mut Context<'_>, node: &Name) {
         (logical_switch_port::TYPE, Datum::scalar("")),
         (logical_switch_port::ADDRESSES, Datum::empty()),
         (logical_switch_port::PORT_SECURITY, Datum::empty()),
-        (logical_switch_port::OPTIONS, ctx.map([(port::REQUESTED_CHASSIS, &**node)])),
+        (
+            logical_switch_port::OPTIONS,
+            ctx.map([(port::REQUESTED_CHASSIS, &**node)]),
+        ),
     ];
     let switch = ctx.uuid(logical_switch::TABLE, &ctx.names().service_switch());
     port::add(ctx, ctx.names().gateway(node), switch, columns, Some((&facts, None)));
@@ -205,14 +201,20 @@ pub(crate) fn tell(ctx: &mut Context<'_>, node: &Name) {
 
 /// Reports what keeps a VPC from having the gateways that it selects.
 pub(crate) fn report(ctx: &mut Context<'_>, state: &State) {
-    if let Some(why) = lack(state, ctx.gateways(&state.object.name).next().is_some(), ctx.gateway_fault(&state.object.name)) {
+    if let Some(why) = lack(
+        state,
+        ctx.gateways(&state.object.name).next().is_some(),
+        ctx.gateway_fault(&state.object.name),
+    ) {
         ctx.problem(Key::Vpc(state.object.name.clone()), SELECTOR, why.message);
     }
     let config = ctx.config();
     for cidr in state.network.cidrs().iter().filter(|_| is_gateway(state)) {
         if host(config, cidr.is_ipv4()).is_none() {
             let family = if cidr.is_ipv4() { "IPv4" } else { "IPv6" };
-            let message = format!("{cidr} has no way out, because there is no egress CIDR of {family}: give the translator one (--egress-cidr)");
+            let message = format!(
+                "{cidr} has no way out, because there is no egress CIDR of {family}: give the translator one (--egress-cidr)"
+            );
             ctx.problem(Key::Vpc(state.object.name.clone()), "spec.egress.mode", message);
         }
     }

@@ -213,7 +213,10 @@ impl Gateways {
             return Some((message, true));
         }
         let slot = |node: &&Name| SlotKey::new(vpc.clone(), (*node).clone());
-        let without = selected.iter().filter(|node| self.number(&slot(node)).is_none()).count();
+        let without = selected
+            .iter()
+            .filter(|node| self.number(&slot(node)).is_none())
+            .count();
         (without > 0).then(|| {
             let cidrs = crate::slices::list(&self.cidrs);
             let message = if self.cidrs.is_empty() {

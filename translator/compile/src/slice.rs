@@ -167,16 +167,28 @@ pub(crate) fn route(
             Datum::scalar(ctx.names().router_port(&key.vpc, &key.node)),
         ),
         (logical_router_static_route::POLICY, Datum::scalar("dst-ip")),
-        (logical_router_static_route::IP_PREFIX, Datum::scalar(prefix.to_string())),
+        (
+            logical_router_static_route::IP_PREFIX,
+            Datum::scalar(prefix.to_string()),
+        ),
         (logical_router_static_route::NEXTHOP, Datum::scalar(nexthop.to_string())),
     ];
-    let route = ctx.row(logical_router_static_route::TABLE, name, columns.into_iter().chain(more), []);
+    let route = ctx.row(
+        logical_router_static_route::TABLE,
+        name,
+        columns.into_iter().chain(more),
+        [],
+    );
     ctx.link(logical_router::TABLE, router, logical_router::STATIC_ROUTES, route);
 }
 
 /// All addresses of a family.
 pub(crate) fn everything(v4: bool) -> IpNetwork {
-    let first = if v4 { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+    let first = if v4 {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    };
     IpNetwork::new(first, 0).expect("0 is a prefix length of either family")
 }
 

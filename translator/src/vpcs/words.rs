@@ -106,7 +106,11 @@ pub(super) fn gateways(report: &VpcReport) -> Option<Verdict> {
     let names: Vec<&str> = gateways.nodes.iter().map(|node| &**node).collect();
     let which = some_of(&names, names.len(), NAMED);
     Some(match (&gateways.lack, names.len()) {
-        (None, 1) => verdict(true, "Ready", format!("{which} is the only gateway: nothing takes its place when it dies")),
+        (None, 1) => verdict(
+            true,
+            "Ready",
+            format!("{which} is the only gateway: nothing takes its place when it dies"),
+        ),
         (None, _) => verdict(true, "Ready", format!("gateways are {which}")),
         (Some(why), 0) if gateways.conflict => verdict(false, CONFLICT, why.clone()),
         (Some(why), 0) => verdict(false, NO_NODES, why.clone()),

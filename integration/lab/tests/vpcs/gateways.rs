@@ -159,10 +159,17 @@ fn connections_leave_by_all_gateways_and_reach_nothing_else() {
     let nobody = ["10.10.99.9", "fd00:10:10:99::9"].map(|ip| ip.parse().expect("an address"));
     cluster.from(&clients, listening(nobody)).refused();
     // Each within its own VPC, and the hosts that pods are on.
-    cluster.from(&["sky/client-1"], cluster.at("sky/client-2")).answered_by(&["sky/client-2"]);
-    cluster.from(&["node-1"], cluster.at("sky/client-1")).answered_by(&["sky/client-1"]);
+    cluster
+        .from(&["sky/client-1"], cluster.at("sky/client-2"))
+        .answered_by(&["sky/client-2"]);
+    cluster
+        .from(&["node-1"], cluster.at("sky/client-1"))
+        .answered_by(&["sky/client-1"]);
     // Services: of others if they are shared, by their own host; the own ones; and ports of nodes, as from beyond.
-    let shared = Service::new("shared", 40).shared().on_nodes().answered_by(&[cluster.endpoint("plain-1")]);
+    let shared = Service::new("shared", 40)
+        .shared()
+        .on_nodes()
+        .answered_by(&[cluster.endpoint("plain-1")]);
     cluster.put(&shared);
     cluster.from(&clients, shared.cluster()).answered_by(&["plain-1"]);
     let ports = ["node-1", "node-2"].map(|node| shared.at_nodes(cluster.host_ips(node)));
@@ -233,8 +240,15 @@ fn ways_out_change_as_long_as_a_vpc_lives() {
     // The other VPC never noticed, and once no VPC has gateways no host has anything of it.
     leaves_by(&cluster, "grass/client-1", &GATEWAYS);
     assert!(gateway_device("node-3") && !gateway_device("node-1") && !gateway_device(OUTSIDE));
-    cluster.apply(vpc("blue", "sky", "{}").into_iter().chain(vpc("green", "grass", "{}")).collect());
+    cluster.apply(
+        vpc("blue", "sky", "{}")
+            .into_iter()
+            .chain(vpc("green", "grass", "{}"))
+            .collect(),
+    );
     leaves_by(&cluster, "sky/client-1", &["node-1"]);
-    let gone = wait::until(wait::PATIENCE, || GATEWAYS.iter().all(|node| !gateway_device(node)).then_some(()));
+    let gone = wait::until(wait::PATIENCE, || {
+        GATEWAYS.iter().all(|node| !gateway_device(node)).then_some(())
+    });
     assert!(gone.is_some(), "a device is left");
 }

@@ -254,14 +254,19 @@ mod tests {
         let all = r#"{ "meridian0", "meridian1", "mrmblue", "mrm-egress" }"#;
         let world = format!(r#"iifname {{ "mrm-egress" }} oifname != {all} accept"#);
         let refused = r#"iifname { "mrmblue", "mrm-egress" } reject"#;
-        let at = |rule: &str| forwarded.iter().position(|one| one == rule).unwrap_or_else(|| panic!("{rule}: {rules}"));
+        let at = |rule: &str| {
+            forwarded
+                .iter()
+                .position(|one| one == rule)
+                .unwrap_or_else(|| panic!("{rule}: {rules}"))
+        };
         assert!(at(&world) < at(refused));
         let mut shared = forwarded.iter().filter(|rule| rule.contains("@shared4 accept"));
-        assert!(shared.all(|rule| !rule.contains("mrm-egress") || rule.contains("!= @shared")), "{rules}");
         assert!(
-            chain(&rules, "to-host").contains(&refused.to_owned()),
+            shared.all(|rule| !rule.contains("mrm-egress") || rule.contains("!= @shared")),
             "{rules}"
         );
+        assert!(chain(&rules, "to-host").contains(&refused.to_owned()), "{rules}");
         assert!(rules.contains(&format!("oifname != {all} masquerade")), "{rules}");
         assert!(rules.contains("100.66.0.0/16"), "{rules}");
     }

@@ -337,7 +337,9 @@ fn no_way_out(map: Map<'_>, vpc: &Name) -> String {
     let why = match map.world.vpcs.get(vpc).map(|state| &state.object.egress) {
         Some(Egress::Gateway(_)) if map.world.gateways.of_vpc(vpc).next().is_some() => "but by its gateways",
         Some(Egress::Gateway(selector)) => {
-            return format!("VPC {vpc} has no way out: no node is a gateway (spec.egress.gatewayNodeSelector {selector})");
+            return format!(
+                "VPC {vpc} has no way out: no node is a gateway (spec.egress.gatewayNodeSelector {selector})"
+            );
         }
         _ => "(spec.egress.mode None)",
     };

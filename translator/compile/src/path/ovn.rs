@@ -149,7 +149,10 @@ pub(super) fn carry(map: Map<'_>, from: &SliceKey, to: IpAddr) -> (Vec<Step>, Ex
         .and_then(Datum::as_str)
         .unwrap_or_default();
     let step = |does: String| row(from, does, format!("Logical_Router_Static_Route {}", route.key));
-    let gateways: Vec<Name> = routes.iter().filter_map(|route| gateway(map, &from.vpc, route)).collect();
+    let gateways: Vec<Name> = routes
+        .iter()
+        .filter_map(|route| gateway(map, &from.vpc, route))
+        .collect();
     if !gateways.is_empty() {
         let does = format!(
             "no slice of VPC {} has {to}: out of it by {}, under an address of its own; if it is dead, by another in its place",
@@ -281,7 +284,9 @@ fn policy(map: Map<'_>, from: &SliceKey, to: IpAddr) -> Option<(String, String, 
 fn gateway(map: Map<'_>, vpc: &Name, route: &DesiredRow) -> Option<Name> {
     let output = route.get(logical_router_static_route::OUTPUT_PORT)?.as_str()?;
     let mut gateways = map.world.gateways.of_vpc(vpc);
-    gateways.find(|node| *map.world.names.slot(vpc, node) == *output).cloned()
+    gateways
+        .find(|node| *map.world.names.slot(vpc, node) == *output)
+        .cloned()
 }
 
 /// Names as a person lists them.

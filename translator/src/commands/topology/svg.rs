@@ -316,7 +316,12 @@ fn hosts(body: &mut String, layout: &Layout<'_>, y: usize, width: usize) -> usiz
             gateways => gateways.contains(&node.name),
         };
         let out = names(vpcs().filter(leaves).collect::<Vec<_>>().iter());
-        let closed = names(vpcs().filter(|vpc| is_here(vpc) && !vpc.egress).collect::<Vec<_>>().iter());
+        let closed = names(
+            vpcs()
+                .filter(|vpc| is_here(vpc) && !vpc.egress)
+                .collect::<Vec<_>>()
+                .iter(),
+        );
         let _ = writeln!(
             body,
             r#"<g><title>host {}</title><rect class="card" x="{left}" y="{y}" width="{}" height="{HOST}" rx="9"/><text x="{}" y="{}" class="small strong">host {}</text><text x="{}" y="{}" class="small">{}</text><text x="{}" y="{}" class="small soft">{}</text><path class="out" d="M{middle} {}v22"/><path class="tip" d="M{} {}l6 10 6-10z"/></g>"#,

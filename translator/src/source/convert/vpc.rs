@@ -183,7 +183,8 @@ mod tests {
             value["spec"]["egress"] = egress;
             from_value(value).map_err(|error| error.to_string())
         };
-        let Ok(Some(Object::Vpc(vpc))) = of(json!({"mode": "Gateway", "gatewayNodeSelector": {"matchLabels": {"edge": "yes"}}}))
+        let Ok(Some(Object::Vpc(vpc))) =
+            of(json!({"mode": "Gateway", "gatewayNodeSelector": {"matchLabels": {"edge": "yes"}}}))
         else {
             panic!("no VPC")
         };
@@ -193,7 +194,10 @@ mod tests {
         assert_eq!(nodes.to_string(), "edge=yes");
         for (egress, expected) in [
             (json!({"mode": "Gateway"}), "missing: mode Gateway needs"),
-            (json!({"mode": "None", "gatewayNodeSelector": {}}), "in mode Gateway alone"),
+            (
+                json!({"mode": "None", "gatewayNodeSelector": {}}),
+                "in mode Gateway alone",
+            ),
             (json!({"gatewayNodeSelector": {}}), "in mode Gateway alone"),
         ] {
             let error = of(egress).unwrap_err();
@@ -202,9 +206,13 @@ mod tests {
                 "{error}"
             );
         }
-        let error = of(json!({"mode": "Gateway", "gatewayNodeSelector": {"matchExpressions": [{"key": "b", "operator": "In"}]}}));
+        let error = of(
+            json!({"mode": "Gateway", "gatewayNodeSelector": {"matchExpressions": [{"key": "b", "operator": "In"}]}}),
+        );
         assert!(
-            error.unwrap_err().contains("spec.egress.gatewayNodeSelector.matchExpressions[0].values: missing"),
+            error
+                .unwrap_err()
+                .contains("spec.egress.gatewayNodeSelector.matchExpressions[0].values: missing"),
         );
     }
 
