@@ -148,7 +148,7 @@ impl Gateways {
         self.nodes.entry(vpc.clone()).or_default().insert(node.clone());
         self.vpcs.entry(node.clone()).or_default().insert(vpc.clone());
         let held = self.slots.held(&slot).first().copied();
-        let claim = held.or_else(|| self.claims.remove(&slot));
+        let claim = held.or_else(|| self.claims.get(&slot).copied());
         let bid = Bid {
             created: state.object.created,
             record: Box::default(),

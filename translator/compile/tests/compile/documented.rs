@@ -39,10 +39,12 @@ fn written() -> BTreeMap<&'static str, BTreeSet<String>> {
     let local = service("local", "10.96.0.9").with_policies(TrafficPolicy::Local, TrafficPolicy::Cluster);
     let slice = EndpointSlice::test("shop", "local", "x").with_port("", 80);
     let lab = Lab::new(config.unwrap())
-        .with(Node::test("a").in_zone("east"))
+        .with(Node::test("a").in_zone("east").labelled("edge", ""))
         .with(Pod::test("shop", "web").on("a"))
         .with(Vpc::test("blue", ["10.10.0.0/16"]).with_peers(["green"]))
-        .with(Vpc::test("green", ["10.11.0.0/16"]).with_peers(["blue"]))
+        .with(Vpc::test("green", ["10.11.0.0/16"]).with_peers(["blue"]).by_gateways())
+        .with(Namespace::test("grass").in_vpc("green"))
+        .with(Pod::test("grass", "web").on("a"))
         .with(Namespace::test("shop"))
         .with(Namespace::test("sky").in_vpc("blue"))
         .with(Pod::test("sky", "web").on("a"))
@@ -81,7 +83,7 @@ fn written() -> BTreeMap<&'static str, BTreeSet<String>> {
 #[test]
 fn the_reference_names_every_table_column_and_key_that_is_written() {
     let written = written();
-    assert_eq!(written.len(), 9, "{:?}", written.keys());
+    assert_eq!(written.len(), 10, "{:?}", written.keys());
     let mut missing = Vec::new();
     for (table, words) in &written {
         let text = of_table(table);
