@@ -84,6 +84,11 @@ pub fn service_port(prefix: &str, vpc: &str, node: &str) -> String {
     format!("{prefix}svc-{}", part(vpc, node))
 }
 
+/// The port between VPCs' routers and the hosts that are their gateways: one, which each of these hosts has.
+pub fn egress_port(prefix: &str) -> String {
+    format!("{prefix}egress-{DEFAULT_VPC}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -58,6 +58,9 @@ pub enum PortKind {
     Pod,
     /// A leg of the host's own in a VPC, plugged by the node agent.
     Management,
+    /// What a host has as a gateway of VPCs. Not this port is plugged, but the one that all gateways have
+    /// ([`crate::name::egress_port`]).
+    Egress,
 }
 
 /// A route the plugged interface needs beside its default route.
@@ -178,12 +181,28 @@ impl PortFacts {
         }
     }
 
+    /// Whether it is a host's leg in the VPC that every cluster starts with.
+    pub fn is_of_default_vpc(&self) -> bool {
+        self.kind == PortKind::Management && self.vpc.is_none()
+    }
+
+    /// Whether what comes to the host by it may go to the world outside the cluster.
+    pub fn reaches_outside(&self) -> bool {
+        self.kind == PortKind::Egress || self.vpc.as_ref().is_some_and(|vpc| vpc.outside)
+    }
+
+    /// Whether what comes to the host by it may go to services shared with every VPC.
+    pub fn reaches_services(&self) -> bool {
+        self.vpc.as_ref().is_some_and(|vpc| vpc.services)
+    }
+
     /// The `external_ids` that carry these facts.
     pub fn to_external_ids(&self) -> BTreeMap<&'static str, String> {
         let mut ids = BTreeMap::new();
         let kind = match self.kind {
             PortKind::Pod => "pod",
             PortKind::Management => "management",
+            PortKind::Egress => "egress",
         };
         ids.insert(KIND, kind.to_owned());
         ids.insert(MAC, self.mac.clone());
@@ -223,7 +242,8 @@ impl PortFacts {
         let kind = match get(KIND).ok_or(PortFactsError::Missing(KIND))? {
             "pod" => PortKind::Pod,
             "management" => PortKind::Management,
-            other => return Err(malformed(KIND, other, "neither pod nor management")),
+            "egress" => PortKind::Egress,
+            other => return Err(malformed(KIND, other, "none of pod, management, egress")),
         };
         let mac = get(MAC).ok_or(PortFactsError::Missing(MAC))?.to_owned();
         let ips = parse_words(IPS, get(IPS).ok_or(PortFactsError::Missing(IPS))?)?;

@@ -24,6 +24,9 @@ pub const IN_USE: &str = "InUse";
 /// Condition of a VPC that names peers: whether it is connected to all of them.
 pub const PEERS: &str = "PeersConnected";
 
+/// Condition of a VPC whose pods reach the world through gateways: whether there are any.
+pub const GATEWAYS: &str = "GatewaysReady";
+
 /// Reason of [`READY`], [`NAMESPACES`] and [`PEERS`]: it clashes with something else.
 pub const CONFLICT: &str = "Conflict";
 
@@ -47,6 +50,7 @@ pub const CONFLICT: &str = "Conflict";
         .message("a VPC is no peer of itself"),
     printcolumn = r#"{"name": "CIDRs", "type": "string", "jsonPath": ".spec.podNetwork.cidrs"}"#,
     printcolumn = r#"{"name": "Egress", "type": "string", "jsonPath": ".spec.egress.mode"}"#,
+    printcolumn = r#"{"name": "Gateways", "type": "string", "priority": 1, "jsonPath": ".status.gateways"}"#,
     printcolumn = r#"{"name": "Pods", "type": "integer", "jsonPath": ".status.pods"}"#,
     printcolumn = r#"{"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].status"}"#,
     printcolumn = r#"{"name": "Reason", "type": "string", "priority": 1, "jsonPath": ".status.conditions[?(@.type==\"Ready\")].reason"}"#,
@@ -161,12 +165,32 @@ pub struct PodNetwork {
 }
 
 /// How pods reach the world outside the cluster.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "(self.mode == 'Gateway') == has(self.gatewayNodeSelector)",
+    "message": "gatewayNodeSelector says which nodes are gateways: mode Gateway needs it, and no other mode takes it",
+}]))]
 pub struct Egress {
     /// By which way.
     #[serde(default)]
     pub mode: EgressMode,
+    /// Labels of the nodes that are gateways, in mode Gateway. All of them at once: connections spread over them.
+    // As of namespaceSelector.
+    #[schemars(extend("x-kubernetes-validations" = [
+        {
+            "rule": "!has(self.matchExpressions) || self.matchExpressions.all(e, e.operator == 'In' || e.operator == 'NotIn' \
+                     || e.operator == 'Exists' || e.operator == 'DoesNotExist')",
+            "message": "operators are In, NotIn, Exists and DoesNotExist",
+        },
+        {
+            "rule": "!has(self.matchExpressions) || self.matchExpressions.all(e, (e.operator == 'In' || e.operator == 'NotIn') \
+                     == (has(e.values) && e.values.size() > 0))",
+            "message": "In and NotIn need values, and Exists and DoesNotExist take none",
+        },
+    ]))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway_node_selector: Option<LabelSelector>,
 }
 
 /// By which way pods reach the world outside the cluster.
@@ -175,6 +199,8 @@ pub enum EgressMode {
     /// Through their own node, under its address.
     #[default]
     Node,
+    /// Through the nodes that gatewayNodeSelector selects, under their addresses.
+    Gateway,
     /// Not at all.
     None,
 }
@@ -206,12 +232,16 @@ pub struct VpcStatus {
     /// How many nodes have pods of it.
     #[serde(default)]
     pub nodes: i64,
+    /// The nodes through which pods reach the world, in mode Gateway.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub gateways: Vec<String>,
     /// Pods that are in it although their namespace is in another VPC by now, the first hundred, as namespace/name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub remaining_pods: Vec<String>,
     /// `Ready`: whether pods can be in it; `NamespacesSelected`: whether it has every namespace that it selects; `PeersConnected`:
-    /// whether it is connected to every peer that it names; `InUse`: which pods keep it from being deleted.
+    /// whether it is connected to every peer that it names; `GatewaysReady`: whether it has gateways; `InUse`: which pods keep it from being deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -1,6 +1,6 @@
 //! Names that both sides of the node must agree on, or that must come out the same every time.
 
-use meridian_api::name::{DEFAULT_VPC, is_vpc, management_port, service_port};
+use meridian_api::name::{DEFAULT_VPC, egress_port, is_vpc, management_port, service_port};
 use uuid::Uuid;
 
 pub use meridian_api::name::{PRIMARY_INTERFACE, interface_port, is_interface_of, pod_port};
@@ -61,12 +61,18 @@ pub fn management_device(port: &str, vpc: Option<&str>, prefix: &str, node: &str
     if port == service_port(prefix, DEFAULT_VPC, node) {
         return "meridian1".to_owned();
     }
+    if port == egress_port(prefix) {
+        return EGRESS.to_owned();
+    }
     let readable = |vpc: &&str| vpc.len() <= READABLE_VPC && is_vpc(vpc) && port == management_port(prefix, vpc, node);
     match vpc.filter(readable) {
         Some(vpc) => format!("{MANAGEMENT}{vpc}"),
         None => format!("{MANAGEMENT}{}", digits(port, MAX_DEVICE_NAME - MANAGEMENT.len())),
     }
 }
+
+/// The host's device as a gateway. No VPC has such a name.
+const EGRESS: &str = "mrm-egress";
 
 /// Whether a device is the host's own in a VPC beside the default one.
 pub fn is_of_other_vpc(device: &str) -> bool {

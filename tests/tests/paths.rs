@@ -18,7 +18,12 @@ const FLAGS: [&str; 4] = [
 ];
 
 /// The namespaces: in the default VPC, and in two VPCs of the same addresses.
-const NAMESPACES: [(&str, &str); 3] = [("shop", "default"), ("sky", "blue"), ("grass", "green")];
+const NAMESPACES: [(&str, &str); 4] = [
+    ("shop", "default"),
+    ("sky", "blue"),
+    ("grass", "green"),
+    ("lava", "red"),
+];
 const PODS: [(&str, &str); 3] = [("p0", "node-1"), ("p1", "node-1"), ("p2", "node-2")];
 
 /// Addresses that something is special about, in one VPC or another.
@@ -72,6 +77,7 @@ fn cluster() -> Cluster {
     ] {
         let mut node = node(name, &slices);
         node["status"]["addresses"] = json!([{"type": "InternalIP", "address": address}]);
+        node["metadata"]["labels"] = json!({"edge": name});
         manifests.put(&node);
     }
     for (namespace, vpc) in NAMESPACES {
@@ -84,14 +90,19 @@ fn cluster() -> Cluster {
             manifests.put(&pod(name, node).namespace(namespace).uid(&uid).build());
         }
     }
-    for (vpc, egress) in [("blue", "Node"), ("green", "None")] {
+    let gateways = json!({"mode": "Gateway", "gatewayNodeSelector": {"matchExpressions": [{"key": "edge", "operator": "Exists"}]}});
+    for (vpc, egress) in [
+        ("blue", json!({"mode": "Node"})),
+        ("green", json!({"mode": "None"})),
+        ("red", gateways),
+    ] {
         manifests.put(&json!({
             "apiVersion": "meridian.dev/v1alpha1", "kind": "Vpc",
             "metadata": {"name": vpc, "creationTimestamp": "2026-01-01T00:00:00Z"},
             "spec": {
                 "namespaceSelector": {"matchLabels": {"vpc": vpc}},
                 "podNetwork": {"cidrs": ["10.8.0.0/16", "fd00:8::/48"]},
-                "egress": {"mode": egress},
+                "egress": egress,
             },
         }));
     }
@@ -257,7 +268,7 @@ struct Found {
 
 impl Found {
     /// What is in braces is another packet: a question who has an address, or a refusal; but for a connection that is followed or
-    /// translated it is the packet itself.
+    /// translated, or for which one of several ways is chosen, it is the packet itself.
     fn of(steps: Vec<String>) -> Self {
         let mut found = Self {
             outputs: Vec::new(),
@@ -272,7 +283,7 @@ impl Found {
             }
             if step.ends_with('{') {
                 found.rejected |= step.starts_with("tcp_reset") || step.starts_with("icmp");
-                others.push(!step.starts_with("ct_"));
+                others.push(!step.starts_with("ct_") && !step.starts_with("select:"));
                 continue;
             }
             if let Some(port) = step.strip_prefix("output(\"")

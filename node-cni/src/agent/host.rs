@@ -26,7 +26,7 @@ pub(super) struct Device {
 impl Device {
     /// Whether it leads into the VPC that every cluster starts with.
     pub(super) fn is_default(&self) -> bool {
-        self.facts.vpc.is_none()
+        self.facts.is_of_default_vpc()
     }
 
     /// What does not change when a pod comes or goes.

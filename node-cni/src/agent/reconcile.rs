@@ -193,7 +193,7 @@ impl Reconciler {
         // What comes for services is served without a VPC that only just came to this node.
         let connected = management
             .iter()
-            .filter(|port| port.facts.vpc.is_none())
+            .filter(|port| port.facts.is_of_default_vpc())
             .all(|port| self.configured.contains(&self.config.management_device(port)));
         let services = self.serving.serve(self.told, connected);
         let seen = Seen {

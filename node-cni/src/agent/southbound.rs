@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use meridian_api::hosts::HOSTS;
+use meridian_api::name::egress_port;
 use meridian_api::port::{self, PortFacts, PortFactsError, PortKind};
 use meridian_api::service;
 use ovsdb::{
@@ -70,6 +71,7 @@ pub(super) struct Southbound {
     session: Session,
     node: String,
     cluster_id: Option<String>,
+    port_prefix: String,
     services: Mutex<Reader>,
     /// Since when the replica does not follow the server.
     lost: Mutex<Option<Instant>>,
@@ -117,6 +119,7 @@ impl Southbound {
             session: Session::spawn(session),
             node: config.node.clone(),
             cluster_id: config.cluster_id.clone(),
+            port_prefix: config.port_prefix.clone(),
             services: Mutex::default(),
             lost: Mutex::new(Some(Instant::now())),
         }
@@ -162,7 +165,9 @@ impl Southbound {
         let Some(table) = replica.table(port_binding::TABLE) else {
             return (0, 0);
         };
-        let ports = || table.iter().filter(|(_, row)| !is_service(row));
+        // Nobody plugs what tells a host that it is a gateway.
+        let is_plugged = |row: &Row| !is_service(row) && !facts(row).is_ok_and(|facts| facts.kind == PortKind::Egress);
+        let ports = || table.iter().filter(|(_, row)| is_plugged(row));
         let claimed = ports().filter(|(_, row)| !row.get(port_binding::CHASSIS).is_empty());
         (ports().count(), claimed.count())
     }
@@ -220,8 +225,13 @@ impl Southbound {
         let mut ports: Vec<_> = rows
             .filter_map(|(_, row)| {
                 let facts = facts(row).ok()?;
-                let name = row.get(port_binding::LOGICAL_PORT).as_str()?.to_owned();
-                (facts.kind == PortKind::Management).then_some(ManagementPort { name, facts })
+                let name = match facts.kind {
+                    PortKind::Pod => return None,
+                    PortKind::Management => row.get(port_binding::LOGICAL_PORT).as_str()?.to_owned(),
+                    // That of another cluster has its own port.
+                    PortKind::Egress => egress_port(&self.port_prefix),
+                };
+                Some(ManagementPort { name, facts })
             })
             .collect();
         ports.sort_by(|a, b| a.name.cmp(&b.name));
@@ -323,7 +333,7 @@ impl Southbound {
     fn answer(row: &Row, request: &PortRequest) -> Result<PortAnswer, Blocked> {
         let port = || request.port.clone();
         let facts = facts(row).map_err(|error| Blocked::Foreign { port: port(), error })?;
-        if facts.kind == PortKind::Management {
+        if facts.kind != PortKind::Pod {
             return Err(Blocked::Management { port: port() });
         }
         if let (Some(found), Some(asked)) = (&facts.uid, &request.uid)

@@ -1,5 +1,6 @@
 //! The node's state in words, for `meridian-node status`, CNI STATUS and the node's condition.
 
+use meridian_api::port::PortKind;
 use ovsdb::Session;
 
 use super::config::Config;
@@ -81,6 +82,8 @@ impl Seen<'_> {
             .map(|port| {
                 let device = config.management_device(port);
                 let (error, installed) = ovs::management_state(&replica, &device);
+                // Of a port that many hosts have, ovn-controller says nothing.
+                let installed = installed || port.facts.kind == PortKind::Egress;
                 let configured = self.configured.contains(&device);
                 // The kubelet's probes go through it.
                 let absent = (!configured).then(|| {
@@ -94,7 +97,7 @@ impl Seen<'_> {
                     .into_iter()
                     .chain(absent)
                 {
-                    if port.facts.vpc.is_none() {
+                    if port.facts.is_of_default_vpc() {
                         require(false, &|| problem.clone());
                     } else {
                         // A VPC comes to a node with its first pod there, and pods of others start meanwhile.

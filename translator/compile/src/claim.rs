@@ -34,10 +34,19 @@ pub enum Claim {
         /// Its networks, at most one per family.
         networks: Box<[IpNetwork]>,
     },
+    /// What a VPC has at one of its gateways.
+    Gateway {
+        /// The VPC.
+        vpc: Name,
+        /// The node.
+        node: Name,
+        /// Its addresses, at most one per family.
+        addresses: Box<[IpAddr]>,
+    },
 }
 
 impl Claim {
-    /// Reads a claim from a Northbound row, if it carries one: logical ports of pods, and the router ports of slices.
+    /// Reads a claim from a Northbound row, if it carries one: logical ports of pods, and the router ports of slices and gateways.
     /// Whose cluster the row is of, the caller has to see to.
     pub fn from_row<'a>(table: &str, get: impl Fn(&str) -> &'a Datum) -> Option<Self> {
         match table {
@@ -63,16 +72,19 @@ impl Claim {
             }
             logical_router_port::TABLE => {
                 let owner = get(logical_router_port::EXTERNAL_IDS).get_str(port::OWNER)?;
+                let networks = get(logical_router_port::NETWORKS).atoms().iter();
+                let networks = networks.map(|atom| atom.as_str()?.parse::<IpNetwork>().ok());
+                let networks: Vec<_> = networks.collect::<Option<_>>()?;
                 let (vpc, node) = match owner.parse().ok()? {
                     Unit::Node(node) => (names::default_vpc(), node),
                     Unit::Slice(vpc, node) => (vpc, node),
+                    Unit::Gateway(vpc, node) => {
+                        let addresses = networks.iter().map(IpNetwork::ip).collect();
+                        return Some(Self::Gateway { vpc, node, addresses });
+                    }
                     _ => return None,
                 };
-                let networks = get(logical_router_port::NETWORKS)
-                    .atoms()
-                    .iter()
-                    .map(|atom| atom.as_str()?.parse().ok().map(ip::canonical))
-                    .collect::<Option<_>>()?;
+                let networks = networks.into_iter().map(ip::canonical).collect();
                 Some(Self::Slice { vpc, node, networks })
             }
             _ => None,
@@ -84,6 +96,7 @@ impl Claim {
 pub(crate) fn uncontradicted(mut ours: Vec<Claim>, theirs: &[Claim]) -> Vec<Claim> {
     let (mut ports, mut nodes, mut addresses) = (HashSet::new(), HashSet::new(), HashSet::<(&Name, IpAddr)>::new());
     let mut slices = Vec::new();
+    let (mut slots, mut slot_addresses) = (HashSet::new(), HashSet::<IpAddr>::new());
     for claim in theirs {
         match claim {
             Claim::Pod { port, vpc, ips, .. } => {
@@ -93,6 +106,10 @@ pub(crate) fn uncontradicted(mut ours: Vec<Claim>, theirs: &[Claim]) -> Vec<Clai
             Claim::Slice { vpc, node, networks } => {
                 nodes.insert((vpc, node));
                 slices.extend(networks.iter().map(|&network| (vpc, network)));
+            }
+            Claim::Gateway { vpc, node, addresses } => {
+                slots.insert((vpc, node));
+                slot_addresses.extend(addresses.iter().copied());
             }
         }
     }
@@ -106,6 +123,9 @@ pub(crate) fn uncontradicted(mut ours: Vec<Claim>, theirs: &[Claim]) -> Vec<Clai
                 others.any(|&(_, other)| ip::overlap(*network, other))
             };
             !nodes.contains(&(vpc, node)) && !networks.iter().any(taken)
+        }
+        Claim::Gateway { vpc, node, addresses } => {
+            !slots.contains(&(vpc, node)) && !addresses.iter().any(|address| slot_addresses.contains(address))
         }
     });
     ours

@@ -13,6 +13,7 @@ use crate::addresses::Addresses;
 use crate::context::{Context, Texts, World};
 use crate::engine::{Compiled, Engine};
 use crate::fact::Fact;
+use crate::gateways::{Gateways, SlotKey};
 use crate::names::{DEFAULT_VPC, Names};
 use crate::placements::Placements;
 use crate::places::Places;
@@ -23,8 +24,8 @@ use crate::vips::Vips;
 use crate::vpcs::{State, Vpcs};
 use crate::{
     Claim, Config, Delta, Desired, PathError, PathExplanation, PathQuestion, PodExplanation, Problem,
-    ServiceExplanation, SliceUse, SubnetReport, Topology, Unit, VpcReport, claim, node, path, pod, service, slice,
-    subnet, topology, vpc,
+    ServiceExplanation, SliceUse, SubnetReport, Topology, Unit, VpcReport, claim, gateway, node, path, pod, service,
+    slice, subnet, topology, vpc,
 };
 
 /// Keeps the desired state of a cluster up to date.
@@ -40,6 +41,7 @@ pub struct Compiler {
     placements: Placements,
     strays: Strays,
     slices: Slices,
+    gateways: Gateways,
     addresses: Addresses,
     service_cidrs: ServiceCidrs,
     pools: AddressPools,
@@ -65,6 +67,8 @@ struct VpcNews {
     namespaces: BTreeSet<Name>,
     /// Something changed that decides which VPCs can be used.
     judge: bool,
+    /// Of no VPC it is known which nodes are its gateways.
+    gateways: bool,
 }
 
 impl Compiler {
@@ -75,6 +79,7 @@ impl Compiler {
         Self {
             names: Names::new(config.cluster_id()),
             slices: Slices::new(&config),
+            gateways: Gateways::new(&config),
             service_cidrs: ServiceCidrs::of(&config, &Cluster::default()),
             config,
             cluster: Cluster::default(),
@@ -161,6 +166,8 @@ impl Compiler {
                 return;
             }
             self.slices = Slices::new(&self.config);
+            self.gateways = Gateways::new(&self.config);
+            self.vpc_news.gateways = true;
             self.addresses = Addresses::default();
             self.placements = Placements::default();
             self.strays = Strays::default();
@@ -257,6 +264,7 @@ impl Compiler {
             placements: &self.placements,
             strays: &self.strays,
             slices: &self.slices,
+            gateways: &self.gateways,
             addresses: &self.addresses,
             service_cidrs: &self.service_cidrs,
             pools: &self.pools,
@@ -287,6 +295,7 @@ impl Compiler {
     /// Everything handed out at present, sorted, as [`Self::claim`] takes it.
     pub fn claims(&self) -> Vec<Claim> {
         let mut claims: Vec<Claim> = self.slices.claims().chain(self.addresses.claims()).collect();
+        claims.extend(self.gateways.claims());
         claims.sort_unstable();
         claims
     }
@@ -297,7 +306,7 @@ impl Compiler {
         let mut namespaces = self.vpcs.namespaces();
         let report = |state: &State| {
             let namespaces = namespaces.remove(&state.object.name).unwrap_or_default();
-            report::vpc(state, namespaces, &self.vpcs, &self.placements)
+            report::vpc(state, namespaces, self.world())
         };
         self.vpcs.iter().map(report).collect()
     }
@@ -330,6 +339,7 @@ impl Compiler {
             match claim {
                 Claim::Pod { port, uid, vpc, ips } => self.addresses.claim(port, uid, vpc, ips),
                 Claim::Slice { vpc, node, networks } => self.slices.claim(SliceKey::new(vpc, node), networks),
+                Claim::Gateway { vpc, node, addresses } => self.gateways.claim(SlotKey::new(vpc, node), &addresses),
             }
         }
     }
@@ -347,6 +357,7 @@ fn compile(world: World<'_>, unit: &Unit) -> Compiled {
         Unit::Node(name) => node::compile(&mut ctx, name),
         Unit::Slice(vpc, node) => slice::compile(&mut ctx, vpc, node),
         Unit::Subnet(name) => subnet::compile(&mut ctx, name),
+        Unit::Gateway(vpc, node) => gateway::compile(&mut ctx, vpc, node),
         Unit::Pod(namespace, name) => pod::compile(&mut ctx, &PodKey::new(namespace.clone(), name.clone())),
         Unit::Service(namespace, name) => {
             service::compile(&mut ctx, &ServiceKey::new(namespace.clone(), name.clone()));

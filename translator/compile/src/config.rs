@@ -19,6 +19,9 @@ const NODE_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 77, 1);
 const HOST_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 77, 2);
 const NODE_V6: Ipv6Addr = Ipv6Addr::new(0xfd6d, 0x6572, 0x6964, 0x6961, 0, 0, 0, 1);
 
+/// Shared address space (RFC 6598) and unique local (RFC 4193): only hosts and VPCs' routers have addresses of it.
+const EGRESS: [&str; 2] = ["100.66.0.0/16", "fd6d:6572:6964:6567::/64"];
+
 /// The choices as a user gives them; [`Config::new`] judges them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -38,6 +41,8 @@ pub struct Settings {
     pub mtu: Option<u16>,
     /// Services that pods of every VPC may use, beside those that say so themselves.
     pub shared_services: Vec<ServiceKey>,
+    /// The networks between VPCs and their gateways, at most one per family.
+    pub egress_cidrs: Vec<IpNetwork>,
 }
 
 /// Validated choices.
@@ -51,6 +56,7 @@ pub struct Config {
     host_slice_v6: u8,
     mtu: Option<u16>,
     shared_services: Box<[ServiceKey]>,
+    egress_cidrs: Box<[IpNetwork]>,
 }
 
 /// Why [`Settings`] make no sense.
@@ -88,6 +94,25 @@ pub enum ConfigError {
         /// The longest prefix with room for a gateway and the addresses of the host.
         most: u8,
     },
+    /// Pods or services have addresses of it.
+    #[error("the egress CIDR {egress} overlaps {other}: take another (--egress-cidr)")]
+    EgressOverlap {
+        /// The one.
+        egress: IpNetwork,
+        /// The cluster CIDR or service CIDR.
+        other: IpNetwork,
+    },
+    /// There is one host's address on that network, per family.
+    #[error("{second} is a second egress CIDR of its family beside {first}: there is at most one per family")]
+    SecondEgress {
+        /// One.
+        first: IpNetwork,
+        /// The other.
+        second: IpNetwork,
+    },
+    /// The host and two gateways need addresses.
+    #[error("the egress CIDR {0} has no room for gateways: it must be at most a /{most}", most = ip::longest_slice(*.0))]
+    SmallEgress(IpNetwork),
     /// The id ends up in names and in external_ids.
     #[error("the cluster id {0:?} must be 1 to 63 characters of a-z, 0-9 and -")]
     ClusterId(String),
@@ -110,6 +135,7 @@ impl Default for Settings {
                 ServiceKey::new("default", "kubernetes"),
                 ServiceKey::new("kube-system", "kube-dns"),
             ],
+            egress_cidrs: EGRESS.map(|cidr| cidr.parse().expect("written here")).into(),
         }
     }
 }
@@ -126,6 +152,7 @@ impl Config {
             host_slice_v6,
             mtu,
             shared_services,
+            egress_cidrs,
         } = settings;
         if cluster_cidrs.is_empty() {
             return Err(ConfigError::NoClusterCidr);
@@ -147,6 +174,24 @@ impl Config {
                 return Err(ConfigError::HostSlice { slice, cidr, most });
             }
         }
+        for &egress in &egress_cidrs {
+            let meant = ip::canonical(egress);
+            if meant != egress {
+                return Err(ConfigError::HostBits { given: egress, meant });
+            }
+            if let Some(&other) = all.iter().find(|other| ip::overlap(**other, egress)) {
+                return Err(ConfigError::EgressOverlap { egress, other });
+            }
+        }
+        for (at, &second) in egress_cidrs.iter().enumerate() {
+            let mut earlier = egress_cidrs[..at].iter();
+            if let Some(&first) = earlier.find(|first| first.is_ipv4() == second.is_ipv4()) {
+                return Err(ConfigError::SecondEgress { first, second });
+            }
+            if second.prefix() > ip::longest_slice(second) {
+                return Err(ConfigError::SmallEgress(second));
+            }
+        }
         if let Some(id) = cluster_id.as_deref().filter(|id| !name::is_cluster_id(id)) {
             return Err(ConfigError::ClusterId(id.to_owned()));
         }
@@ -162,6 +207,7 @@ impl Config {
             host_slice_v6,
             mtu,
             shared_services: shared_services.into(),
+            egress_cidrs: egress_cidrs.into(),
         })
     }
 
@@ -183,6 +229,11 @@ impl Config {
     /// The networks of ClusterIPs.
     pub fn service_cidrs(&self) -> &[IpNetwork] {
         &self.service_cidrs
+    }
+
+    /// The networks between VPCs and their gateways, at most one per family.
+    pub fn egress_cidrs(&self) -> &[IpNetwork] {
+        &self.egress_cidrs
     }
 
     /// The ports of nodes that belong to services.
@@ -283,6 +334,21 @@ mod tests {
                 "{id:?}"
             );
         }
+    }
+
+    #[test]
+    fn there_is_one_egress_network_per_family_and_it_has_room() {
+        let of = |egress: &[&str]| Settings {
+            egress_cidrs: egress.iter().map(|cidr| cidr.parse().unwrap()).collect(),
+            ..settings(&["10.244.0.0/16"], &[])
+        };
+        assert!(Config::new(of(&[])).is_ok());
+        assert!(refusal(of(&["100.66.0.0/16", "100.67.0.0/16"])).contains("100.67.0.0/16 is a second egress CIDR"));
+        assert!(refusal(of(&["100.66.0.0/30"])).ends_with("at most a /29"));
+        assert_eq!(
+            refusal(of(&["10.244.8.0/24"])),
+            "the egress CIDR 10.244.8.0/24 overlaps 10.244.0.0/16: take another (--egress-cidr)"
+        );
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::addresses::{Addresses, Fare};
 use crate::desired::Output;
 use crate::engine::Compiled;
 use crate::fact::Fact;
+use crate::gateways::{Gateways, SlotKey};
 use crate::identity::row_uuid;
 use crate::names::{DEFAULT_VPC, Names};
 use crate::placements::{Place, Placements, place_further};
@@ -48,6 +49,7 @@ pub(crate) struct World<'a> {
     pub(crate) placements: &'a Placements,
     pub(crate) strays: &'a Strays,
     pub(crate) slices: &'a Slices,
+    pub(crate) gateways: &'a Gateways,
     pub(crate) addresses: &'a Addresses,
     pub(crate) service_cidrs: &'a ServiceCidrs,
     pub(crate) pools: &'a AddressPools,
@@ -222,6 +224,36 @@ impl<'a> Context<'a> {
             Some(Standing::Slice(networks)) => networks,
             _ => &[],
         }
+    }
+
+    /// The addresses that a VPC has at one of its gateways, none if there is no such slot.
+    pub(crate) fn slot(&self, slot: &SlotKey) -> Vec<IpNetwork> {
+        self.note(Fact::Slot(slot.clone()));
+        self.world.gateways.addresses(slot)
+    }
+
+    /// The nodes that are gateways of a VPC, by name.
+    pub(crate) fn gateways(&self, vpc: &Name) -> impl Iterator<Item = &'a Name> + use<'a> {
+        self.note(Fact::Gateways(vpc.clone()));
+        self.world.gateways.of_vpc(vpc)
+    }
+
+    /// Why a VPC lacks gateways that it selects, and whether it is a clash.
+    pub(crate) fn gateway_fault(&self, vpc: &Name) -> Option<(String, bool)> {
+        self.note(Fact::Gateways(vpc.clone()));
+        self.world.gateways.fault(vpc)
+    }
+
+    /// The VPCs that a node is a gateway of, by name.
+    pub(crate) fn gateway_of(&self, node: &Name) -> impl Iterator<Item = &'a Name> + use<'a> {
+        self.note(Fact::GatewayOf(node.clone()));
+        self.world.gateways.of_node(node)
+    }
+
+    /// Whether any node is a gateway.
+    pub(crate) fn any_gateway(&self) -> bool {
+        self.note(Fact::AnyGateway);
+        !self.world.gateways.is_empty()
     }
 
     /// The zones that nodes are in.

@@ -27,6 +27,14 @@ pub(crate) enum Fact {
     Beside(SliceKey),
     /// Which nodes have slices of a VPC beside the default one.
     SlicesOf(Name),
+    /// What addresses a VPC has at one of its gateways.
+    Slot(SliceKey),
+    /// Which nodes are gateways of a VPC.
+    Gateways(Name),
+    /// Of which VPCs a node is a gateway.
+    GatewayOf(Name),
+    /// Whether any node is a gateway.
+    AnyGateway,
     /// Whether there are VPCs beside the default one.
     Vpcs,
     /// The networks of ClusterIPs.
@@ -49,6 +57,8 @@ impl Fact {
             Self::Slice(slice) if slice.is_default() => Some(Unit::Node(slice.node.clone())),
             Self::Slice(slice) | Self::Beside(slice) => Some(Unit::Slice(slice.vpc.clone(), slice.node.clone())),
             Self::Vpc(name) => Some(Unit::Vpc(name.clone())),
+            Self::Slot(slot) => Some(Unit::Gateway(slot.vpc.clone(), slot.node.clone())),
+            Self::GatewayOf(node) => Some(Unit::Node(node.clone())),
             Self::Object(Key::Pod(namespace, name)) => Some(Unit::Pod(namespace.clone(), name.clone())),
             Self::Fare(pod) => Some(pod.clone().into()),
             Self::Object(Key::Service(namespace, name)) => Some(Unit::Service(namespace.clone(), name.clone())),
@@ -64,6 +74,8 @@ impl Fact {
             | Self::Shortage(_)
             | Self::Home(_)
             | Self::SlicesOf(_)
+            | Self::Gateways(_)
+            | Self::AnyGateway
             | Self::Vpcs
             | Self::ServiceCidrs
             | Self::Pools

@@ -4,7 +4,7 @@
 //! Event -> model -> slices -> addresses -> dirty units -> rows, links and problems -> Delta
 //! ```
 //!
-//! The cluster is cut into [`Unit`]s (a VPC, a node, a slice, a pod, a service). Each unit compiles by itself to rows it owns, links into
+//! The cluster is cut into [`Unit`]s (a VPC, a node, a slice, a gateway, a pod, a service). Each unit compiles by itself to rows it owns, links into
 //! set columns of rows that others own, and problems. While it compiles it notes which facts it read, and it compiles
 //! again when one of them changes: so an event costs what depends on it, whatever the size of the cluster.
 //!
@@ -26,6 +26,8 @@ mod egress;
 mod engine;
 mod fact;
 mod fixed;
+mod gateway;
+mod gateways;
 mod host_ports;
 mod identity;
 mod ip;
@@ -68,4 +70,4 @@ pub use problem::Problem;
 pub use service::{Answer, EndpointExplanation, FrontendExplanation, ServiceExplanation};
 pub use topology::{Cell, Host, Network, SharedService, Topology};
 pub use unit::{Unit, UnitParseError};
-pub use usage::{Fill, Peering, SliceUse, SubnetReport, VpcReport};
+pub use usage::{Fill, GatewayReport, Peering, SliceUse, SubnetReport, VpcReport};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
+use ipnetwork::IpNetwork;
 use meridian_api::name;
 use meridian_model::{Name, PodKey, PortKey, ServiceKey};
 
@@ -121,6 +122,49 @@ impl Names {
     /// The route for what leaves a node's slice, per family.
     pub(crate) fn egress_route(&self, vpc: &str, node: &str, ipv4: bool) -> Arc<str> {
         self.name(format_args!("vpc-{}-egress-{}", name::part(vpc, node), family(ipv4)))
+    }
+
+    /// The router's port at one of its gateways. Names of VPCs have no dots.
+    pub(crate) fn slot(&self, vpc: &str, node: &str) -> Arc<str> {
+        self.name(format_args!("egress-{vpc}.{node}"))
+    }
+
+    /// What leads from the hosts' switch to it.
+    pub(crate) fn slot_uplink(&self, vpc: &str, node: &str) -> Arc<str> {
+        self.name(format_args!("egress-{vpc}.{node}-router"))
+    }
+
+    /// That it may be at a chassis. Names of nodes have no `@`.
+    pub(crate) fn residence(&self, vpc: &str, node: &str, chassis: &str) -> Arc<str> {
+        self.name(format_args!("egress-{vpc}.{node}@{chassis}"))
+    }
+
+    /// That what leaves by it has its address, per family.
+    pub(crate) fn translation(&self, vpc: &str, node: &str, ipv4: bool) -> Arc<str> {
+        let family = if ipv4 { "v4" } else { "v6" };
+        self.name(format_args!("egress-{vpc}.{node}-{family}"))
+    }
+
+    /// The route for what leaves a node's slice by a gateway, per family.
+    pub(crate) fn gateway_route(&self, vpc: &str, node: &str, ipv4: bool, gateway: &str) -> Arc<str> {
+        let route = self.egress_route(vpc, node, ipv4);
+        format!("{route}@{gateway}").into()
+    }
+
+    /// The route for what a node's own host is for, where the rest leaves by gateways.
+    pub(crate) fn own_route(&self, vpc: &str, node: &str, ipv4: bool, network: IpNetwork) -> Arc<str> {
+        let route = self.egress_route(vpc, node, ipv4);
+        format!("{route}@{network}").into()
+    }
+
+    /// The switch between VPCs' routers and the hosts that are their gateways, and the hosts' port of it.
+    pub(crate) fn egress(&self) -> Arc<str> {
+        name::egress_port(&self.prefix).into()
+    }
+
+    /// The port that tells a node that it is a gateway.
+    pub(crate) fn gateway(&self, node: &str) -> Arc<str> {
+        self.name(format_args!("gateway-{node}"))
     }
 
     /// The router's port towards a peer. Names of VPCs have no dots.

@@ -1,10 +1,10 @@
-//! A node: its slice of the default VPC, or why it has none.
+//! A node: its slice of the default VPC, or why it has none, and that it is a gateway of others.
 
 use meridian_model::{Key, Name};
 
 use crate::context::Context;
 use crate::slices::{SliceKey, Standing, list};
-use crate::{ip, slice};
+use crate::{gateway, ip, slice};
 
 pub(crate) fn compile(ctx: &mut Context<'_>, name: &Name) {
     let key = SliceKey::of_default(name);
@@ -13,6 +13,7 @@ pub(crate) fn compile(ctx: &mut Context<'_>, name: &Name) {
         Some(standing) => report(ctx, name, &standing),
         None => {}
     }
+    gateway::tell(ctx, name);
 }
 
 fn report(ctx: &mut Context<'_>, name: &Name, standing: &Standing<'_>) {

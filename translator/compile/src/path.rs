@@ -3,6 +3,7 @@
 //! ```text
 //! pod -> its switch -> load balancer? -> router -> pod
 //!                                          |
+//!                                          +-> gateway's slot -> another host -> refused, world
 //!                                          +-> management port -> host -> refused, world, pod of another VPC
 //!                                                                   |
 //!                                                                   +-> default VPC (services) -> load balancer -> pod
@@ -32,6 +33,7 @@ pub use self::trail::{Branch, OvnClaim, OvnOutcome, Step, Verdict, Way};
 use crate::Desired;
 use crate::context::World;
 use crate::pod::explain::{self as pod};
+use crate::slices::SliceKey;
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -265,6 +267,7 @@ fn carried(map: Map<'_>, entry: &Entry, to: &Destination, endpoint: Option<std::
         Exit::Pod(pod) => (OvnOutcome::Delivered, Some(names.port(pod))),
         Exit::Host { slice, .. } => (OvnOutcome::Delivered, Some(names.management(&slice.vpc, &slice.node))),
         Exit::Services(slice) => (OvnOutcome::Delivered, Some(names.services(&slice.vpc, &slice.node))),
+        Exit::Gateways(_) => (OvnOutcome::Delivered, Some(names.egress())),
         Exit::Router(_) => (OvnOutcome::Router, None),
         Exit::Nobody(_) | Exit::Nowhere(_) => (OvnOutcome::Dropped, None),
     };
@@ -276,6 +279,19 @@ fn carried(map: Map<'_>, entry: &Entry, to: &Destination, endpoint: Option<std::
                 slice,
                 sources: entry.sources.clone(),
                 of_host: entry.of_host,
+                gateways: Vec::new(),
+            };
+            host::arrive(map, &arrival, to).after(steps)
+        }
+        Exit::Gateways(gateways) => {
+            // They all do the same.
+            let slice = SliceKey::new(entry.slice.vpc.clone(), gateways[0].clone());
+            let sources = map.world.gateways.addresses(&slice);
+            let arrival = Arrival {
+                slice,
+                sources: sources.iter().map(ipnetwork::IpNetwork::ip).collect(),
+                of_host: false,
+                gateways,
             };
             host::arrive(map, &arrival, to).after(steps)
         }

@@ -14,9 +14,10 @@
 //! What leaves the VPC leaves through the sender's own host: each slice's router port has a route table of its own,
 //! with a default route to the node's management port. Not a `src-ip` route per slice: OVN prefers the longer prefix
 //! whatever its kind, so such a route would also take what goes to slices with a shorter prefix, and to peers. Routes to
-//! the slices themselves are in every table, and any prefix is longer than that of a default route.
+//! the slices themselves are in every table, and any prefix is longer than that of a default route. Where a VPC has gateways, there is a
+//! default route to each of them instead ([`crate::gateway`]).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
@@ -29,7 +30,7 @@ use ovsdb_schemas::northbound::{
 
 use crate::context::Context;
 use crate::slices::{SliceKey, Standing};
-use crate::{egress, host_ports, ip, peers, places, port};
+use crate::{egress, gateway, host_ports, ip, peers, places, port};
 
 /// The option of a router port that names the routes for what comes in there.
 pub(crate) const ROUTE_TABLE: &str = "route_table";
@@ -71,7 +72,7 @@ pub(crate) fn rows(ctx: &mut Context<'_>, key: &SliceKey, networks: &[IpNetwork]
     uplink(ctx, key, switch);
     host_ports::compile(ctx, key, networks, switch);
     for &network in networks {
-        egress_route(ctx, key, network, router);
+        default_routes(ctx, key, network, router);
     }
 }
 
@@ -140,24 +141,56 @@ fn uplink(ctx: &mut Context<'_>, key: &SliceKey, switch: Uuid) {
     port::add(ctx, names.uplink(&key.vpc, &key.node), switch, columns, None);
 }
 
-fn egress_route(ctx: &mut Context<'_>, key: &SliceKey, network: IpNetwork, router: Uuid) {
-    let names = ctx.names();
-    let name = names.egress_route(&key.vpc, &key.node, network.is_ipv4());
-    let everything = if network.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
+/// The ways out of the VPC for what comes from a slice, in a family: by its gateways, or else by the slice's own host, which refuses
+/// what it is not the way for.
+fn default_routes(ctx: &mut Context<'_>, key: &SliceKey, network: IpNetwork, router: Uuid) {
+    if gateway::routes(ctx, key, network, router) {
+        return;
+    }
+    let v4 = network.is_ipv4();
+    let name = ctx.names().egress_route(&key.vpc, &key.node, v4);
+    route(ctx, key, name, everything(v4), ip::management(network), [], router);
+}
+
+/// Adds a route to the table of a slice.
+pub(crate) fn route(
+    ctx: &mut Context<'_>,
+    key: &SliceKey,
+    name: Arc<str>,
+    prefix: IpNetwork,
+    nexthop: IpAddr,
+    more: impl IntoIterator<Item = (&'static str, Datum)>,
+    router: Uuid,
+) {
     let columns = [
         (
             logical_router_static_route::ROUTE_TABLE,
-            Datum::scalar(names.router_port(&key.vpc, &key.node)),
+            Datum::scalar(ctx.names().router_port(&key.vpc, &key.node)),
         ),
         (logical_router_static_route::POLICY, Datum::scalar("dst-ip")),
-        (logical_router_static_route::IP_PREFIX, Datum::scalar(everything)),
         (
-            logical_router_static_route::NEXTHOP,
-            Datum::scalar(ip::management(network).to_string()),
+            logical_router_static_route::IP_PREFIX,
+            Datum::scalar(prefix.to_string()),
         ),
+        (logical_router_static_route::NEXTHOP, Datum::scalar(nexthop.to_string())),
     ];
-    let route = ctx.row(logical_router_static_route::TABLE, name, columns, []);
+    let route = ctx.row(
+        logical_router_static_route::TABLE,
+        name,
+        columns.into_iter().chain(more),
+        [],
+    );
     ctx.link(logical_router::TABLE, router, logical_router::STATIC_ROUTES, route);
+}
+
+/// All addresses of a family.
+pub(crate) fn everything(v4: bool) -> IpNetwork {
+    let first = if v4 {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    };
+    IpNetwork::new(first, 0).expect("0 is a prefix length of either family")
 }
 
 /// An address with the prefix length of its network.

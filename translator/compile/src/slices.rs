@@ -15,7 +15,7 @@ use ipnetwork::IpNetwork;
 use meridian_model::{Name, Node, Timestamp};
 
 use self::cidrs::Cidrs;
-use crate::arbiter::{Arbiter, Bid, Outcome};
+use crate::arbiter::{Arbiter, Bid, Item as _, Outcome};
 use crate::names::{DEFAULT_VPC, default_vpc};
 use crate::vpcs::Network;
 use crate::{Claim, Config, ip};
@@ -231,19 +231,33 @@ impl Slices {
             }
             self.vpcs.remove(vpc);
         }
+        let mut by_pods = Vec::new();
         for (node, wish) in self.staged.get(vpc).into_iter().flatten() {
             let Some(wish) = wish else { continue };
             let held = self.vpcs.get(vpc).map_or(&[][..], |arbiter| arbiter.held(node));
             let key = SliceKey::new(vpc.clone(), node.clone());
-            if held.is_empty() {
-                self.claims.entry(key).or_insert_with(|| wish.of_pods.clone());
-            } else {
+            if !held.is_empty() {
                 self.claims.insert(key, held.into());
+            } else if !wish.of_pods.is_empty() && !self.claims.contains_key(&key) {
+                by_pods.push((key, wish.of_pods.clone()));
             }
             self.at
                 .entry(node.clone())
                 .or_default()
                 .insert(vpc.clone(), wish.clone());
+        }
+        if by_pods.is_empty() {
+            return;
+        }
+        // What a node had goes before what another's pods say that it should have, whichever is older.
+        let of_vpc = self.claims.iter().filter(|(slice, _)| slice.vpc == *vpc);
+        let claimed = of_vpc.flat_map(|(_, networks)| networks.iter());
+        let held = self.vpcs.get(vpc).into_iter().flat_map(Arbiter::holdings);
+        let held = held.flat_map(|(_, networks)| networks);
+        let others: BTreeMap<IpNetwork, ()> = claimed.chain(held).map(|network| (*network, ())).collect();
+        for (slice, networks) in by_pods {
+            let free = |network: &IpNetwork| network.overlapping(&others).is_empty();
+            self.claims.insert(slice, networks.into_iter().filter(free).collect());
         }
     }
 

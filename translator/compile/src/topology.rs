@@ -54,6 +54,9 @@ pub struct Network {
     pub cidrs: Vec<String>,
     /// Whether pods reach the world.
     pub egress: bool,
+    /// The nodes through which they do, if not each through its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gateways: Vec<String>,
     /// Whether pods reach shared services; those of the default VPC reach all services of it.
     pub uses_shared: bool,
     /// Whether it is being deleted.
@@ -200,11 +203,13 @@ fn network(
         None => world.config.cluster_cidrs().iter().map(ToString::to_string).collect(),
     };
     let all = world.cluster.namespaces().len();
+    let gateways: Vec<String> = world.gateways.of_vpc(name).map(ToString::to_string).collect();
     Network {
         name: name.to_string(),
         router: world.names.router(name).to_string(),
         cidrs,
-        egress: state.is_none_or(|state| state.object.egress == Egress::Node),
+        egress: state.is_none_or(|state| state.object.egress == Egress::Node) || !gateways.is_empty(),
+        gateways,
         uses_shared: state.is_none_or(|state| state.object.shared_services),
         deleting: state.is_some_and(|state| state.object.deleting),
         fault: state

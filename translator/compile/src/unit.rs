@@ -16,6 +16,8 @@ pub enum Unit {
     Slice(Name, Name),
     /// A Subnet: its switch.
     Subnet(Name),
+    /// What a VPC has at one of its gateways. VPC, then node.
+    Gateway(Name, Name),
     /// A pod: its logical port. Namespace, then name.
     Pod(Name, Name),
     /// A service: its load balancers. Namespace, then name.
@@ -25,7 +27,8 @@ pub enum Unit {
 /// Why a text names no unit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} names no unit: expected vpc/NAME, node/NAME, slice/VPC/NODE, subnet/NAME, pod/NAMESPACE/NAME or service/NAMESPACE/NAME"
+    "{text:?} names no unit: expected vpc/NAME, node/NAME, slice/VPC/NODE, subnet/NAME, gateway/VPC/NODE, pod/NAMESPACE/NAME or \
+     service/NAMESPACE/NAME"
 )]
 pub struct UnitParseError {
     text: String,
@@ -45,6 +48,7 @@ impl Unit {
             Self::Node(name) => ["node/", name].concat(),
             Self::Slice(vpc, node) => ["slice/", vpc, "/", node].concat(),
             Self::Subnet(name) => ["subnet/", name].concat(),
+            Self::Gateway(vpc, node) => ["gateway/", vpc, "/", node].concat(),
             Self::Pod(namespace, name) => ["pod/", namespace, "/", name].concat(),
             Self::Service(namespace, name) => ["service/", namespace, "/", name].concat(),
         }
@@ -62,6 +66,9 @@ impl FromStr for Unit {
             (Some("subnet"), Some(name), None, None) if !name.is_empty() => Self::Subnet(name.into()),
             (Some("slice"), Some(vpc), Some(node), None) if !vpc.is_empty() && !node.is_empty() => {
                 Self::Slice(vpc.into(), node.into())
+            }
+            (Some("gateway"), Some(vpc), Some(node), None) if !vpc.is_empty() && !node.is_empty() => {
+                Self::Gateway(vpc.into(), node.into())
             }
             (Some("pod"), Some(namespace), Some(name), None) if !namespace.is_empty() && !name.is_empty() => {
                 Self::Pod(namespace.into(), name.into())
@@ -98,6 +105,7 @@ mod tests {
             Unit::Node("node-a".into()),
             Unit::Slice("blue".into(), "node-a".into()),
             Unit::Subnet("vms".into()),
+            Unit::Gateway("blue".into(), "node-a".into()),
             Unit::Pod("shop".into(), "web-0".into()),
             Unit::Service("shop".into(), "web".into()),
         ] {

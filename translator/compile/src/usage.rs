@@ -30,6 +30,17 @@ pub enum Peering {
     Refused(String),
 }
 
+/// How a VPC fares with its gateways.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GatewayReport {
+    /// The nodes, sorted.
+    pub nodes: Vec<Name>,
+    /// Why it has none, or not all that it selects.
+    pub lack: Option<String>,
+    /// Whether that is a clash with something else.
+    pub conflict: bool,
+}
+
 /// How a VPC beside the default one fares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VpcReport {
@@ -47,6 +58,8 @@ pub struct VpcReport {
     pub lost: Vec<(Name, Name)>,
     /// The peers that it names, in its order.
     pub peers: Vec<(Name, Peering)>,
+    /// Its gateways, if pods reach the world through such.
+    pub gateways: Option<GatewayReport>,
     /// How many nodes have pods of it.
     pub nodes: usize,
     /// How many pods are in it, also with a further interface only.

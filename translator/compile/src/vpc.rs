@@ -10,7 +10,7 @@ use ovsdb_schemas::northbound::{load_balancer_group, logical_router, logical_swi
 use crate::context::Context;
 use crate::names::{DEFAULT_VPC, default_vpc};
 use crate::vpcs::State;
-use crate::{Peering, egress, ip, peers, port};
+use crate::{Peering, egress, gateway, ip, peers, port};
 
 /// How long the router remembers a neighbour that does not talk, in seconds.
 const MAC_BINDING_AGE: &str = "300";
@@ -61,6 +61,7 @@ pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &Name) {
             (logical_switch::OTHER_CONFIG, Datum::empty()),
         ];
         ctx.row(logical_switch::TABLE, switch, columns, []);
+        gateway::switch(ctx);
         if ctx.has_vpcs() {
             hosts(ctx);
         }
@@ -96,6 +97,7 @@ fn report_vpc(ctx: &mut Context<'_>, state: &State) {
             ctx.problem(object(), format!("spec.peers[{index}]"), &**why);
         }
     }
+    gateway::report(ctx, state);
     for (namespace, winner) in &state.lost {
         let message = format!("namespace {namespace} is selected by VPC {winner}, too, which is older and has it");
         ctx.problem(object(), "spec.namespaceSelector", message);

@@ -436,6 +436,14 @@ impl Vpc {
         self
     }
 
+    /// Leaving by the nodes that have the label `edge`.
+    #[must_use]
+    pub fn by_gateways(mut self) -> Self {
+        let selector = [Requirement::Exists("edge".into())].into_iter().collect();
+        self.egress = Egress::Gateway(selector);
+        self
+    }
+
     /// Naming these peers.
     #[must_use]
     pub fn with_peers<'a>(mut self, peers: impl IntoIterator<Item = &'a str>) -> Self {

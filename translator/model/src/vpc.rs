@@ -37,11 +37,13 @@ pub struct Vpc {
 }
 
 /// How pods of a VPC reach the world outside the cluster.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Egress {
     /// Through their own node, under its address.
     #[default]
     Node,
+    /// Through the nodes that `spec.egress.gatewayNodeSelector` selects, under their addresses.
+    Gateway(Selector),
     /// Not at all.
     None,
 }

@@ -68,7 +68,7 @@ const VOLATILE: [(&str, &[&str]); 2] = [
 ];
 
 /// The tables Meridian writes. What is not among them is neither watched nor written.
-const WRITTEN: [&str; 12] = [
+const WRITTEN: [&str; 13] = [
     nb::address_set::TABLE,
     nb::dhcp_options::TABLE,
     nb::gateway_chassis::TABLE,
@@ -80,6 +80,7 @@ const WRITTEN: [&str; 12] = [
     nb::logical_router_static_route::TABLE,
     nb::logical_switch::TABLE,
     nb::logical_switch_port::TABLE,
+    nb::nat::TABLE,
     nb::port_group::TABLE,
 ];
 
@@ -228,6 +229,7 @@ mod tests {
             [
                 "load_balancer",
                 "load_balancer_group",
+                "nat",
                 "policies",
                 "ports",
                 "static_routes"

@@ -181,6 +181,16 @@ pub struct NetworkArgs {
         value_name = "NAMESPACE/NAME"
     )]
     pub shared_service: Vec<String>,
+    /// Networks between VPCs and the nodes that are their gateways (`egress.mode: Gateway`); one per family, separated by
+    /// commas. Nothing outside the cluster sees them, and no node may have an address of them.
+    #[arg(
+        long,
+        env = "MERIDIAN_EGRESS_CIDR",
+        value_delimiter = ',',
+        default_value = "100.66.0.0/16,fd6d:6572:6964:6567::/64",
+        value_name = "CIDR"
+    )]
+    pub egress_cidr: Vec<IpNetwork>,
     /// Ports of nodes that belong to services of type NodePort, as kube-apiserver has them.
     #[arg(
         long,

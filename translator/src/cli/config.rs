@@ -233,6 +233,7 @@ pub(super) fn compile_config(args: NetworkArgs) -> Result<meridian_compile::Conf
         host_slice_v6,
         mtu,
         shared_service,
+        egress_cidr,
     } = args;
     Ok(meridian_compile::Config::new(Settings {
         cluster_id,
@@ -243,6 +244,7 @@ pub(super) fn compile_config(args: NetworkArgs) -> Result<meridian_compile::Conf
         host_slice_v6,
         mtu,
         shared_services: shared_service.iter().map(|name| service_key(name)).collect(),
+        egress_cidrs: egress_cidr,
     })?)
 }
 

@@ -15,6 +15,8 @@ const NO_VPC: &str = "VpcNotReady";
 const NO_SUBNET: &str = "SubnetNotReady";
 /// Two VPCs cannot be peers.
 const NO_PEER: &str = "PeerRefused";
+/// The VPC has not the gateways that it selects.
+const NO_GATEWAY: &str = "NoGateways";
 /// Something about the service makes no sense, or not beside others.
 const NO_SERVICE: &str = "InvalidService";
 /// The same of what is behind it.
@@ -105,6 +107,9 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
         (Origin::Compile, Subject::Vpc) if problem.field.as_deref().is_some_and(is_of_peers) => {
             (NO_PEER, "ConnectPeers", field_and_message(problem))
         }
+        (Origin::Compile, Subject::Vpc) if problem.field.as_deref().is_some_and(is_of_egress) => {
+            (NO_GATEWAY, "FindGateways", field_and_message(problem))
+        }
         (Origin::Compile, Subject::Vpc) => (NO_VPC, "BuildNetwork", field_and_message(problem)),
         (Origin::Compile, Subject::Subnet) => (NO_SUBNET, "BuildNetwork", field_and_message(problem)),
         (Origin::Northbound, Subject::Subnet) => (NO_SWITCH, "BuildNetwork", problem.message.clone()),
@@ -140,6 +145,10 @@ fn is_of_networks(field: &str) -> bool {
 
 fn is_of_peers(field: &str) -> bool {
     field.starts_with("spec.peers")
+}
+
+fn is_of_egress(field: &str) -> bool {
+    field.starts_with("spec.egress")
 }
 
 fn field_and_message(problem: &Problem) -> String {

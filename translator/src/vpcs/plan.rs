@@ -2,7 +2,7 @@
 //!
 //! Must not: do I/O, or decide what a VPC means.
 
-use meridian_api::vpc::{IN_USE, NAMESPACES, PEERS, READY, Vpc, VpcStatus};
+use meridian_api::vpc::{GATEWAYS, IN_USE, NAMESPACES, PEERS, READY, Vpc, VpcStatus};
 use meridian_compile::VpcReport;
 use serde_json::{Value, json};
 
@@ -24,14 +24,22 @@ pub(super) fn status(vpc: &Vpc, known: Known<'_>) -> Option<Value> {
             namespaces: report.namespaces.iter().map(ToString::to_string).collect(),
             pods: number(report.pods),
             nodes: number(report.nodes),
+            gateways: report
+                .gateways
+                .iter()
+                .flat_map(|gateways| &gateways.nodes)
+                .map(ToString::to_string)
+                .collect(),
             remaining_pods: report.remaining.iter().map(ToString::to_string).collect(),
             ..wanted
         };
         let conditions = &mut wanted.conditions;
         set(conditions, NAMESPACES, &words::namespaces(report), generation);
-        match words::peers(report) {
-            Some(peers) => set(conditions, PEERS, &peers, generation),
-            None => conditions.retain(|condition| condition.type_ != PEERS),
+        for (r#type, verdict) in [(PEERS, words::peers(report)), (GATEWAYS, words::gateways(report))] {
+            match verdict {
+                Some(verdict) => set(conditions, r#type, &verdict, generation),
+                None => conditions.retain(|condition| condition.type_ != r#type),
+            }
         }
         if is_deleting(vpc) {
             set(
@@ -55,6 +63,7 @@ pub(super) fn status(vpc: &Vpc, known: Known<'_>) -> Option<Value> {
             "namespaces": wanted.namespaces,
             "pods": wanted.pods,
             "nodes": wanted.nodes,
+            "gateways": wanted.gateways,
             "remainingPods": wanted.remaining_pods,
             "conditions": wanted.conditions,
         });

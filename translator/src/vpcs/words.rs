@@ -12,6 +12,9 @@ use crate::upkeep::Verdict;
 /// Namespaces named in a message: of more, how many there are is enough.
 const NAMED: usize = 10;
 
+/// No node is a gateway.
+const NO_NODES: &str = "NoNodes";
+
 pub(super) fn verdict(is: bool, reason: &'static str, message: impl Into<String>) -> Verdict {
     Verdict {
         is,
@@ -100,6 +103,27 @@ pub(super) fn peers(report: &VpcReport) -> Option<Verdict> {
         parts.push(format!("it is connected to {which}"));
     }
     Some(verdict(is, reason, parts.join("; ")))
+}
+
+/// Whether it has gateways; none if pods do not reach the world through such.
+pub(super) fn gateways(report: &VpcReport) -> Option<Verdict> {
+    let gateways = report.gateways.as_ref()?;
+    if !report.faults.is_empty() {
+        return Some(verdict(false, NO_NODES, "the VPC is not ready"));
+    }
+    let names: Vec<&str> = gateways.nodes.iter().map(|node| &**node).collect();
+    let which = some_of(&names, names.len(), NAMED);
+    Some(match (&gateways.lack, names.len()) {
+        (None, 1) => verdict(
+            true,
+            "Ready",
+            format!("{which} is the only gateway: nothing takes its place when it dies"),
+        ),
+        (None, _) => verdict(true, "Ready", format!("gateways are {which}")),
+        (Some(why), 0) if gateways.conflict => verdict(false, CONFLICT, why.clone()),
+        (Some(why), 0) => verdict(false, NO_NODES, why.clone()),
+        (Some(why), _) => verdict(true, "Ready", format!("gateways are {which}; {why}")),
+    })
 }
 
 /// Which pods keep one that is to be deleted, or why nobody knows.

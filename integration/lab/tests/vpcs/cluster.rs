@@ -151,12 +151,21 @@ pub(crate) fn annotated(mut object: Object, annotations: &[(&str, &str)]) -> Obj
 }
 
 impl Cluster {
-    fn start() -> Self {
+    /// A lab of a test's own, for one that breaks it. Hosts and the outside answer there, and nothing else is in it.
+    pub(crate) fn empty() -> Self {
         let cluster = Self {
             lab: TestLab::up(Families::Dual),
             sandboxes: RwLock::default(),
             applying: Mutex::default(),
         };
+        for host in NODES.into_iter().chain([OUTSIDE]) {
+            cluster.serve_on(host, ("::", LISTENER));
+        }
+        cluster
+    }
+
+    fn start() -> Self {
+        let cluster = Self::empty();
         let vpcs = VPCS
             .iter()
             .flat_map(|(name, namespace, spec)| vpc(name, namespace, spec));
@@ -167,9 +176,6 @@ impl Cluster {
         let dhcp = json!({"enabled": false});
         let pods = IN_SUBNET.map(|(name, node)| annotated(pod(name, node), &[("subnet", "db")]));
         cluster.apply([subnet("db", "blue", SUBNET, &dhcp)].into_iter().chain(pods).collect());
-        for host in NODES.into_iter().chain([OUTSIDE]) {
-            cluster.serve_on(host, ("::", LISTENER));
-        }
         cluster
     }
 

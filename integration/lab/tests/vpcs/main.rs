@@ -14,6 +14,7 @@ mod service;
 
 mod beyond;
 mod cluster;
+mod gateways;
 mod hosts;
 mod leftovers;
 mod pods;

@@ -2,7 +2,10 @@
 //! once, so that whoever sent it need not wait.
 //!
 //! The default VPC is as open as a cluster's network is used to be. Of any other, pods reach shared services, the world if the VPC
-//! may, and no port of the host; what reaches them, the host has translated for a service or a port of its own.
+//! may, and no port of the host; what reaches them, the host has translated for a service or a port of its own. What comes to a host as the
+//! gateway of VPCs comes for the world, and is kept from everything else likewise.
+
+use meridian_api::port::PortFacts;
 
 use super::super::host::Device;
 use super::table::Table;
@@ -76,15 +79,12 @@ fn between(devices: &[Device], default: &[&Device], others: &[&Device]) -> Vec<S
         let name = &device.name;
         rules.push(format!("iifname {name:?} oifname {name:?} ct status dnat accept"));
     }
-    let may = |reach: fn(&meridian_api::port::VpcFacts) -> bool| {
-        let mut devices = others
-            .iter()
-            .filter(|device| device.facts.vpc.as_ref().is_some_and(reach))
-            .peekable();
+    let may = |reach: fn(&PortFacts) -> bool| {
+        let mut devices = others.iter().filter(|device| reach(&device.facts)).peekable();
         devices.peek()?;
         Some(names(devices.copied()))
     };
-    if let Some(clients) = may(|vpc| vpc.services) {
+    if let Some(clients) = may(PortFacts::reaches_services) {
         for (family, digit) in [("ip", 4), ("ip6", 6)] {
             if !default.is_empty() {
                 let default = names(default.iter().copied());
@@ -96,7 +96,7 @@ fn between(devices: &[Device], default: &[&Device], others: &[&Device]) -> Vec<S
             rules.push(format!("iifname {clients} oifname {theirs} {translated} accept"));
         }
     }
-    if let Some(clients) = may(|vpc| vpc.outside) {
+    if let Some(clients) = may(PortFacts::reaches_outside) {
         rules.extend(nowhere(others, &all));
         // A port of this host or an address from beyond, as who is beyond reaches it.
         for (family, digit) in [("ip", 4), ("ip6", 6)] {
@@ -143,7 +143,7 @@ fn hosts(devices: &[Device], clients: &str, all: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use meridian_api::port::VpcFacts;
+    use meridian_api::port::{PortKind, VpcFacts};
 
     use super::super::super::services::Plan;
     use super::super::tests::{device, text};
@@ -241,6 +241,34 @@ mod tests {
             format!("oifname {both} reject"),
         ];
         assert_eq!(forwarded(&rules)[3..], expected, "{rules}");
+    }
+
+    #[test]
+    fn what_comes_to_a_gateway_goes_to_the_world_and_to_no_vpc() {
+        let [management, services] = default();
+        let mut egress = device("mrm-egress", &["100.66.0.1/16"]);
+        egress.facts.kind = PortKind::Egress;
+        egress.facts.vpc = None;
+        let rules = rules(&[management, services, of_vpc("blue", true, false), egress]);
+        let forwarded = forwarded(&rules);
+        let all = r#"{ "meridian0", "meridian1", "mrmblue", "mrm-egress" }"#;
+        let world = format!(r#"iifname {{ "mrm-egress" }} oifname != {all} accept"#);
+        let refused = r#"iifname { "mrmblue", "mrm-egress" } reject"#;
+        let at = |rule: &str| {
+            forwarded
+                .iter()
+                .position(|one| one == rule)
+                .unwrap_or_else(|| panic!("{rule}: {rules}"))
+        };
+        assert!(at(&world) < at(refused));
+        let mut shared = forwarded.iter().filter(|rule| rule.contains("@shared4 accept"));
+        assert!(
+            shared.all(|rule| !rule.contains("mrm-egress") || rule.contains("!= @shared")),
+            "{rules}"
+        );
+        assert!(chain(&rules, "to-host").contains(&refused.to_owned()), "{rules}");
+        assert!(rules.contains(&format!("oifname != {all} masquerade")), "{rules}");
+        assert!(rules.contains("100.66.0.0/16"), "{rules}");
     }
 
     #[test]

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use meridian_model::{Name, PodKey, PortKey};
 
 use crate::addresses::Addresses;
+use crate::context::World;
 use crate::placements::Placements;
 use crate::segment::Segment;
-use crate::vpcs::{Home, State, SubnetState, Vpcs};
-use crate::{Fill, SubnetReport, VpcReport};
+use crate::vpcs::{Home, State, SubnetState};
+use crate::{Fill, GatewayReport, SubnetReport, VpcReport, gateway};
 
 /// How many pods are named that are still in a VPC their namespace has left.
 const REMAINING: usize = 100;
@@ -40,7 +41,8 @@ pub(super) fn subnet(state: &SubnetState, addresses: &Addresses, placements: &Pl
     }
 }
 
-pub(super) fn vpc(state: &State, namespaces: Vec<Name>, vpcs: &Vpcs, placements: &Placements) -> VpcReport {
+pub(super) fn vpc(state: &State, namespaces: Vec<Name>, world: World<'_>) -> VpcReport {
+    let (vpcs, placements) = (world.vpcs, world.placements);
     let name = &state.object.name;
     let slices = || placements.slices(name);
     let ports = || slices().flat_map(|(_, ports)| ports);
@@ -62,6 +64,7 @@ pub(super) fn vpc(state: &State, namespaces: Vec<Name>, vpcs: &Vpcs, placements:
             .map(|(namespace, vpc)| (namespace.clone(), vpc.clone()))
             .collect(),
         peers: state.peers.clone(),
+        gateways: gateway::is_gateway(state).then(|| gateways(state, world)),
         nodes: slices().count(),
         pods: pods().count(),
         remaining,
@@ -74,4 +77,15 @@ fn distinct<'a>(ports: impl Iterator<Item = &'a PortKey>) -> impl Iterator<Item 
     let mut last = None;
     let mut is_another = move |pod| std::mem::replace(&mut last, Some(pod)) != Some(pod);
     ports.map(|port| &port.pod).filter(move |pod| is_another(*pod))
+}
+
+fn gateways(state: &State, world: World<'_>) -> GatewayReport {
+    let name = &state.object.name;
+    let nodes: Vec<Name> = world.gateways.of_vpc(name).cloned().collect();
+    let lack = gateway::lack(state, !nodes.is_empty(), world.gateways.fault(name));
+    GatewayReport {
+        nodes,
+        conflict: lack.as_ref().is_some_and(|lack| lack.conflict),
+        lack: lack.map(|lack| lack.message),
+    }
 }

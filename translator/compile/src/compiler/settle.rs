@@ -34,6 +34,7 @@ impl Compiler {
         }
         for name in std::mem::take(&mut self.nodes) {
             let node = self.cluster.node(&name).map(|node| &**node);
+            self.gateways.set_node(&name, node, &self.vpcs);
             if self.slices.stage(&name, node, &self.config) {
                 changed.insert(SliceKey::of_default(&name));
             }
@@ -47,6 +48,7 @@ impl Compiler {
                 self.wish(slices);
             }
         }
+        self.settle_gateways();
         self.place_pods();
         let order = self.vpcs.iter().map(|state| (&state.object.name, &state.network));
         changed.extend(self.slices.settle(order));
@@ -74,6 +76,23 @@ impl Compiler {
                 }
             }
             self.engine.touch(&Fact::Slice(slice));
+        }
+    }
+
+    /// Which nodes are gateways of which VPCs.
+    fn settle_gateways(&mut self) {
+        let had_any = !self.gateways.is_empty();
+        let changed = self.gateways.settle();
+        if self.claimed {
+            self.gateways.forget_absent();
+        }
+        if had_any == self.gateways.is_empty() {
+            self.engine.touch(&Fact::AnyGateway);
+        }
+        for slot in changed {
+            self.engine.touch(&Fact::Gateways(slot.vpc.clone()));
+            self.engine.touch(&Fact::GatewayOf(slot.node.clone()));
+            self.engine.touch(&Fact::Slot(slot));
         }
     }
 
@@ -146,7 +165,13 @@ impl Compiler {
                 let wish = self.placements.wish(&slice, &self.vpcs, &self.cluster);
                 self.slices.stage_on_demand(&slice, wish);
             }
+            self.gateways.set_vpc(&vpc, self.vpcs.get(&vpc), &self.cluster);
             self.engine.touch(&Fact::Vpc(vpc));
+        }
+        if news.gateways {
+            for state in self.vpcs.iter() {
+                self.gateways.set_vpc(&state.object.name, Some(state), &self.cluster);
+            }
         }
         for subnet in &update.subnets {
             self.set_subnet(subnet);

@@ -6,7 +6,7 @@ use meridian_model::{Egress, Name, Node};
 
 use super::destination::Destination;
 use super::known::{Handling, Known, handling, known, on_node};
-use super::ovn::{Entry, networks};
+use super::ovn::{Entry, list, networks};
 use super::trail::{Step, Trail, Verdict};
 use super::{Map, enter};
 use crate::ip;
@@ -25,6 +25,8 @@ pub(super) struct Arrival {
     pub(super) sources: Vec<IpAddr>,
     /// Whether another host sent it, or this one on behalf of a pod.
     pub(super) of_host: bool,
+    /// The gateways of the VPC, if it came to one of them as such, and may have come to any.
+    pub(super) gateways: Vec<Name>,
 }
 
 /// What becomes of what comes to a host.
@@ -105,10 +107,10 @@ fn to_node_port(map: Map<'_>, arrival: &Arrival, to: &Destination, port: u16) ->
     if let Some(known) = known(map, to, Some(stand_in)).filter(|known| known.facts.vpc.is_some()) {
         return to_service(map, arrival, to, &known);
     }
-    if !reaches_world(map, &arrival.slice.vpc) {
+    if !reaches_world(map, arrival) {
         let why = format!(
-            "port {port} of the host leads into the default VPC, and VPC {} has no way out (spec.egress.mode None)",
-            arrival.slice.vpc
+            "port {port} of the host leads into the default VPC, and {}",
+            no_way_out(map, &arrival.slice.vpc)
         );
         return refused(node, why, FORWARD);
     }
@@ -180,7 +182,7 @@ fn to_service(map: Map<'_>, arrival: &Arrival, to: &Destination, known: &Known) 
         Handling::Nobody => refused(node, format!("{} has no endpoint", known.name), FORWARD),
         Handling::Here(endpoints) => {
             let theirs = known.facts.vpc.as_deref().unwrap_or(crate::names::DEFAULT_VPC);
-            if reaches_world(map, &slice.vpc) || *slice.vpc == *theirs {
+            if reaches_world(map, arrival) || *slice.vpc == *theirs {
                 here(map, node, to, known, &endpoints, "own")
             } else {
                 let why = format!(
@@ -193,7 +195,7 @@ fn to_service(map: Map<'_>, arrival: &Arrival, to: &Destination, known: &Known) 
         Handling::Into(target) => {
             let is_cluster_ip = known.facts.cluster_ips.contains(&target.ip());
             let may =
-                reaches_world(map, &slice.vpc) || (is_cluster_ip && known.facts.shared && may_share(map, &slice.vpc));
+                reaches_world(map, arrival) || (is_cluster_ip && known.facts.shared && may_share(map, &slice.vpc));
             if !may {
                 let why = format!("{} is not in VPC {}, and not shared with it", known.name, slice.vpc);
                 return refused(node, why, FORWARD);
@@ -250,10 +252,11 @@ fn outside(map: Map<'_>, arrival: &Arrival, to: &Destination) -> Trail {
     if own.is_some_and(|own| own.iter().any(|cidr| cidr.contains(to.address))) {
         return refused(node, format!("no slice of VPC {vpc} has {}", to.address), FORWARD);
     }
-    if !reaches_world(map, vpc) {
+    if !reaches_world(map, arrival) {
         let why = format!(
-            "{} is outside the cluster's network, and VPC {vpc} has no way out (spec.egress.mode None)",
-            to.address
+            "{} is outside the cluster's network, and {}",
+            to.address,
+            no_way_out(map, vpc)
         );
         return refused(node, why, FORWARD);
     }
@@ -273,7 +276,13 @@ fn outside(map: Map<'_>, arrival: &Arrival, to: &Destination) -> Trail {
             );
             refused(node, why, format!("{FORWARD}, set hosts{}", digit(to.address)))
         }
-        None => Trail::end([step], Verdict::Leaves, format!("the world, from node {node}")),
+        None => {
+            let from = match &*arrival.gateways {
+                [] => format!("node {node}"),
+                gateways => format!("gateway {}", list(gateways).replace(", ", " or ")),
+            };
+            Trail::end([step], Verdict::Leaves, format!("the world, from {from}"))
+        }
     }
 }
 
@@ -304,6 +313,7 @@ fn from_beyond(map: Map<'_>, node: &Node, to: &Destination) -> Trail {
                 slice: SliceKey::of_default(name),
                 sources: Vec::new(),
                 of_host: false,
+                gateways: Vec::new(),
             };
             return to_service(map, &arrival, to, &known);
         }
@@ -316,10 +326,24 @@ fn refused(node: &Name, does: String, rule: impl Into<String>) -> Trail {
     Trail::end([Step::rule(node, does, rule)], Verdict::Refused, format!("host {node}"))
 }
 
-/// Whether pods of a VPC reach what is outside the cluster, and what is reached from there.
-fn reaches_world(map: Map<'_>, vpc: &Name) -> bool {
-    let state = map.world.vpcs.get(vpc);
-    state.is_none_or(|state| state.object.egress == Egress::Node)
+/// Whether pods of a VPC reach what is outside the cluster by a host, and what is reached from there.
+fn reaches_world(map: Map<'_>, arrival: &Arrival) -> bool {
+    let state = map.world.vpcs.get(&arrival.slice.vpc);
+    state.is_none_or(|state| state.object.egress == Egress::Node) || !arrival.gateways.is_empty()
+}
+
+/// Why pods of a VPC do not.
+fn no_way_out(map: Map<'_>, vpc: &Name) -> String {
+    let why = match map.world.vpcs.get(vpc).map(|state| &state.object.egress) {
+        Some(Egress::Gateway(_)) if map.world.gateways.of_vpc(vpc).next().is_some() => "but by its gateways",
+        Some(Egress::Gateway(selector)) => {
+            return format!(
+                "VPC {vpc} has no way out: no node is a gateway (spec.egress.gatewayNodeSelector {selector})"
+            );
+        }
+        _ => "(spec.egress.mode None)",
+    };
+    format!("VPC {vpc} has no way out {why}")
 }
 
 /// Whether it is a port of the nodes, or no port at all.

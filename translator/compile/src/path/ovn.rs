@@ -39,6 +39,8 @@ pub(super) enum Exit {
     Host { slice: SliceKey },
     /// To the host, by its port towards services.
     Services(SliceKey),
+    /// To the host of one of the VPC's gateways, by which all have.
+    Gateways(Vec<Name>),
     /// To the router.
     Router(String),
     /// To nobody: no port has the address.
@@ -133,7 +135,8 @@ pub(super) fn carry(map: Map<'_>, from: &SliceKey, to: IpAddr) -> (Vec<Step>, Ex
         let step = row(from, does, format!("Logical_Router_Policy {policy}"));
         return (vec![step], Exit::Host { slice });
     }
-    let Some(route) = route(map, from, to) else {
+    let routes = routes(map, from, to);
+    let Some(route) = routes.first() else {
         let step = row(
             from,
             format!("no route leads to {to}: dropped"),
@@ -146,6 +149,21 @@ pub(super) fn carry(map: Map<'_>, from: &SliceKey, to: IpAddr) -> (Vec<Step>, Ex
         .and_then(Datum::as_str)
         .unwrap_or_default();
     let step = |does: String| row(from, does, format!("Logical_Router_Static_Route {}", route.key));
+    let gateways: Vec<Name> = routes
+        .iter()
+        .filter_map(|route| gateway(map, &from.vpc, route))
+        .collect();
+    if !gateways.is_empty() {
+        let does = format!(
+            "no slice of VPC {} has {to}: out of it by {}, under an address of its own; if it is dead, by another in its place",
+            from.vpc,
+            match &*gateways {
+                [only] => format!("gateway {only}"),
+                _ => format!("one of the gateways {}, which a hash tells", list(&gateways)),
+            }
+        );
+        return (vec![step(does)], Exit::Gateways(gateways));
+    }
     if let Some((slice, _)) = hop.parse().ok().and_then(|hop| slice_with(map, &from.vpc, hop)) {
         let does = format!(
             "no slice of VPC {} has {to}: out of it by the sender's own host",
@@ -268,9 +286,23 @@ fn policy(map: Map<'_>, from: &SliceKey, to: IpAddr) -> Option<(String, String, 
     Some((row.key.to_string(), service, slice_with(map, &from.vpc, hop)?.0))
 }
 
-/// The route that the router takes for what comes in from a slice. Its port has a table of its own, and ovn-northd looks in no other,
-/// whatever ovn-nb(5) says of routes without one.
-fn route<'a>(map: Map<'a>, from: &SliceKey, to: IpAddr) -> Option<&'a DesiredRow> {
+/// The gateway that a route leads to.
+fn gateway(map: Map<'_>, vpc: &Name, route: &DesiredRow) -> Option<Name> {
+    let output = route.get(logical_router_static_route::OUTPUT_PORT)?.as_str()?;
+    let mut gateways = map.world.gateways.of_vpc(vpc);
+    gateways
+        .find(|node| *map.world.names.slot(vpc, node) == *output)
+        .cloned()
+}
+
+/// Names as a person lists them.
+pub(super) fn list(names: &[Name]) -> String {
+    names.iter().map(|name| &**name).collect::<Vec<_>>().join(", ")
+}
+
+/// The routes that the router takes for what comes in from a slice, sorted by key: of several one for each connection. Its port has a table
+/// of its own, and ovn-northd looks in no other, whatever ovn-nb(5) says of routes without one.
+fn routes<'a>(map: Map<'a>, from: &SliceKey, to: IpAddr) -> Vec<&'a DesiredRow> {
     let names = map.world.names;
     let table = names.router_port(&from.vpc, &from.node);
     let router = uuid(map, logical_router::TABLE, &names.router(&from.vpc));
@@ -289,7 +321,12 @@ fn route<'a>(map: Map<'a>, from: &SliceKey, to: IpAddr) -> Option<&'a DesiredRow
         let applies = *of == *table && prefix.contains(to);
         applies.then_some((prefix.prefix(), row))
     });
-    matching.max_by_key(|(length, _)| *length).map(|(_, row)| row)
+    let matching: Vec<_> = matching.collect();
+    let longest = matching.iter().map(|(length, _)| *length).max();
+    let longest = matching.into_iter().filter(|(length, _)| Some(*length) == longest);
+    let mut routes: Vec<_> = longest.map(|(_, row)| row).collect();
+    routes.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+    routes
 }
 
 fn uuid(map: Map<'_>, table: &str, key: &str) -> Uuid {

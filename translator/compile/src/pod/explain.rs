@@ -205,7 +205,7 @@ pub(crate) fn explain(world: World<'_>, key: &PodKey, claims: &[Claim]) -> Optio
                     Claim::Pod { port, uid, ips, .. } => {
                         port.is_first() && port.pod == *key && *uid == pod.uid && ips.contains(address)
                     }
-                    Claim::Slice { .. } => false,
+                    Claim::Slice { .. } | Claim::Gateway { .. } => false,
                 })
             };
             let explain = |address: &IpAddr| {

@@ -180,6 +180,11 @@ pub(super) fn overlapped(network: IpNetwork, created: Timestamp, ground: &Ground
     if let Some(services) = among(service_cidrs.networks()) {
         return Some(format!("the service CIDR {services}, whose addresses are ClusterIPs"));
     }
+    if let Some(egress) = among(config.egress_cidrs()) {
+        return Some(format!(
+            "the egress CIDR {egress} (--egress-cidr), where VPCs' routers and their gateways have addresses"
+        ));
+    }
     let v4 = network.is_ipv4();
     if network.contains(config.node_address(v4)) || (v4 && network.contains(config.service_device_address().ip())) {
         return Some("what stands for nodes that services have ports of".to_owned());

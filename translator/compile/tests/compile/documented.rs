@@ -48,11 +48,18 @@ fn written() -> BTreeMap<&'static str, BTreeSet<String>> {
         dhcp.ntp_servers = ["192.0.2.1".into()].into();
     }
     let lab = Lab::new(config.unwrap())
-        .with(Node::test("a").in_zone("east"))
+        .with(Node::test("a").in_zone("east").labelled("edge", ""))
         .with(Pod::test("shop", "web").on("a").attached("shop", "green"))
         .with(NetworkAttachment::test("shop", "green", "green"))
         .with(Vpc::test("blue", ["10.10.0.0/16", "fd00:10::/48"]).with_peers(["green"]))
-        .with(Vpc::test("green", ["10.11.0.0/16"]).with_peers(["blue"]).open_to([""]))
+        .with(
+            Vpc::test("green", ["10.11.0.0/16"])
+                .with_peers(["blue"])
+                .open_to([""])
+                .by_gateways(),
+        )
+        .with(Namespace::test("grass").in_vpc("green"))
+        .with(Pod::test("grass", "web").on("a"))
         .with(Namespace::test("shop").in_vpc(""))
         .with(Namespace::test("sky").in_vpc("blue"))
         .with(Pod::test("sky", "web").on("a"))
@@ -93,7 +100,7 @@ fn written() -> BTreeMap<&'static str, BTreeSet<String>> {
 #[test]
 fn the_reference_names_every_table_column_and_key_that_is_written() {
     let written = written();
-    assert_eq!(written.len(), 11, "{:?}", written.keys());
+    assert_eq!(written.len(), 12, "{:?}", written.keys());
     let mut missing = Vec::new();
     for (table, words) in &written {
         let text = of_table(table);

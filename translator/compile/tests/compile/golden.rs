@@ -184,3 +184,20 @@ fn services_of_zones_nodes_and_beyond() {
         .with(web.ready(["10.244.1.7"]).on("b"));
     check("services_of_zones_nodes_and_beyond.txt", &lab);
 }
+
+#[test]
+fn a_vpc_with_two_gateways() {
+    let config = Config::new(Settings {
+        cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap(), "fd00:10:244::/48".parse().unwrap()],
+        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
+        ..Settings::default()
+    });
+    let lab = Lab::new(config.unwrap())
+        .with(Node::test("a"))
+        .with(Node::test("b").labelled("edge", ""))
+        .with(Node::test("c").labelled("edge", ""))
+        .with(Vpc::test("blue", ["10.8.0.0/16", "fd00:8::/48"]).by_gateways())
+        .with(Namespace::test("sky").in_vpc("blue"))
+        .with(Pod::test("sky", "web-0").on("a"));
+    check("a_vpc_with_two_gateways.txt", &lab);
+}

@@ -10,6 +10,7 @@ mod documented;
 mod duplicates;
 mod effort;
 mod external;
+mod gateways;
 mod golden;
 mod locality;
 mod node_ports;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// How many of its rows Meridian may delete at once. More is taken for a mistake, such as an empty list from a source
+/// How many of its rows Meridian may delete at once, those aside whose owners stay and want other rows. More is taken for a mistake, such as an empty list from a source
 /// that lost its data, and waits for somebody to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeletionBudget {

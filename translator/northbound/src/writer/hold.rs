@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::status::Held;
 use super::{Writer, addresses, attempts, lead};
+use crate::Ownership;
 use crate::plan::{Group, LinkChange, Plan, RowChange};
 use crate::scope::Scope;
 
@@ -54,7 +55,7 @@ impl Writer {
         let reason = if deletions == 0 {
             None
         } else {
-            self.reason_to_hold(deletions)
+            self.reason_to_hold(&plan, deletions)
         };
         let Some(reason) = reason else {
             if self.held.take().is_some() {
@@ -81,14 +82,41 @@ impl Writer {
         plan.without_removals()
     }
 
+    /// How many rows are to go whose owners go with them. One that stays and wants other rows than before is no loss: a VPC that leaves by
+    /// another way has other routes in each slice, and with half of them it would leave by both.
+    fn vanishing(&self, plan: &Plan) -> usize {
+        let desired = self.compiler.desired();
+        let rows = desired.tables().flat_map(|table| desired.rows(table));
+        let staying: HashSet<String> = rows
+            .map(|row| &row.owner)
+            .collect::<HashSet<_>>()
+            .into_iter()
+            .map(ToString::to_string)
+            .collect();
+        let replica = self.session.replica();
+        let deleted = plan.rows.iter().filter(|(_, change)| **change == RowChange::Delete);
+        let vanishes = |table: &str, uuid| {
+            replica
+                .row(table, uuid)
+                .is_none_or(|row| !staying.contains(Ownership::owner(row)))
+        };
+        deleted.filter(|((table, uuid), _)| vanishes(table, *uuid)).count()
+    }
+
     /// The reason, and whether it is the budget.
-    fn reason_to_hold(&self, deletions: usize) -> Option<(String, bool)> {
+    fn reason_to_hold(&self, plan: &Plan, deletions: usize) -> Option<(String, bool)> {
         if let Some(doubt) = self.sources.iter().find_map(|source| source.doubt.as_ref()) {
             return Some((doubt.clone(), false));
         }
         let owned = lead::count_owned(&self.session.replica(), &self.settings.ownership);
         let allowed = self.settings.budget.allows(owned);
         let budget = self.settings.budget;
+        // To look whose they are takes longer, and is seldom asked for.
+        let deletions = if deletions > allowed {
+            self.vanishing(plan)
+        } else {
+            deletions
+        };
         if deletions > allowed {
             return Some((
                 format!(

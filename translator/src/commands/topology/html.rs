@@ -67,7 +67,10 @@ fn vpcs(text: &mut String, topology: &Topology) {
             vpc.services.to_string(),
             vpc.shared_services.to_string(),
             yes(vpc.uses_shared),
-            yes(vpc.egress),
+            match &*vpc.gateways {
+                [] => yes(vpc.egress),
+                gateways => format!("by {}", escape(&gateways.join(", "))),
+            },
             match &vpc.fault {
                 Some(fault) => format!("<span class=\"bad\">not ready: {}</span>", escape(fault)),
                 None if vpc.deleting => "<span class=\"bad\">being deleted</span>".to_owned(),

@@ -78,6 +78,7 @@ mod tests {
             name,
             cidrs: vec!["10.8.0.0/16".to_owned()],
             egress: true,
+            gateways: Vec::new(),
             uses_shared: true,
             deleting: false,
             fault: None,

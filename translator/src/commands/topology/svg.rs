@@ -71,7 +71,11 @@ pub(super) fn summary(topology: &Topology) -> String {
             vpc.name,
             count(vpc.pods, "pod", "pods"),
             count(vpc.slices.len(), "node", "nodes"),
-            if vpc.egress { "reaches the world" } else { "no way out" }
+            match &*vpc.gateways {
+                [] if vpc.egress => "reaches the world".to_owned(),
+                [] => "no way out".to_owned(),
+                gateways => format!("reaches the world by {}", count(gateways.len(), "gateway", "gateways")),
+            }
         )
     };
     let vpcs: Vec<String> = topology.vpcs.iter().take(12).map(of_vpc).collect();
@@ -211,12 +215,12 @@ fn label(body: &mut String, vpc: &Network, y: usize) {
     } else if vpc.deleting {
         line(97, "small strong bad", "being deleted".to_owned());
     } else {
-        let out = if vpc.egress {
-            "→ world, by its node"
-        } else {
-            "✕ no way out"
+        let out = match &*vpc.gateways {
+            [] if vpc.egress => "→ world, by its node".to_owned(),
+            [] => "✕ no way out".to_owned(),
+            gateways => format!("→ world, by {}", gateways.join(", ")),
         };
-        line(97, "small", out.to_owned());
+        line(97, "small", fit(&out, 44));
     }
     let services = if vpc.name == "default" {
         "its services are for hosts, too".to_owned()
@@ -297,7 +301,7 @@ fn hosts(body: &mut String, layout: &Layout<'_>, y: usize, width: usize) -> usiz
     let x = MARGIN + 20;
     let _ = writeln!(
         body,
-        r#"<text x="{x}" y="{}" class="strong">hosts</text><text x="{x}" y="{}" class="small soft">what leaves a VPC leaves by the</text><text x="{x}" y="{}" class="small soft">sender's host, or is refused there</text>"#,
+        r#"<text x="{x}" y="{}" class="strong">hosts</text><text x="{x}" y="{}" class="small soft">what leaves a VPC leaves by the</text><text x="{x}" y="{}" class="small soft">sender's host or a gateway, or not</text>"#,
         y + 24,
         y + 44,
         y + 60
@@ -305,14 +309,19 @@ fn hosts(body: &mut String, layout: &Layout<'_>, y: usize, width: usize) -> usiz
     for (column, node) in layout.nodes.iter().enumerate() {
         let left = left(column) + 8;
         let middle = left + (COLUMN - 16) / 2;
-        let here: Vec<&Network> = layout
-            .topology
-            .vpcs
-            .iter()
-            .filter(|vpc| Layout::cell(vpc, node).is_some())
-            .collect();
-        let out = names(here.iter().filter(|vpc| vpc.egress));
-        let closed = names(here.iter().filter(|vpc| !vpc.egress));
+        let is_here = |vpc: &&Network| Layout::cell(vpc, node).is_some();
+        let vpcs = || layout.topology.vpcs.iter();
+        let leaves = |vpc: &&Network| match &*vpc.gateways {
+            [] => is_here(vpc) && vpc.egress,
+            gateways => gateways.contains(&node.name),
+        };
+        let out = names(vpcs().filter(leaves).collect::<Vec<_>>().iter());
+        let closed = names(
+            vpcs()
+                .filter(|vpc| is_here(vpc) && !vpc.egress)
+                .collect::<Vec<_>>()
+                .iter(),
+        );
         let _ = writeln!(
             body,
             r#"<g><title>host {}</title><rect class="card" x="{left}" y="{y}" width="{}" height="{HOST}" rx="9"/><text x="{}" y="{}" class="small strong">host {}</text><text x="{}" y="{}" class="small">{}</text><text x="{}" y="{}" class="small soft">{}</text><path class="out" d="M{middle} {}v22"/><path class="tip" d="M{} {}l6 10 6-10z"/></g>"#,

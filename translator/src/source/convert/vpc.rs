@@ -32,16 +32,30 @@ pub(super) fn vpc(vpc: Given) -> Result<Vpc, FieldError> {
         cidrs: spec.pod_network.cidrs.into_iter().map(Name::from).collect(),
         host_slice_v4: spec.pod_network.host_slice,
         host_slice_v6: spec.pod_network.host_slice_ipv6,
-        egress: match spec.egress.mode {
-            EgressMode::Node => Egress::Node,
-            EgressMode::None => Egress::None,
-        },
+        egress: egress(spec.egress)?,
         shared_services: spec.services.shared,
         peers: spec.peers.into_iter().map(|peer| Name::from(peer.name)).collect(),
         default_subnet: spec.default_subnet.filter(|name| !name.is_empty()).map(Name::from),
         dns_servers: spec.dns.servers.into_iter().map(Name::from).collect(),
         search_domains: spec.dns.search_domains.into_iter().map(Name::from).collect(),
     })
+}
+
+fn egress(egress: meridian_api::vpc::Egress) -> Result<Egress, FieldError> {
+    const SELECTOR: &str = "spec.egress.gatewayNodeSelector";
+    match (egress.mode, egress.gateway_node_selector) {
+        (EgressMode::Node, None) => Ok(Egress::Node),
+        (EgressMode::None, None) => Ok(Egress::None),
+        (EgressMode::Gateway, Some(of)) => Ok(Egress::Gateway(selector(SELECTOR, of)?)),
+        (EgressMode::Gateway, None) => Err(FieldError::new(
+            SELECTOR,
+            "missing: mode Gateway needs to know which nodes are gateways",
+        )),
+        (EgressMode::Node | EgressMode::None, Some(_)) => Err(FieldError::new(
+            SELECTOR,
+            "there are gateways in mode Gateway alone: set spec.egress.mode to it, or leave the selector out",
+        )),
+    }
 }
 
 fn selector(field: &str, selector: LabelSelector) -> Result<Selector, FieldError> {
@@ -165,6 +179,46 @@ mod tests {
             &[("vpc", "blue"), ("team", "a"), ("stage", "test")]
         ));
         assert!(!selects(&selector, &[("vpc", "red"), ("team", "a")]));
+    }
+
+    #[test]
+    fn gateways_are_selected_in_mode_gateway_alone() {
+        let of = |egress: Value| {
+            let mut value = value(&json!({}));
+            value["spec"]["egress"] = egress;
+            from_value(value).map_err(|error| error.to_string())
+        };
+        let Ok(Some(Object::Vpc(vpc))) =
+            of(json!({"mode": "Gateway", "gatewayNodeSelector": {"matchLabels": {"edge": "yes"}}}))
+        else {
+            panic!("no VPC")
+        };
+        let Egress::Gateway(nodes) = vpc.egress else {
+            panic!("no gateways: {:?}", vpc.egress)
+        };
+        assert_eq!(nodes.to_string(), "edge=yes");
+        for (egress, expected) in [
+            (json!({"mode": "Gateway"}), "missing: mode Gateway needs"),
+            (
+                json!({"mode": "None", "gatewayNodeSelector": {}}),
+                "in mode Gateway alone",
+            ),
+            (json!({"gatewayNodeSelector": {}}), "in mode Gateway alone"),
+        ] {
+            let error = of(egress).unwrap_err();
+            assert!(
+                error.starts_with("vpc/blue: spec.egress.gatewayNodeSelector: ") && error.contains(expected),
+                "{error}"
+            );
+        }
+        let error = of(
+            json!({"mode": "Gateway", "gatewayNodeSelector": {"matchExpressions": [{"key": "b", "operator": "In"}]}}),
+        );
+        assert!(
+            error
+                .unwrap_err()
+                .contains("spec.egress.gatewayNodeSelector.matchExpressions[0].values: missing"),
+        );
     }
 
     #[test]

@@ -128,6 +128,7 @@ pub(super) fn check_consistency(desired: &Desired) {
 
     check_peers(desired);
     check_attachments(desired);
+    check_gateways(desired);
 
     for route in desired.rows("Logical_Router_Static_Route") {
         // ovn-northd looks for what comes in by a slice in the slice's own table alone.
@@ -170,6 +171,68 @@ pub(super) fn check_consistency(desired: &Desired) {
                 assert_eq!(other, None, "{ip} of VPC {vpc:?} is also on {}", row.key);
             }
         }
+    }
+}
+
+/// Each slot has an address, a MAC address and a chassis of its own, and whatever leads to slots leads to all of its VPC.
+fn check_gateways(desired: &Desired) {
+    let (mut addresses, mut routes) = (BTreeSet::new(), BTreeMap::<(Unit, bool), usize>::new());
+    let mut slots = BTreeMap::<String, usize>::new();
+    for port in desired.rows("Logical_Router_Port") {
+        let Unit::Gateway(vpc, _) = &port.owner else { continue };
+        *slots.entry(vpc.to_string()).or_default() += 1;
+        for column in ["mac", "networks"] {
+            for value in port.get(column).unwrap().atoms() {
+                assert!(
+                    addresses.insert(value.clone()),
+                    "{value:?} of {} is another's, too",
+                    port.key
+                );
+            }
+        }
+        let priorities: Vec<_> = desired
+            .links("Logical_Router_Port", port.uuid, "gateway_chassis")
+            .map(|(chassis, _)| desired.row("Gateway_Chassis", chassis.as_uuid().unwrap()).unwrap())
+            .map(|chassis| {
+                (
+                    chassis.get("priority").unwrap().clone(),
+                    chassis.get("chassis_name").unwrap().clone(),
+                )
+            })
+            .collect();
+        let distinct = |of: fn(&(ovsdb::Datum, ovsdb::Datum)) -> &ovsdb::Datum| {
+            priorities
+                .iter()
+                .map(of)
+                .map(ToString::to_string)
+                .collect::<BTreeSet<_>>()
+                .len()
+        };
+        assert!(!priorities.is_empty() && distinct(|(priority, _)| priority) == priorities.len());
+        assert_eq!(distinct(|(_, name)| name), priorities.len(), "{}", port.key);
+    }
+    for route in desired.rows("Logical_Router_Static_Route") {
+        let prefix = route.get("ip_prefix").unwrap().as_str().unwrap().to_owned();
+        if let Unit::Slice(vpc, _) = &route.owner
+            && prefix.ends_with("/0")
+        {
+            let output = route.get("output_port").and_then(|port| port.as_str());
+            let by_slot = output.is_some_and(|port| port.starts_with(&format!("egress-{vpc}.")));
+            *routes.entry((route.owner.clone(), prefix.contains(':'))).or_default() += if by_slot { 1 } else { 1000 };
+        }
+    }
+    for ((unit, _), count) in routes {
+        let Unit::Slice(vpc, _) = &unit else { continue };
+        let all = slots.get(&**vpc).copied().unwrap_or_default();
+        assert!(count == 1000 || count == all, "{unit}: {count} of {all} ways out");
+    }
+    for translation in desired.rows("NAT") {
+        let port = translation.get("gateway_port").unwrap().atoms()[0].as_uuid().unwrap();
+        assert!(
+            desired.row("Logical_Router_Port", port).is_some(),
+            "{}",
+            translation.key
+        );
     }
 }
 

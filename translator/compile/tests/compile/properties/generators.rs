@@ -72,7 +72,9 @@ pub(super) fn nodes() -> impl Strategy<Value = Node> {
             let mut node = Node::test(name).created_at(created).with_cidrs(cidrs);
             node.ready = ready;
             if edge {
-                node.internal_ips = [IpAddr::from([192, 0, 2, 1])].into();
+                // Now and then one that VPCs' routers could have.
+                let last = u8::try_from(created).unwrap();
+                node.internal_ips = [IpAddr::from(if excluded { [100, 66, 0, last] } else { [192, 0, 2, 1] })].into();
             }
             node.labels = [
                 zone.map(|zone| ("topology.kubernetes.io/zone", zone)),
@@ -186,7 +188,7 @@ pub(super) fn vpcs() -> impl Strategy<Value = Vpc> {
     ];
     let name = prop_oneof![12 => vpc_names(), 1 => Just("default-x")];
     let flags = (
-        any::<bool>(),
+        0..3,
         any::<bool>(),
         prop::bool::weighted(0.1),
         prop::bool::weighted(0.2),
@@ -194,11 +196,18 @@ pub(super) fn vpcs() -> impl Strategy<Value = Vpc> {
         prop::option::weighted(0.4, subnet_names()),
     );
     (name, cidrs, 0i64..3, flags, peers()).prop_map(
-        |(name, cidrs, created, (node, shared, deleting, all, open, subnet), peers)| {
+        |(name, cidrs, created, (egress, shared, deleting, all, open, subnet), peers)| {
             let mut vpc = Vpc::test(name, cidrs).created_at(created).with_peers(peers);
             vpc.host_slice_v4 = 29;
             vpc.host_slice_v6 = 126;
-            vpc.egress = if node { Egress::Node } else { Egress::None };
+            vpc = match egress {
+                0 => vpc,
+                1 => vpc.by_gateways(),
+                _ => Vpc {
+                    egress: Egress::None,
+                    ..vpc
+                },
+            };
             vpc.shared_services = shared;
             vpc.deleting = deleting;
             if open {
@@ -341,7 +350,13 @@ pub(super) fn claims() -> BoxedStrategy<Claim> {
             vpc: vpc.into(),
             ips: ips.into(),
         });
-    prop_oneof![2 => slices, 1 => of_vpcs, 6 => of_first, 3 => of_further].boxed()
+    let gateways = (nodes(), vpc_names(), prop::sample::select(vec![2u8, 2, 3, 4, 9, 0]));
+    let gateways = gateways.prop_map(|(node, vpc, number)| Claim::Gateway {
+        vpc: vpc.into(),
+        node: node.name,
+        addresses: [IpAddr::from([100, 66, 0, number])].into(),
+    });
+    prop_oneof![2 => slices, 1 => of_vpcs, 1 => gateways, 6 => of_first, 3 => of_further].boxed()
 }
 
 pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
