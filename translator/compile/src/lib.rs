@@ -61,7 +61,9 @@ pub use identity::row_uuid;
 pub use path::{
     Branch, OvnClaim, OvnOutcome, PathError, PathExplanation, PathPort, PathQuestion, PathTarget, Step, Verdict, Way,
 };
-pub use pod::explain::{AddressExplanation, AddressSource, PodExplanation, SliceExplanation, VpcExplanation};
+pub use pod::explain::{
+    AddressExplanation, AddressSource, PodExplanation, SliceExplanation, SubnetExplanation, VpcExplanation,
+};
 pub use problem::Problem;
 pub use service::{Answer, EndpointExplanation, FrontendExplanation, ServiceExplanation};
 pub use topology::{Cell, Host, Network, SharedService, Topology};
