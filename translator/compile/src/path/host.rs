@@ -130,6 +130,19 @@ fn to_cluster_ip(map: Map<'_>, arrival: &Arrival, to: &Destination, known: &Know
         let why = format!("{} has no endpoint", known.name);
         return refused(node, why, format!("{FORWARD}, set refused{}", digit(to.address)));
     }
+    // Of its own VPC only what no load balancer of its switch knows comes here: for endpoints of this node alone.
+    let own = known.facts.vpc.as_deref() == Some(&*slice.vpc);
+    match &handling {
+        Handling::Here(endpoints) if own => return here(map, node, to, known, endpoints, "cluster-ips"),
+        _ if own && !shared => {
+            let why = format!(
+                "{} has no endpoint on this node, and is answered by no others (internalTrafficPolicy)",
+                known.name
+            );
+            return refused(node, why, FORWARD);
+        }
+        _ => {}
+    }
     let may = if slice.is_default() {
         shared || *of_host
     } else {
