@@ -22,6 +22,7 @@ mod service_faults;
 mod services;
 mod slices;
 mod strays;
+mod subnet_paths;
 mod subnets;
 mod support;
 mod vpc_peers;
