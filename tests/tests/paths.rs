@@ -21,8 +21,11 @@ const FLAGS: [&str; 4] = [
 const NAMESPACES: [(&str, &str); 3] = [("shop", "default"), ("sky", "blue"), ("grass", "green")];
 const PODS: [(&str, &str); 3] = [("p0", "node-1"), ("p1", "node-1"), ("p2", "node-2")];
 
+/// In a Subnet of the VPC blue.
+const VMS: [(&str, &str); 2] = [("v1", "node-1"), ("v2", "node-2")];
+
 /// Addresses that something is special about, in one VPC or another.
-const ADDRESSES: [&str; 27] = [
+const ADDRESSES: [&str; 29] = [
     // ClusterIPs, by ports that there are and are not: with endpoints, of other VPCs, shared, without endpoints, of a host.
     "10.96.0.7:80",
     "[fd00:10:96::7]:80",
@@ -52,6 +55,9 @@ const ADDRESSES: [&str; 27] = [
     "10.8.1.77",
     "10.8.200.9",
     "fd00:8:0:77::7",
+    // Of the Subnet: the router, nobody's address.
+    "10.20.0.1",
+    "fd00:20::77",
     // The world.
     "192.0.2.1:443",
     "2001:db8::1",
@@ -94,6 +100,15 @@ fn cluster() -> Cluster {
                 "egress": {"mode": egress},
             },
         }));
+    }
+    manifests.put(&json!({
+        "apiVersion": "meridian.dev/v1alpha1", "kind": "Subnet", "metadata": {"name": "vms"},
+        "spec": {"vpc": "blue", "cidrs": ["10.20.0.0/24", "fd00:20::/64"]},
+    }));
+    for (name, node) in VMS {
+        let mut vm = pod(name, node).namespace("sky").uid(&format!("uid-{name}")).build();
+        vm["metadata"]["annotations"] = json!({"meridian.dev/subnet": "vms"});
+        manifests.put(&vm);
     }
     put_service(
         &manifests,
@@ -312,6 +327,7 @@ fn what_explain_says_of_ovn_is_what_ovn_trace_says() {
     let pods: Vec<String> = NAMESPACES
         .iter()
         .flat_map(|(namespace, _)| PODS.iter().map(move |(name, _)| format!("{namespace}/{name}")))
+        .chain(VMS.map(|(name, _)| format!("sky/{name}")))
         .collect();
     let mut compared = BTreeMap::new();
     let mut wrong = Vec::new();

@@ -86,9 +86,15 @@ fn send(network: &Network, (from, switch): (&Port, &str), to: &[String]) -> Vec<
     let steps = to.iter().map(|ip| {
         let packet = from.packet(&from.mac, &router, ip);
         let steps = network.central.trace(switch, &[], &packet);
-        steps.last().cloned().unwrap_or_default()
+        output(&steps)
     });
     steps.collect()
+}
+
+/// The port that a packet leaves by in the end.
+fn output(steps: &[String]) -> String {
+    let mut last = steps.iter().rev().filter(|step| step.starts_with("output"));
+    last.next().cloned().unwrap_or_else(|| format!("{steps:?}"))
 }
 
 fn arrives(port: &str) -> Vec<String> {
@@ -139,7 +145,8 @@ fn pods_in_subnets_reach_what_pods_in_slices_reach() {
     let (one, other) = (port("in-blue_vms-node-1"), port("in-blue_vms-node-2"));
     let packet = one.packet(&one.mac, &other.mac, &other.ips[0]);
     let steps = network.central.trace("subnet-vms", &[], &packet);
-    assert_eq!(steps, ["output(\"in-blue_vms-node-2\");"]);
+    assert_eq!(output(&steps), "output(\"in-blue_vms-node-2\");");
+    assert!(!steps.contains(&"ip.ttl--;".to_owned()), "{steps:?}");
 }
 
 #[test]
@@ -151,7 +158,7 @@ fn services_are_reached_from_subnets() {
     let steps = network.central.trace("subnet-dbs", &["--ct=new"], &packet);
     let target = network.port("in-blue_vms-node-2");
     assert!(target.ips.contains(&"10.20.0.3".to_owned()), "{target:?}");
-    assert_eq!(steps.last().unwrap(), "output(\"in-blue_vms-node-2\");", "{steps:?}");
+    assert_eq!(output(&steps), "output(\"in-blue_vms-node-2\");");
 }
 
 #[test]
@@ -195,13 +202,7 @@ fn dhcp_is_answered_as_the_subnet_says() {
     }
     // ovn-trace reads every action as ovn-controller does, and refuses what makes no sense.
     let steps = network.central.trace("subnet-vms", &[], &packet);
-    assert_eq!(
-        steps.last().map(String::as_str),
-        Some("output(\"in-blue_vms-node-1\");"),
-        "{steps:?}"
-    );
-    let advertised = flows.lines().chain([""]).count();
-    assert!(advertised > 1);
+    assert_eq!(output(&steps), "output(\"in-blue_vms-node-1\");");
     let router = network.central.sbctl(&["lflow-list", "vpc-blue"]);
     assert!(router.contains("put_nd_ra_opts("), "no router is advertised");
 }

@@ -268,6 +268,15 @@ impl Addresses {
             self.staged.insert(at);
         } else {
             self.leave(key);
+            // That it is in the VPC is known by nothing else.
+            if !key.is_first() {
+                let claim = PodClaim {
+                    uid: pod.uid.clone(),
+                    vpc: at.vpc().clone(),
+                    ips: claim.or(held).unwrap_or_default(),
+                };
+                self.claims.insert(key.clone(), claim);
+            }
         }
     }
 

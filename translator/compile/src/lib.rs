@@ -61,7 +61,8 @@ pub use path::{
     Branch, OvnClaim, OvnOutcome, PathError, PathExplanation, PathPort, PathQuestion, PathTarget, Step, Verdict, Way,
 };
 pub use pod::explain::{
-    AddressExplanation, AddressSource, InterfaceExplanation, PodExplanation, SliceExplanation, VpcExplanation,
+    AddressExplanation, AddressSource, InterfaceExplanation, PodExplanation, SliceExplanation, SubnetExplanation,
+    VpcExplanation,
 };
 pub use problem::Problem;
 pub use service::{Answer, EndpointExplanation, FrontendExplanation, ServiceExplanation};

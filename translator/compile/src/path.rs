@@ -202,7 +202,7 @@ fn way(map: Map<'_>, from: &PortKey, origin: &pod::Seat, target: Option<&PodKey>
         return Trail::reached([], format!("pod {from} itself"), Some(from.pod.clone())).into_way(step, label, target);
     }
     let entry = Entry {
-        slice: origin.spot.slice(),
+        spot: origin.spot.clone(),
         port: map.world.names.port(from).to_string(),
         sources: origin.ips.clone(),
         of_host: false,
@@ -223,12 +223,12 @@ fn way(map: Map<'_>, from: &PortKey, origin: &pod::Seat, target: Option<&PodKey>
 
 /// What becomes of what enters OVN by a port, and what OVN's own part in it is.
 fn enter(map: Map<'_>, entry: &Entry, to: &Destination) -> (Trail, Vec<OvnClaim>) {
-    let Some(balanced) = ovn::balance(map, &entry.slice, to) else {
+    let Some(balanced) = ovn::balance(map, &entry.spot.segment, to) else {
         let (trail, claim) = carried(map, entry, to, None);
         return (trail, vec![claim]);
     };
     let step = |does: String| Step {
-        at: format!("node {}", entry.slice.node),
+        at: format!("node {}", entry.spot.node),
         does,
         object: Some(balanced.service.clone()),
         row: Some(format!("Load_Balancer {}", balanced.row)),
@@ -259,7 +259,7 @@ fn enter(map: Map<'_>, entry: &Entry, to: &Destination) -> (Trail, Vec<OvnClaim>
 
 /// What becomes of it past the load balancers.
 fn carried(map: Map<'_>, entry: &Entry, to: &Destination, endpoint: Option<std::net::SocketAddr>) -> (Trail, OvnClaim) {
-    let (steps, exit) = ovn::carry(map, &entry.slice, to.address);
+    let (steps, exit) = ovn::carry(map, &entry.spot, to.address);
     let names = map.world.names;
     let (outcome, port) = match &exit {
         Exit::Pod(pod) => (OvnOutcome::Delivered, Some(names.port(pod))),

@@ -15,6 +15,7 @@ mod followed;
 mod history;
 mod pools;
 mod setting;
+mod subnets;
 mod support;
 mod translated;
 mod vpcs;

@@ -11,7 +11,9 @@ use super::trail::{Step, Trail, Verdict};
 use super::{Map, enter};
 use crate::ip;
 use crate::names::default_vpc;
+use crate::segment::Spot;
 use crate::slices::SliceKey;
+use crate::vpcs::State;
 
 const FORWARD: &str = "inet meridian, chain forward";
 const DSTNAT: &str = "inet meridian, chain dstnat";
@@ -218,7 +220,7 @@ fn here(map: Map<'_>, node: &Name, to: &Destination, known: &Known, endpoints: &
     let step = Step::rule(node, does, rule).of(&known.name);
     let entry = Entry {
         port: map.world.names.management(&vpc, node).to_string(),
-        slice: SliceKey::new(vpc, node.clone()),
+        spot: Spot::in_slice(SliceKey::new(vpc, node.clone())),
         sources: Vec::new(),
         of_host: true,
     };
@@ -237,7 +239,7 @@ fn into_default(map: Map<'_>, node: &Name, to: &Destination) -> Trail {
             .iter()
             .map(|&network| ip::service_source(network))
             .collect(),
-        slice,
+        spot: Spot::in_slice(slice),
         of_host: true,
     };
     enter(map, &entry, to).0
@@ -246,8 +248,8 @@ fn into_default(map: Map<'_>, node: &Name, to: &Destination) -> Trail {
 /// Into the world, or to another host.
 fn outside(map: Map<'_>, arrival: &Arrival, to: &Destination) -> Trail {
     let SliceKey { vpc, node } = &arrival.slice;
-    let own = map.world.vpcs.get(vpc).map(|state| state.network.cidrs());
-    if own.is_some_and(|own| own.iter().any(|cidr| cidr.contains(to.address))) {
+    let own = map.world.vpcs.get(vpc).map(State::networks);
+    if own.iter().flatten().any(|(cidr, _)| cidr.contains(to.address)) {
         return refused(node, format!("no slice of VPC {vpc} has {}", to.address), FORWARD);
     }
     if !reaches_world(map, vpc) {

@@ -16,13 +16,15 @@ use super::destination::Destination;
 use super::trail::Step;
 use crate::addresses::Fare;
 use crate::identity::row_uuid;
+use crate::segment::{Segment, Spot};
 use crate::slices::{SliceKey, Standing};
+use crate::vpcs::{State, SubnetState};
 use crate::{DesiredRow, Unit, ip, service};
 
 /// Where something enters OVN, and from whom.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    pub(super) slice: SliceKey,
+    pub(super) spot: Spot,
     /// The logical port.
     pub(super) port: String,
     pub(super) sources: Vec<IpAddr>,
@@ -55,14 +57,10 @@ pub(super) struct Balanced {
     pub(super) backends: Vec<SocketAddr>,
 }
 
-/// The load balancer of a slice's switch that knows an address and port.
-pub(super) fn balance(map: Map<'_>, slice: &SliceKey, to: &Destination) -> Option<Balanced> {
+/// The load balancer of a segment's switch that knows an address and port.
+pub(super) fn balance(map: Map<'_>, segment: &Segment, to: &Destination) -> Option<Balanced> {
     let (protocol, address) = (to.protocol, SocketAddr::new(to.address, to.port?));
-    let switch = uuid(
-        map,
-        logical_switch::TABLE,
-        &map.world.names.switch(&slice.vpc, &slice.node),
-    );
+    let switch = uuid(map, logical_switch::TABLE, &map.world.names.switch_of(segment));
     let groups = links(map, logical_switch::TABLE, switch, logical_switch::LOAD_BALANCER_GROUP);
     let of_groups = groups.into_iter().flat_map(|group| {
         links(
@@ -93,17 +91,17 @@ pub(super) fn balance(map: Map<'_>, slice: &SliceKey, to: &Destination) -> Optio
     })
 }
 
-/// Where OVN carries what enters in a slice, past its load balancers.
-pub(super) fn carry(map: Map<'_>, from: &SliceKey, to: IpAddr) -> (Vec<Step>, Exit) {
+/// Where OVN carries what enters in a segment, past its load balancers.
+pub(super) fn carry(map: Map<'_>, spot: &Spot, to: IpAddr) -> (Vec<Step>, Exit) {
     let names = map.world.names;
-    let switch = names.switch(&from.vpc, &from.node);
+    let from = &spot.slice();
     let router = names.router(&from.vpc);
     if let Some((slice, network)) = slice_with(map, &from.vpc, to) {
-        let steps = if slice == *from {
+        let steps = if spot.segment == Segment::Slice(slice.clone()) {
             vec![row(
                 from,
                 format!("{to} is in this node's slice {network}"),
-                format!("Logical_Switch {switch}"),
+                format!("Logical_Switch {}", names.switch_of(&spot.segment)),
             )]
         } else {
             vec![row(
@@ -113,6 +111,21 @@ pub(super) fn carry(map: Map<'_>, from: &SliceKey, to: IpAddr) -> (Vec<Step>, Ex
             )]
         };
         return deliver(map, steps, &slice, network, to);
+    }
+    if let Some(subnet) = usable_subnet(map, &from.vpc, to) {
+        let name = &subnet.object.name;
+        let step = if spot.segment.subnet() == Some(&subnet.key()) {
+            let does = format!("{to} is in the same Subnet {name}");
+            row(from, does, format!("Logical_Switch {}", names.subnet(name)))
+        } else {
+            let does = format!("{to} is in Subnet {name}");
+            row(
+                from,
+                does,
+                format!("Logical_Router_Port {}", names.subnet_router_port(name)),
+            )
+        };
+        return deliver_in_subnet(map, vec![step], from, subnet, to);
     }
     if let Some((peer, slice, network)) = peer_with(map, &from.vpc, to) {
         let step = row(
@@ -124,6 +137,17 @@ pub(super) fn carry(map: Map<'_>, from: &SliceKey, to: IpAddr) -> (Vec<Step>, Ex
             format!("Logical_Router_Port {}", names.peer_port(&from.vpc, &peer)),
         );
         return deliver(map, vec![step], &slice, network, to);
+    }
+    if let Some((peer, subnet)) = peer_subnet(map, &from.vpc, to) {
+        let step = row(
+            from,
+            format!("{to} is in Subnet {} of peer {peer}", subnet.object.name),
+            format!("Logical_Router_Port {}", names.peer_port(&from.vpc, &peer)),
+        );
+        return deliver_in_subnet(map, vec![step], from, subnet, to);
+    }
+    if spot.segment.subnet().is_some() {
+        return leave_subnet(map, from, to);
     }
     if let Some((policy, service, slice)) = policy(map, from, to) {
         let does = format!(
@@ -155,6 +179,83 @@ pub(super) fn carry(map: Map<'_>, from: &SliceKey, to: IpAddr) -> (Vec<Step>, Ex
     }
     let does = format!("nobody has {hop}, by which {to} would be reached: dropped");
     (vec![step(does)], Exit::Nowhere(format!("router {router}")))
+}
+
+/// Out of a Subnet: its VPC's policies go before its routes.
+fn leave_subnet(map: Map<'_>, from: &SliceKey, to: IpAddr) -> (Vec<Step>, Exit) {
+    let names = map.world.names;
+    let inside = |vpc: &Name| {
+        let networks = map.world.vpcs.get(vpc).map(State::networks).unwrap_or_default();
+        networks.iter().any(|(network, _)| network.contains(to))
+    };
+    let peers = map.world.vpcs.get(&from.vpc).into_iter().flat_map(State::connected);
+    if inside(&from.vpc) || peers.into_iter().any(inside) {
+        let does = format!("{to} is of the VPC's networks, and nobody has it: dropped");
+        let step = row(
+            from,
+            does,
+            format!("Logical_Router_Policy {}", names.inside(&from.vpc, to.is_ipv4())),
+        );
+        return (vec![step], Exit::Nowhere(format!("router {}", names.router(&from.vpc))));
+    }
+    let does = format!(
+        "no network of VPC {} has {to}: out of it by the sender's own host",
+        from.vpc
+    );
+    let policy = names.beside(&from.vpc, &from.node, to.is_ipv4());
+    let step = row(from, does, format!("Logical_Router_Policy {policy}"));
+    (vec![step], Exit::Host { slice: from.clone() })
+}
+
+/// In a Subnet, to the port that has the address.
+fn deliver_in_subnet(
+    map: Map<'_>,
+    mut steps: Vec<Step>,
+    from: &SliceKey,
+    subnet: &SubnetState,
+    to: IpAddr,
+) -> (Vec<Step>, Exit) {
+    let names = map.world.names;
+    let name = &subnet.object.name;
+    if subnet.layouts.iter().any(|layout| layout.gateway == to) {
+        let does = format!("{to} is the gateway of the Subnet: the router itself");
+        steps.push(row(
+            from,
+            does,
+            format!("Logical_Switch_Port {}", names.subnet_uplink(name)),
+        ));
+        return (steps, Exit::Router(names.router(&subnet.object.vpc).to_string()));
+    }
+    let segment = Segment::Subnet(subnet.key());
+    let Some(pod) = pod_within(map, &segment, to) else {
+        let switch = names.subnet(name);
+        let does = format!("no port has {to}: nobody answers who is asked for it, and it is dropped");
+        steps.push(row(from, does, format!("Logical_Switch {switch}")));
+        return (steps, Exit::Nobody(format!("switch {switch}")));
+    };
+    let at = map.world.placements.of(&pod).map_or(&from.node, |spot| &spot.node);
+    steps.push(Step {
+        at: format!("node {at}"),
+        does: "delivered".to_owned(),
+        object: Some(format!("pod {pod}")),
+        row: Some(format!("Logical_Switch_Port {}", names.port(&pod))),
+        rule: None,
+    });
+    (steps, Exit::Pod(pod))
+}
+
+/// The Subnet of a VPC that an address is of, if it can be used.
+fn usable_subnet<'a>(map: Map<'a>, vpc: &Name, address: IpAddr) -> Option<&'a SubnetState> {
+    let subnet = map.world.vpcs.subnet_with(vpc, address)?;
+    subnet.is_usable().then_some(subnet)
+}
+
+/// The same of a peer.
+fn peer_subnet<'a>(map: Map<'a>, vpc: &Name, address: IpAddr) -> Option<(Name, &'a SubnetState)> {
+    map.world.vpcs.get(vpc)?.connected().find_map(|peer| {
+        let subnet = usable_subnet(map, peer, address)?;
+        Some((peer.clone(), subnet))
+    })
 }
 
 /// In a slice, to the port that has the address.
@@ -245,10 +346,15 @@ fn pod_with(map: Map<'_>, slice: &SliceKey, address: IpAddr) -> Option<PortKey> 
         let mut in_default = pods.filter(|port| map.world.placements.of(port).is_none());
         in_default.find(has)
     } else {
-        let segment = slice.clone().into();
-        let mut within = map.world.placements.within(&segment);
-        within.find(|port| has(port)).cloned()
+        pod_within(map, &slice.clone().into(), address)
     }
+}
+
+/// The pod of a segment beside the default VPC's that has an address.
+fn pod_within(map: Map<'_>, segment: &Segment, address: IpAddr) -> Option<PortKey> {
+    let has =
+        |port: &&PortKey| matches!(map.world.addresses.fare(port), Some(Fare::Granted(ips)) if ips.contains(&address));
+    map.world.placements.within(segment).find(has).cloned()
 }
 
 /// The policy by which the router sends an address to a host, whatever its routes say: its name, for whom, and where to.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use meridian_model::{Namespace, NetworkRequest, Pod, PodKey, PortKey};
+use meridian_model::{Name, Namespace, NetworkRequest, Pod, PodKey, PortKey};
 use serde::Serialize;
 
 use super::Lack;
@@ -12,7 +12,7 @@ use crate::context::{Context, World};
 use crate::segment::Spot;
 use crate::slices::Standing;
 use crate::vpcs::Home;
-use crate::{Claim, Unit, ip};
+use crate::{Claim, Unit, fixed, ip, placements};
 
 /// In which VPC a pod is, what it has there, and what it lacks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -31,6 +31,9 @@ pub struct PodExplanation {
     /// What its node has of the VPC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slice: Option<SliceExplanation>,
+    /// The Subnet that it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subnet: Option<SubnetExplanation>,
     /// Its addresses.
     pub addresses: Vec<AddressExplanation>,
     /// Its logical port.
@@ -94,6 +97,20 @@ pub struct SliceExplanation {
     pub networks: Vec<IpNetwork>,
 }
 
+/// A Subnet, and why it is the pod's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SubnetExplanation {
+    /// Its name.
+    pub name: String,
+    /// Why the pod is in it.
+    pub why: String,
+    /// The logical switch.
+    pub switch: String,
+    /// One network per family.
+    pub networks: Vec<IpNetwork>,
+}
+
 /// An address of a pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -112,6 +129,8 @@ pub struct AddressExplanation {
 pub enum AddressSource {
     /// `status.podIPs` has it.
     Status,
+    /// Its annotation `meridian.dev/ips` asks for it.
+    AskedFor,
     /// Its row in the database has it, and its status nothing yet.
     Kept,
     /// It was free.
@@ -192,6 +211,10 @@ pub(crate) fn explain(world: World<'_>, key: &PodKey, claims: &[Claim]) -> Optio
                 _ => Vec::new(),
             },
         }),
+        subnet: spot
+            .as_ref()
+            .and_then(|spot| spot.segment.subnet())
+            .map(|subnet| explain_subnet(world, pod, &subnet.name)),
         addresses: Vec::new(),
         port: None,
         mac: None,
@@ -208,6 +231,7 @@ pub(crate) fn explain(world: World<'_>, key: &PodKey, claims: &[Claim]) -> Optio
                     Claim::Slice { .. } => false,
                 })
             };
+            let asked_for = fixed::addresses(pod).and_then(Result::ok).unwrap_or_default();
             let explain = |address: &IpAddr| {
                 let (_, gateway) = seat.networks.iter().find(|(network, _)| network.contains(*address))?;
                 Some(AddressExplanation {
@@ -215,6 +239,8 @@ pub(crate) fn explain(world: World<'_>, key: &PodKey, claims: &[Claim]) -> Optio
                     gateway: *gateway,
                     source: if pod.ips.contains(address) {
                         AddressSource::Status
+                    } else if asked_for.contains(address) {
+                        AddressSource::AskedFor
                     } else if had(address) {
                         AddressSource::Kept
                     } else {
@@ -280,6 +306,27 @@ fn interfaces(ctx: &Context<'_>, pod: &Pod) -> Vec<InterfaceExplanation> {
         }
     };
     further::all(ctx, pod).into_iter().map(explain).collect()
+}
+
+fn explain_subnet(world: World<'_>, pod: &Pod, name: &Name) -> SubnetExplanation {
+    let namespace = &pod.namespace;
+    let asked_for = fixed::addresses(pod).and_then(Result::ok);
+    let state = world.vpcs.subnet(name);
+    let why = match placements::wanted(pod, world.vpcs) {
+        Some((wanted, placements::SUBNET)) if wanted == name => "its annotation meridian.dev/subnet".to_owned(),
+        Some((wanted, _)) if wanted == name => format!("annotation meridian.dev/subnet of namespace {namespace}"),
+        _ if pod.ips.iter().any(|ip| state.is_some_and(|state| state.contains(*ip))) => {
+            "it has addresses of that Subnet and keeps them".to_owned()
+        }
+        _ if asked_for.is_some() => "it asks for an address of it by its annotation meridian.dev/ips".to_owned(),
+        _ => "spec.defaultSubnet of the VPC".to_owned(),
+    };
+    SubnetExplanation {
+        name: name.to_string(),
+        why,
+        switch: world.names.subnet(name).to_string(),
+        networks: state.map(|state| state.networks().collect()).unwrap_or_default(),
+    }
 }
 
 /// Why a pod is in the VPC that it is in.

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meridian_compile::{Config, Settings};
-use meridian_model::{EndpointSlice, Namespace, NetworkAttachment, Node, Pod, Protocol, Service, TrafficPolicy, Vpc};
+use meridian_model::{
+    EndpointSlice, Namespace, NetworkAttachment, Node, Pod, Protocol, Service, Subnet, TrafficPolicy, Vpc,
+};
 
 use crate::support::Lab;
 
@@ -38,15 +40,24 @@ fn written() -> BTreeMap<&'static str, BTreeSet<String>> {
     let service = |name: &str, ip: &str| Service::test("shop", name).under([ip]).with_port("", 80);
     let local = service("local", "10.96.0.9").with_policies(TrafficPolicy::Local, TrafficPolicy::Cluster);
     let slice = EndpointSlice::test("shop", "local", "x").with_port("", 80);
+    let mut subnet = Subnet::test("vms", "blue", ["10.20.0.0/24", "fd00:20::/64"]).with_dhcp();
+    if let Some(dhcp) = &mut subnet.dhcp {
+        dhcp.dns_servers = ["10.96.0.10", "fd00:10:96::a"].map(Into::into).into();
+        dhcp.domain_name = Some("example.com".into());
+        dhcp.search_domains = ["example.com".into()].into();
+        dhcp.ntp_servers = ["192.0.2.1".into()].into();
+    }
     let lab = Lab::new(config.unwrap())
         .with(Node::test("a").in_zone("east"))
         .with(Pod::test("shop", "web").on("a").attached("shop", "green"))
         .with(NetworkAttachment::test("shop", "green", "green"))
-        .with(Vpc::test("blue", ["10.10.0.0/16"]).with_peers(["green"]))
+        .with(Vpc::test("blue", ["10.10.0.0/16", "fd00:10::/48"]).with_peers(["green"]))
         .with(Vpc::test("green", ["10.11.0.0/16"]).with_peers(["blue"]).open_to([""]))
         .with(Namespace::test("shop").in_vpc(""))
         .with(Namespace::test("sky").in_vpc("blue"))
         .with(Pod::test("sky", "web").on("a"))
+        .with(subnet)
+        .with(Pod::test("sky", "vm").on("a").in_subnet("vms"))
         .with(Service::test("sky", "web").under(["10.96.0.10"]).with_port("", 80))
         .with(
             EndpointSlice::test("sky", "web", "x")
@@ -82,7 +93,7 @@ fn written() -> BTreeMap<&'static str, BTreeSet<String>> {
 #[test]
 fn the_reference_names_every_table_column_and_key_that_is_written() {
     let written = written();
-    assert_eq!(written.len(), 9, "{:?}", written.keys());
+    assert_eq!(written.len(), 11, "{:?}", written.keys());
     let mut missing = Vec::new();
     for (table, words) in &written {
         let text = of_table(table);

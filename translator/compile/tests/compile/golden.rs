@@ -4,7 +4,8 @@ use std::path::Path;
 
 use meridian_compile::{Config, Settings};
 use meridian_model::{
-    AddressPool, EndpointSlice, Namespace, NetworkAttachment, Node, Phase, Pod, Protocol, Service, TrafficPolicy, Vpc,
+    AddressPool, EndpointSlice, Namespace, NetworkAttachment, Node, Phase, Pod, Protocol, Service, Subnet,
+    TrafficPolicy, Vpc,
 };
 
 use crate::support::Lab;
@@ -115,6 +116,28 @@ fn two_peers_dual_stack() {
         .with(Namespace::test("sky").in_vpc("blue"))
         .with(Pod::test("sky", "web-0").on("a"));
     check("two_peers_dual_stack.txt", &lab);
+}
+
+#[test]
+fn a_subnet_with_dhcp_and_pods() {
+    let mut subnet = Subnet::test("vms", "blue", ["10.20.0.0/24", "fd00:20::/64"]).with_dhcp();
+    subnet.gateways = ["10.20.0.254".into()].into();
+    let mut vpc = Vpc::test("blue", ["10.8.0.0/16", "fd00:8::/48"]);
+    vpc.dns_servers = ["10.96.0.10".into(), "fd00:10:96::a".into()].into();
+    vpc.search_domains = ["cluster.local".into()].into();
+    let lab = Lab::of(&["10.244.0.0/16"])
+        .with(Node::test("a"))
+        .with(vpc)
+        .with(Namespace::test("sky").in_vpc("blue"))
+        .with(subnet)
+        .with(Pod::test("sky", "vm-0").on("a").in_subnet("vms"))
+        .with(
+            Pod::test("sky", "vm-1")
+                .on("a")
+                .in_subnet("vms")
+                .asking_for("10.20.0.254"),
+        );
+    check("a_subnet_with_dhcp_and_pods.txt", &lab);
 }
 
 #[test]

@@ -173,10 +173,6 @@ fn the_generator_reaches_the_cases_that_matter() {
         ("nothing is reserved by it", "a range that is none"),
         ("Subnet s is being deleted", "a Subnet that goes"),
         ("where the pod is: take", "an address that is asked for elsewhere"),
-        (
-            "has it already and keeps it",
-            "an address that is asked for and somebody has",
-        ),
         ("is no pod's in", "an address that is asked for and no pod's"),
         ("write it like \"10.20", "an annotation that makes no sense"),
         ("neither in the label", "a range for a pod without ordinal"),

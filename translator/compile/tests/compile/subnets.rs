@@ -48,6 +48,7 @@ fn a_pod_is_in_the_subnet_that_it_or_its_namespace_or_its_vpc_names() {
     lab.apply(Vpc::test("blue", ["10.8.0.0/16", "fd00:8::/48"]).with_default_subnet("vms"));
     lab.apply(Pod::test("sky", "of-vpc").on("b"));
     assert_eq!(lab.ips("sky_of-vpc")[0], "10.20.0.3/24");
+    lab.apply(Pod::test("sky", "of-vpc").on("b").with_ips(["10.20.0.3"]));
     lab.apply(Subnet::test("dbs", "blue", ["10.21.0.0/24"]));
     lab.apply(Namespace::test("sky").in_vpc("blue").in_subnet("dbs"));
     lab.apply(Pod::test("sky", "of-namespace").on("b"));

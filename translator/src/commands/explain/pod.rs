@@ -63,9 +63,18 @@ pub(super) fn table(answered: &Answered) -> String {
             line("slice", format!("{}  (switch {})", networks.join(" "), slice.switch));
         }
     }
+    if let Some(subnet) = &pod.subnet {
+        let networks: Vec<String> = subnet.networks.iter().map(ToString::to_string).collect();
+        let (name, networks) = (&subnet.name, networks.join(" "));
+        line(
+            "Subnet",
+            format!("{name}  {networks}  (switch {}; {})", subnet.switch, subnet.why),
+        );
+    }
     for address in &pod.addresses {
         let source = match address.source {
             AddressSource::Status => "in its status",
+            AddressSource::AskedFor => "asked for by its annotation meridian.dev/ips",
             AddressSource::Kept => "kept: its row has it, its status nothing yet",
             AddressSource::Allocated => "allocated: it was free, and its status says nothing yet",
         };

@@ -8,6 +8,7 @@ use super::eventually;
 
 pub const ADDRESS_POOLS: &str = "/apis/meridian.dev/v1alpha1/addresspools";
 pub const VPCS: &str = "/apis/meridian.dev/v1alpha1/vpcs";
+pub const SUBNETS: &str = "/apis/meridian.dev/v1alpha1/subnets";
 pub const SERVICE_CIDRS: &str = "/apis/networking.k8s.io/v1/servicecidrs";
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
@@ -95,21 +96,23 @@ impl Objects {
 
     /// At once: the translator that would let them go has ended.
     async fn remove_vpcs(&self) {
-        let vpcs = match self.get(VPCS).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => return,
-            list => list.unwrap_or_else(|error| panic!("{VPCS}: {error}")),
-        };
-        for vpc in vpcs["items"].as_array().unwrap() {
-            let path = format!("{VPCS}/{}", vpc["metadata"]["name"].as_str().unwrap());
-            self.merge(&path, &json!({"metadata": {"finalizers": null}})).await;
-            self.delete_if_there(&path).await;
+        for kind in [SUBNETS, VPCS] {
+            let objects = match self.get(kind).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => continue,
+                list => list.unwrap_or_else(|error| panic!("{kind}: {error}")),
+            };
+            for object in objects["items"].as_array().unwrap() {
+                let path = format!("{kind}/{}", object["metadata"]["name"].as_str().unwrap());
+                self.merge(&path, &json!({"metadata": {"finalizers": null}})).await;
+                self.delete_if_there(&path).await;
+            }
         }
     }
 
     /// Removes our CRDs with all there is of them, and waits until the API server knows them no more.
     pub async fn remove_crds(&self) {
         self.remove_vpcs().await;
-        for kind in [ADDRESS_POOLS, VPCS] {
+        for kind in [ADDRESS_POOLS, VPCS, SUBNETS] {
             let plural = kind.rsplit('/').next().unwrap();
             self.delete_if_there(&format!("{CRDS}/{plural}.meridian.dev")).await;
             eventually("no CRD", || async {
@@ -127,11 +130,11 @@ impl Objects {
         let output = crate::common::run(&["crds"]);
         let text = String::from_utf8(output.stdout).unwrap();
         let crds: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
-        assert_eq!(crds.len(), 2);
+        assert_eq!(crds.len(), 3);
         for crd in &crds {
             self.ensure(CRDS, crd).await;
         }
-        for kind in [ADDRESS_POOLS, VPCS] {
+        for kind in [ADDRESS_POOLS, VPCS, SUBNETS] {
             eventually("the CRD", || async {
                 self.get(kind).await.map_err(|error| error.to_string())
             })
@@ -166,6 +169,27 @@ impl Objects {
         let path = format!("{VPCS}/{name}");
         let answer = self
             .send(Method::PATCH, &path, "application/merge-patch+json", Some(change))
+            .await;
+        answer.map_err(|error| error.to_string())
+    }
+
+    /// A Subnet, or why the API server refuses it.
+    pub async fn try_subnet(&self, name: &str, spec: &Value) -> Result<Value, String> {
+        let subnet = json!({
+            "apiVersion": "meridian.dev/v1alpha1", "kind": "Subnet", "metadata": {"name": name}, "spec": spec,
+        });
+        let answer = self
+            .send(Method::POST, SUBNETS, "application/json", Some(&subnet))
+            .await;
+        answer.map_err(|error| error.to_string())
+    }
+
+    /// Changes the `spec` of a Subnet, or says why the API server refuses that.
+    pub async fn try_change_subnet(&self, name: &str, spec: &Value) -> Result<Value, String> {
+        let path = format!("{SUBNETS}/{name}");
+        let change = json!({"spec": spec});
+        let answer = self
+            .send(Method::PATCH, &path, "application/merge-patch+json", Some(&change))
             .await;
         answer.map_err(|error| error.to_string())
     }
