@@ -354,7 +354,7 @@ fn a_definition_may_name_a_subnet() {
     // A pod of the VPC itself may be in another of its networks, too. What it has for the VPC is its first interface.
     lab.apply(NetworkAttachment::test("grass", "db", "").with_config(of(None).config));
     lab.apply(Pod::test("grass", "p").on("a").attached("grass", "db"));
-    assert_eq!(lab.ips("grass_p@net1")[0], "10.30.5.3/24");
+    assert_eq!(lab.ips("grass_p@net1")[0], "10.30.5.4/24");
     assert!(lab.facts("grass_p@net1").unwrap().routes.is_empty());
     lab.delete(Key::subnet("db"));
     assert!(lab.row(LSP, "shop_p@net1").is_none());

@@ -199,7 +199,6 @@ fn most_pods_have_further_interfaces_and_the_rest_has_every_reason() {
         "does not let pods of namespace",
         "there is no VPC unheard",
         "there is no Subnet s",
-        "not of VPC blue",
         "names neither",
         "spec.config is not JSON",
         "makes no sense",
