@@ -24,7 +24,7 @@ const OURS: &str = "0a:58:";
 #[derive(Clone, Debug)]
 pub(super) enum Further {
     /// It has a port.
-    Port { spot: Spot, facts: PortFacts },
+    Port { spot: Spot, facts: Box<PortFacts> },
     /// It should have one, and why it has none.
     Wrong { message: String, spot: Option<Spot> },
     /// It is another plugin's, or the pod has no ports at all.
@@ -104,7 +104,10 @@ fn of(ctx: &Context<'_>, pod: &Pod, request: &NetworkRequest, beside: &[(String,
         Place::Unwanted => return Further::Unwanted,
     };
     match port(ctx, pod, request, &spot, beside) {
-        Ok(facts) => Further::Port { spot, facts },
+        Ok(facts) => Further::Port {
+            spot,
+            facts: facts.into(),
+        },
         Err(message) => Further::Wrong {
             message,
             spot: Some(spot),
