@@ -104,80 +104,6 @@ fn the_generator_reaches_the_cases_that_matter() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut seen: BTreeSet<&str> = BTreeSet::new();
     let mut compared = 0;
-    let telling = [
-        ("older and keeps it: delete", "two pods with one address"),
-        ("older and keeps it: give", "two nodes with one CIDR"),
-        ("no free address", "an exhausted slice"),
-        ("no free slice", "exhausted cluster CIDRs"),
-        ("has no slice", "a pod on a node without a slice"),
-        ("does not exist", "a pod on an unknown node"),
-        ("is not in its node's slice", "an address from elsewhere"),
-        ("is reserved in", "an address that is reserved"),
-        ("is not a network", "a CIDR that does not parse"),
-        ("has no room for a gateway", "a CIDR that is too small"),
-        ("is not in the cluster CIDRs", "a CIDR from elsewhere"),
-        ("has no address", "a service without an address"),
-        ("is in the cluster CIDR", "a service under a pod's address"),
-        ("is also that of spec.ports[0]", "a service with one port twice"),
-        ("is a loopback address", "an endpoint that cannot be reached"),
-        ("is none of TCP", "a protocol nobody balances"),
-        (
-            "of the nodes (tcp) is that of service",
-            "two services with one port of the nodes",
-        ),
-        (
-            "is also that of spec.ports[0], which keeps it: give one of them another nodePort",
-            "a port of the nodes twice",
-        ),
-        ("is not among the ports of nodes", "a port that nodes do not give"),
-        (
-            "which has it for a ClusterIP",
-            "an external address that is a ClusterIP",
-        ),
-        ("stands for nodes", "an external address that is nobody's"),
-        ("leads nowhere", "an external address without a family"),
-        ("is no network: nobody", "a source range that is none"),
-        ("is in the service CIDR", "an external address in a service CIDR"),
-        ("is not in the service CIDRs", "a ClusterIP of no service CIDR"),
-        ("overlaps the cluster CIDR", "a service CIDR of pods"),
-        ("is no range of addresses", "a pool's range that is none"),
-        ("in no node's slice of it", "an endpoint by hand that nothing can have"),
-        (
-            "would not overlap what the node has",
-            "two VPCs of one network on a node",
-        ),
-        ("no free address of VPC", "an exhausted slice of a VPC"),
-        ("is not known, which tells the VPC", "a namespace that is not known"),
-        ("is being deleted: nothing new", "a VPC that goes"),
-        ("is not ready:", "a VPC that cannot be used"),
-        ("overlaps the cluster CIDR 1", "a VPC with a network of the cluster's"),
-        ("is selected by VPC", "a namespace that two VPCs select"),
-        ("overlaps the address", "a VPC with a node's address"),
-        ("which was there before", "a node with an address of a VPC"),
-        ("cannot be the name of a VPC", "a name that none can have"),
-        ("or reserve fewer addresses", "an exhausted Subnet"),
-        (
-            "whose host could not tell them apart",
-            "two pods with one address on a node",
-        ),
-        ("of the same VPC: take another", "two Subnets of a VPC that overlap"),
-        ("of VPC blue: take another", "a Subnet with a VPC's network"),
-        ("of Subnet s of VPC", "a VPC with an older Subnet's network"),
-        ("name a Subnet of VPC", "a pod in another VPC than its Subnet"),
-        ("there is no Subnet", "a Subnet that there is not"),
-        ("there is no VPC unheard", "a Subnet of no VPC"),
-        ("has no Subnets", "a Subnet of the default VPC"),
-        ("cannot be the name of a Subnet", "a name that no Subnet can have"),
-        ("has no network of IPv6", "a Subnet of a family that its VPC has not"),
-        ("is in none of spec.cidrs", "a gateway from elsewhere"),
-        ("nothing is reserved by it", "a range that is none"),
-        ("Subnet s is being deleted", "a Subnet that goes"),
-        ("where the pod is: take", "an address that is asked for elsewhere"),
-        ("is no pod's in", "an address that is asked for and no pod's"),
-        ("write it like \"10.20", "an annotation that makes no sense"),
-        ("neither in the label", "a range for a pod without ordinal"),
-        ("pods that name no other Subnet wait", "a VPC whose Subnet there is not"),
-    ];
     for _ in 0..1000 {
         let config = configs().new_tree(&mut runner).unwrap().current();
         let steps = steps().new_tree(&mut runner).unwrap().current();
@@ -194,13 +120,13 @@ fn the_generator_reaches_the_cases_that_matter() {
             }
             let problems = problems(&compiler);
             seen.extend(spread(&compiler));
-            let found = telling
+            let found = TELLING
                 .iter()
                 .filter(|(text, _)| problems.iter().any(|problem| problem.message.contains(text)));
             seen.extend(found.map(|&(_, case)| case));
         }
     }
-    let missed: Vec<&str> = telling
+    let missed: Vec<&str> = TELLING
         .iter()
         .map(|&(_, case)| case)
         .chain(PLACES)
@@ -209,6 +135,82 @@ fn the_generator_reaches_the_cases_that_matter() {
     assert!(missed.is_empty(), "never generated: {missed:?}");
     assert!(compared > 1000, "only {compared} frontends were compared");
 }
+
+/// What a problem says, and what case that stands for.
+const TELLING: &[(&str, &str)] = &[
+    ("older and keeps it: delete", "two pods with one address"),
+    ("older and keeps it: give", "two nodes with one CIDR"),
+    ("no free address", "an exhausted slice"),
+    ("no free slice", "exhausted cluster CIDRs"),
+    ("has no slice", "a pod on a node without a slice"),
+    ("does not exist", "a pod on an unknown node"),
+    ("is not in its node's slice", "an address from elsewhere"),
+    ("is reserved in", "an address that is reserved"),
+    ("is not a network", "a CIDR that does not parse"),
+    ("has no room for a gateway", "a CIDR that is too small"),
+    ("is not in the cluster CIDRs", "a CIDR from elsewhere"),
+    ("has no address", "a service without an address"),
+    ("is in the cluster CIDR", "a service under a pod's address"),
+    ("is also that of spec.ports[0]", "a service with one port twice"),
+    ("is a loopback address", "an endpoint that cannot be reached"),
+    ("is none of TCP", "a protocol nobody balances"),
+    (
+        "of the nodes (tcp) is that of service",
+        "two services with one port of the nodes",
+    ),
+    (
+        "is also that of spec.ports[0], which keeps it: give one of them another nodePort",
+        "a port of the nodes twice",
+    ),
+    ("is not among the ports of nodes", "a port that nodes do not give"),
+    (
+        "which has it for a ClusterIP",
+        "an external address that is a ClusterIP",
+    ),
+    ("stands for nodes", "an external address that is nobody's"),
+    ("leads nowhere", "an external address without a family"),
+    ("is no network: nobody", "a source range that is none"),
+    ("is in the service CIDR", "an external address in a service CIDR"),
+    ("is not in the service CIDRs", "a ClusterIP of no service CIDR"),
+    ("overlaps the cluster CIDR", "a service CIDR of pods"),
+    ("is no range of addresses", "a pool's range that is none"),
+    ("in no node's slice of it", "an endpoint by hand that nothing can have"),
+    (
+        "would not overlap what the node has",
+        "two VPCs of one network on a node",
+    ),
+    ("no free address of VPC", "an exhausted slice of a VPC"),
+    ("is not known, which tells the VPC", "a namespace that is not known"),
+    ("is being deleted: nothing new", "a VPC that goes"),
+    ("is not ready:", "a VPC that cannot be used"),
+    ("overlaps the cluster CIDR 1", "a VPC with a network of the cluster's"),
+    ("is selected by VPC", "a namespace that two VPCs select"),
+    ("overlaps the address", "a VPC with a node's address"),
+    ("which was there before", "a node with an address of a VPC"),
+    ("cannot be the name of a VPC", "a name that none can have"),
+    ("or reserve fewer addresses", "an exhausted Subnet"),
+    (
+        "whose host could not tell them apart",
+        "two pods with one address on a node",
+    ),
+    ("of the same VPC: take another", "two Subnets of a VPC that overlap"),
+    ("of VPC blue: take another", "a Subnet with a VPC's network"),
+    ("of Subnet s of VPC", "a VPC with an older Subnet's network"),
+    ("name a Subnet of VPC", "a pod in another VPC than its Subnet"),
+    ("there is no Subnet", "a Subnet that there is not"),
+    ("there is no VPC unheard", "a Subnet of no VPC"),
+    ("has no Subnets", "a Subnet of the default VPC"),
+    ("cannot be the name of a Subnet", "a name that no Subnet can have"),
+    ("has no network of IPv6", "a Subnet of a family that its VPC has not"),
+    ("is in none of spec.cidrs", "a gateway from elsewhere"),
+    ("nothing is reserved by it", "a range that is none"),
+    ("Subnet s is being deleted", "a Subnet that goes"),
+    ("where the pod is: take", "an address that is asked for elsewhere"),
+    ("is no pod's in", "an address that is asked for and no pod's"),
+    ("write it like \"10.20", "an annotation that makes no sense"),
+    ("neither in the label", "a range for a pod without ordinal"),
+    ("pods that name no other Subnet wait", "a VPC whose Subnet there is not"),
+];
 
 /// What stands for each place that load balancers are for.
 const PLACES: [&str; 5] = ["tcp@zone/", "tcp@zone/east", "tcp@node/a", "tcp@rest/", "tcp@rest/east"];
