@@ -148,7 +148,7 @@ fn port(
             return Err(refusal.unwrap_or_else(|| shortage(ctx, spot)));
         }
     };
-    let routes = routes(ctx, spot, &networks, beside);
+    let routes = routes(ctx, pod, spot, &networks, beside);
     let seat = Seat {
         spot: spot.clone(),
         networks,
@@ -199,12 +199,29 @@ fn all_networks(ctx: &Context<'_>, spot: &Spot) -> Vec<IpNetwork> {
 }
 
 /// The ways to the rest of the VPC. What another interface is in the same VPC for goes by that one.
-fn routes(ctx: &Context<'_>, spot: &Spot, networks: &[(IpNetwork, IpAddr)], beside: &[(String, Spot)]) -> Vec<Route> {
+fn routes(
+    ctx: &Context<'_>,
+    pod: &Pod,
+    spot: &Spot,
+    networks: &[(IpNetwork, IpAddr)],
+    beside: &[(String, Spot)],
+) -> Vec<Route> {
     if beside.iter().any(|(_, other)| other.vpc() == spot.vpc()) {
         return Vec::new();
     }
     let rest = all_networks(ctx, spot).into_iter();
     let rest = rest.filter(|other| networks.iter().all(|(network, _)| network != other));
+    // Networks that a later interface is in are reached by that one.
+    let later = pod
+        .further()
+        .iter()
+        .filter_map(|request| match ctx.place_further(pod, request) {
+            Place::In(later) if later.vpc() == spot.vpc() && later.segment != spot.segment => Some(later),
+            _ => None,
+        });
+    let theirs = later.filter_map(|later| super::networks(ctx, &later).ok()).flatten();
+    let theirs: Vec<IpNetwork> = theirs.map(|(network, _)| network).collect();
+    let rest = rest.filter(|other| !theirs.contains(other));
     rest.filter_map(|destination| {
         let mut of_family = networks.iter();
         let (_, via) = of_family.find(|(network, _)| network.is_ipv4() == destination.is_ipv4())?;
