@@ -75,6 +75,30 @@ metadata: {name: red, creationTimestamp: 2026-01-02T00:00:00Z}
 spec: {podNetwork: {cidrs: [10.244.0.0/16]}}
 ";
 
+/// A pod with an interface in a VPC that lets it in, and one of a definition that there is not.
+const FURTHER: &str = "\
+apiVersion: meridian.dev/v1alpha1
+kind: Vpc
+metadata: {name: green}
+spec:
+  podNetwork: {cidrs: [10.9.0.0/16]}
+  attachments: {namespaceSelector: {}}
+---
+apiVersion: k8s.cni.cncf.io/v1
+kind: NetworkAttachmentDefinition
+metadata: {namespace: shop, name: storage}
+spec: {config: '{\"type\": \"meridian-cni\", \"vpc\": \"green\"}'}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  namespace: shop
+  name: two
+  uid: u-two
+  annotations: {k8s.v1.cni.cncf.io/networks: 'storage,none'}
+spec: {nodeName: n1}
+";
+
 struct Folder(TempDir);
 
 impl Folder {
@@ -257,6 +281,20 @@ fn a_topology_is_one_file_that_says_everything_in_words_too() {
     let output = run(&["topology", "--manifests", folder.path(), "--output", "json"]);
     let value: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(value["vpcs"][1]["slices"][0]["switch"], "vpc-blue.n1");
+}
+
+#[test]
+fn a_pod_is_told_its_further_interfaces() {
+    let folder = Folder::of(&[CLUSTER, FURTHER]);
+    has_all(
+        &folder.explain(&["pod", "shop/two"]),
+        &[
+            "interface  net1  VPC green  10.9.0.4  port shop_two@net1  MAC 0a:58:0a:09:00:04  (shop/storage)\n",
+            "interface  net2  no port: there is no NetworkAttachmentDefinition shop/none",
+            "metadata.annotations[k8s.v1.cni.cncf.io/networks]: entry 2, shop/none as net2: there is no",
+            "  Logical_Switch_Port shop_two@net1  ",
+        ],
+    );
 }
 
 #[test]

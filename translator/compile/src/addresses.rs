@@ -10,20 +10,21 @@
 //! Makes no rows; the pod's unit does.
 
 mod nodes;
+mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use meridian_api::attachment::NETWORKS;
 use meridian_model::{Cluster, Name, NetworkRequest, Pod, PodKey, PortKey, Timestamp};
 
 use self::nodes::Nodes;
+pub(crate) use self::wanted::Applicant;
+use self::wanted::{asked_for, wanted};
 use crate::arbiter::{Arbiter, Bid, Item, Outcome, Space};
 use crate::pool::{Layout, Pool};
 use crate::segment::Segment;
-use crate::slices::list;
-use crate::{Claim, SliceUse, fixed};
+use crate::{Claim, SliceUse};
 
 /// Where a pod's addresses are on record.
 pub(crate) const POD_IPS: &str = "status.podIPs";
@@ -68,35 +69,6 @@ struct PodClaim {
     uid: Name,
     vpc: Name,
     ips: Box<[IpAddr]>,
-}
-
-/// Who is to have addresses.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Applicant<'a> {
-    pod: &'a Pod,
-    /// What it asks for, if it is a further interface.
-    request: Option<&'a NetworkRequest>,
-}
-
-impl<'a> Applicant<'a> {
-    /// A pod's first interface, if it is to have a port once it has a node.
-    pub(crate) fn first(pod: &'a Pod) -> Option<Self> {
-        wants_port(pod).then_some(Self { pod, request: None })
-    }
-
-    /// The same of a further interface.
-    pub(crate) fn further(pod: &'a Pod, request: &'a NetworkRequest) -> Option<Self> {
-        Self::first(pod).map(|first| Self {
-            request: Some(request),
-            ..first
-        })
-    }
-
-    /// What it had, where neither a row nor we know better.
-    fn had(&self) -> &'a [IpAddr] {
-        let networks = self.request.zip(self.pod.networks.as_ref());
-        networks.map_or(&[], |(request, networks)| networks.had(&request.interface))
-    }
 }
 
 /// What a settlement changed.
@@ -201,7 +173,7 @@ impl Addresses {
     }
 
     fn stage_known(&mut self, key: &PortKey, applicant: Option<Applicant<'_>>, segment: Option<Segment>) {
-        let pod = applicant.map(|applicant| applicant.pod);
+        let pod = applicant.map(|applicant| applicant.pod());
         let stays = |home: &Home| Some(&home.segment) == segment.as_ref() && pod.is_some_and(|pod| pod.uid == home.uid);
         let held = match self.homes.get(key) {
             Some(home) if stays(home) => Some(Box::from(self.segments[&home.segment].arbiter.held(key))),
@@ -219,7 +191,7 @@ impl Addresses {
             }
             return;
         };
-        let pod = applicant.pod;
+        let pod = applicant.pod();
         let Some(seats) = self.segments.get_mut(&at) else {
             if self.claims.get(key).is_some_and(|claim| claim.uid != pod.uid) {
                 self.claims.remove(key);
@@ -268,6 +240,15 @@ impl Addresses {
             self.staged.insert(at);
         } else {
             self.leave(key);
+            // That it is in the VPC is known by nothing else.
+            if !key.is_first() {
+                let claim = PodClaim {
+                    uid: pod.uid.clone(),
+                    vpc: at.vpc().clone(),
+                    ips: claim.or(held).unwrap_or_default(),
+                };
+                self.claims.insert(key.clone(), claim);
+            }
         }
     }
 
@@ -360,8 +341,7 @@ impl Addresses {
 
     /// Why what a pod's status says, or else what it asks for, cannot be right in this segment: the field, and the message.
     pub(crate) fn fault(&self, pod: &Pod, segment: &Segment) -> Option<(&'static str, String)> {
-        let first = Applicant { pod, request: None };
-        wanted(first, self.segments.get(segment)?.arbiter.space()).err()
+        wanted(Applicant::of(pod), self.segments.get(segment)?.arbiter.space()).err()
     }
 
     /// Why an interface cannot have the addresses that it asks for in this segment: they can be nobody's, or are another's.
@@ -437,117 +417,6 @@ impl Addresses {
 /// Whether a pod has a logical port, once it has a node and addresses.
 pub(crate) fn wants_port(pod: &Pod) -> bool {
     !pod.host_network && !pod.finished()
-}
-
-/// What a pod comes with.
-struct Wanted {
-    record: Box<[IpAddr]>,
-    /// Whether it is to be given addresses of the other families, too.
-    wants_more: bool,
-    /// What it waits for.
-    only: Box<[IpAddr]>,
-}
-
-/// What a pod's status says, or else what it asks for, judged by itself; if that makes no sense, the field and the message.
-fn wanted(Applicant { pod, request }: Applicant<'_>, space: &Pools) -> Result<Wanted, (&'static str, String)> {
-    if let Some(request) = request {
-        return match asked_for(&request.ips, space) {
-            Ok(()) => Ok(Wanted {
-                record: Box::default(),
-                wants_more: false,
-                only: request.ips.clone(),
-            }),
-            Err(message) => Err((NETWORKS, message)),
-        };
-    }
-    if !pod.ips.is_empty() {
-        return match recorded(pod, space) {
-            Ok(record) => Ok(Wanted {
-                record,
-                wants_more: false,
-                only: Box::default(),
-            }),
-            Err(message) => Err((POD_IPS, message)),
-        };
-    }
-    let wrong = |message| (fixed::FIELD, message);
-    let Pools(pools) = space;
-    let asked_for = fixed::addresses(pod).transpose().map_err(wrong)?.unwrap_or_default();
-    for &ip in &asked_for {
-        let Some(pool) = pools.iter().find(|pool| pool.network().contains(ip)) else {
-            return Err(wrong(format!(
-                "{ip} is not in {}, where the pod is: take an address of that, or name a Subnet that has the address in the \
-                 annotation meridian.dev/subnet",
-                list(&space.networks())
-            )));
-        };
-        if !pool.admits(ip) {
-            return Err(wrong(format!(
-                "{ip} is no pod's in {}, but its network's, gateway's, host's or broadcast address: take another",
-                pool.network()
-            )));
-        }
-    }
-    Ok(Wanted {
-        wants_more: !asked_for.is_empty(),
-        record: asked_for,
-        only: Box::default(),
-    })
-}
-
-/// Whether a further interface can have what it asks for, judged by itself.
-fn asked_for(ips: &[IpAddr], space: &Pools) -> Result<(), String> {
-    let Pools(pools) = space;
-    let mut families = [false; 2];
-    for &ip in ips {
-        let Some(pool) = pools.iter().find(|pool| pool.network().contains(ip)) else {
-            return Err(format!(
-                "{ip} is not in {}, where the interface is: ask for another",
-                list(&space.networks())
-            ));
-        };
-        if !pool.admits(ip) {
-            return Err(format!(
-                "{ip} is no pod's in {}, but its network's, gateway's, host's or broadcast address: ask for another",
-                pool.network()
-            ));
-        }
-        let seen = &mut families[usize::from(ip.is_ipv6())];
-        if std::mem::replace(seen, true) {
-            return Err(format!(
-                "{ip} is a second address of its family: an interface has one per family"
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// What a pod's status says, judged by itself.
-fn recorded(pod: &Pod, space: &Pools) -> Result<Box<[IpAddr]>, String> {
-    let Pools(pools) = space;
-    let mut families = [false; 2];
-    for &ip in &pod.ips {
-        let Some(pool) = pools.iter().find(|pool| pool.network().contains(ip)) else {
-            let slice = list(&space.networks());
-            return Err(format!(
-                "{ip} is not in its node's slice {slice}: delete the pod to give it another"
-            ));
-        };
-        if !pool.admits(ip) {
-            return Err(format!(
-                "{ip} is reserved in {}, as its network, gateway, management or broadcast address: delete the pod to \
-                 give it another",
-                pool.network()
-            ));
-        }
-        let seen = &mut families[usize::from(ip.is_ipv6())];
-        if std::mem::replace(seen, true) {
-            return Err(format!(
-                "{ip} is a second address of its family: a pod has one per family"
-            ));
-        }
-    }
-    Ok(pod.ips.clone())
 }
 
 fn shortage_of(pool: &Pool) -> String {

@@ -75,7 +75,7 @@ pub(super) fn vpc(state: &State, namespaces: Vec<Name>, world: World<'_>) -> Vpc
 /// The pods that interfaces are of, which come pod by pod.
 fn distinct<'a>(ports: impl Iterator<Item = &'a PortKey>) -> impl Iterator<Item = &'a PodKey> {
     let mut last = None;
-    let mut is_another = move |pod| std::mem::replace(&mut last, Some(pod)) != Some(pod);
+    let mut is_another = move |pod| last.replace(pod) != Some(pod);
     ports.map(|port| &port.pod).filter(move |pod| is_another(*pod))
 }
 

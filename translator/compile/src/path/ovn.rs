@@ -371,7 +371,7 @@ fn pod_with(map: Map<'_>, slice: &SliceKey, address: IpAddr) -> Option<PortKey> 
 /// The pod of a segment beside the default VPC's that has an address.
 fn pod_within(map: Map<'_>, segment: &Segment, address: IpAddr) -> Option<PortKey> {
     let has =
-        |pod: &&PortKey| matches!(map.world.addresses.fare(pod), Some(Fare::Granted(ips)) if ips.contains(&address));
+        |port: &&PortKey| matches!(map.world.addresses.fare(port), Some(Fare::Granted(ips)) if ips.contains(&address));
     map.world.placements.within(segment).find(has).cloned()
 }
 

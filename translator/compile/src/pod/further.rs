@@ -24,7 +24,7 @@ const OURS: &str = "0a:58:";
 #[derive(Clone, Debug)]
 pub(super) enum Further {
     /// It has a port.
-    Port { spot: Spot, facts: PortFacts },
+    Port { spot: Spot, facts: Box<PortFacts> },
     /// It should have one, and why it has none.
     Wrong { message: String, spot: Option<Spot> },
     /// It is another plugin's, or the pod has no ports at all.
@@ -104,7 +104,10 @@ fn of(ctx: &Context<'_>, pod: &Pod, request: &NetworkRequest, beside: &[(String,
         Place::Unwanted => return Further::Unwanted,
     };
     match port(ctx, pod, request, &spot, beside) {
-        Ok(facts) => Further::Port { spot, facts },
+        Ok(facts) => Further::Port {
+            spot,
+            facts: facts.into(),
+        },
         Err(message) => Further::Wrong {
             message,
             spot: Some(spot),
@@ -145,7 +148,7 @@ fn port(
             return Err(refusal.unwrap_or_else(|| shortage(ctx, spot)));
         }
     };
-    let routes = routes(ctx, spot, &networks, beside);
+    let routes = routes(ctx, pod, spot, &networks, beside);
     let seat = Seat {
         spot: spot.clone(),
         networks,
@@ -196,12 +199,29 @@ fn all_networks(ctx: &Context<'_>, spot: &Spot) -> Vec<IpNetwork> {
 }
 
 /// The ways to the rest of the VPC. What another interface is in the same VPC for goes by that one.
-fn routes(ctx: &Context<'_>, spot: &Spot, networks: &[(IpNetwork, IpAddr)], beside: &[(String, Spot)]) -> Vec<Route> {
+fn routes(
+    ctx: &Context<'_>,
+    pod: &Pod,
+    spot: &Spot,
+    networks: &[(IpNetwork, IpAddr)],
+    beside: &[(String, Spot)],
+) -> Vec<Route> {
     if beside.iter().any(|(_, other)| other.vpc() == spot.vpc()) {
         return Vec::new();
     }
     let rest = all_networks(ctx, spot).into_iter();
     let rest = rest.filter(|other| networks.iter().all(|(network, _)| network != other));
+    // Networks that a later interface is in are reached by that one.
+    let later = pod
+        .further()
+        .iter()
+        .filter_map(|request| match ctx.place_further(pod, request) {
+            Place::In(later) if later.vpc() == spot.vpc() && later.segment != spot.segment => Some(later),
+            _ => None,
+        });
+    let theirs = later.filter_map(|later| super::networks(ctx, &later).ok()).flatten();
+    let theirs: Vec<IpNetwork> = theirs.map(|(network, _)| network).collect();
+    let rest = rest.filter(|other| !theirs.contains(other));
     rest.filter_map(|destination| {
         let mut of_family = networks.iter();
         let (_, via) = of_family.find(|(network, _)| network.is_ipv4() == destination.is_ipv4())?;

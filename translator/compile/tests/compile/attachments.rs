@@ -332,7 +332,7 @@ fn a_definition_may_name_a_subnet() {
         .with(Pod::test("shop", "p").on("a").attached("shop", "db"));
     only_wrong(&lab, "NetworkAttachmentDefinition shop/db: there is no Subnet db");
     lab.apply(Subnet::test("db", "green", ["10.30.5.0/24", "fd00:30::/64"]));
-    assert_eq!(lab.ips("shop_p@net1"), ["10.30.5.4/24", "fd00:30::4/64"]);
+    assert_eq!(lab.ips("shop_p@net1"), ["10.30.5.2/24", "fd00:30::2/64"]);
     assert!(
         lab.row("Logical_Switch", "vpc-green.a").is_some(),
         "and the node has its part of the VPC"
