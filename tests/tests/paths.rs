@@ -18,7 +18,12 @@ const FLAGS: [&str; 4] = [
 ];
 
 /// The namespaces: in the default VPC, and in two VPCs of the same addresses.
-const NAMESPACES: [(&str, &str); 4] = [("shop", "default"), ("sky", "blue"), ("grass", "green"), ("lava", "red")];
+const NAMESPACES: [(&str, &str); 4] = [
+    ("shop", "default"),
+    ("sky", "blue"),
+    ("grass", "green"),
+    ("lava", "red"),
+];
 const PODS: [(&str, &str); 3] = [("p0", "node-1"), ("p1", "node-1"), ("p2", "node-2")];
 
 /// Addresses that something is special about, in one VPC or another.
@@ -86,7 +91,11 @@ fn cluster() -> Cluster {
         }
     }
     let gateways = json!({"mode": "Gateway", "gatewayNodeSelector": {"matchExpressions": [{"key": "edge", "operator": "Exists"}]}});
-    for (vpc, egress) in [("blue", json!({"mode": "Node"})), ("green", json!({"mode": "None"})), ("red", gateways)] {
+    for (vpc, egress) in [
+        ("blue", json!({"mode": "Node"})),
+        ("green", json!({"mode": "None"})),
+        ("red", gateways),
+    ] {
         manifests.put(&json!({
             "apiVersion": "meridian.dev/v1alpha1", "kind": "Vpc",
             "metadata": {"name": vpc, "creationTimestamp": "2026-01-01T00:00:00Z"},

@@ -135,8 +135,8 @@ pub(super) fn carry(map: Map<'_>, from: &SliceKey, to: IpAddr) -> (Vec<Step>, Ex
         let step = row(from, does, format!("Logical_Router_Policy {policy}"));
         return (vec![step], Exit::Host { slice });
     }
-    let routes = routes(map, from, to);
-    let Some(route) = routes.first() else {
+    let ways = routes(map, from, to);
+    let Some(route) = ways.first() else {
         let step = row(
             from,
             format!("no route leads to {to}: dropped"),
@@ -318,9 +318,9 @@ fn routes<'a>(map: Map<'a>, from: &SliceKey, to: IpAddr) -> Vec<&'a DesiredRow> 
     let matching: Vec<_> = matching.collect();
     let longest = matching.iter().map(|(length, _)| *length).max();
     let longest = matching.into_iter().filter(|(length, _)| Some(*length) == longest);
-    let mut routes: Vec<_> = longest.map(|(_, row)| row).collect();
-    routes.sort_unstable_by(|one, other| one.key.cmp(&other.key));
-    routes
+    let mut ways: Vec<_> = longest.map(|(_, row)| row).collect();
+    ways.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+    ways
 }
 
 fn uuid(map: Map<'_>, table: &str, key: &str) -> Uuid {

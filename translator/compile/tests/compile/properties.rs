@@ -155,7 +155,10 @@ fn the_generator_reaches_the_cases_that_matter() {
         ("which was there before", "a node with an address of a VPC"),
         ("cannot be the name of a VPC", "a name that none can have"),
         ("no node has the labels", "a VPC without gateways"),
-        ("where hosts look for VPCs' routers", "a node with an address of the egress network"),
+        (
+            "where hosts look for VPCs' routers",
+            "a node with an address of the egress network",
+        ),
     ];
     let cases = || telling.iter().map(|&(_, case)| case).chain(PLACES);
     // The rarest comes about once in a thousand.
