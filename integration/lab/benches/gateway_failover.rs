@@ -23,8 +23,8 @@ const NAME: &str = "failover";
 const PORT: u16 = 9200;
 /// Between two datagrams.
 const PACE: Duration = Duration::from_millis(10);
-/// As long as this everything has to be answered before it counts as well.
-const QUIET: usize = 200;
+/// How long it is looked at.
+const WATCHED: Duration = Duration::from_secs(10);
 /// OVN's own timers first, then what `NB_Global` is told.
 const TIMERS: [(&str, &[&str]); 3] = [
     ("OVN's own", &[]),
@@ -92,14 +92,12 @@ fn run(dir: &Path) -> Result<()> {
             )?;
         }
         let client = Client::new(&pod.netns)?;
-        let gateway = client.settle()?;
+        let gateway = client.gateway()?;
         for component in ["translator", "central/nb", "central/northd"] {
             kill(&lab, component)?;
         }
-        kill(&lab, &gateway)?;
-        let dies = client.lose()?;
-        lab.repair()?;
-        let comes = client.lose()?;
+        let dies = client.lost(WATCHED, || kill(&lab, &gateway))?;
+        let comes = client.lost(WATCHED, || lab.repair().map(drop))?;
         println!("{what:<24} {dies:>22} {comes:>22}");
     }
     lab.close();
@@ -143,66 +141,64 @@ impl Client {
             let socket = UdpSocket::bind("0.0.0.0:0").map_err(Error::net("bind"))?;
             let world: SocketAddr = (WORLD_V4, PORT).into();
             socket.connect(world).map_err(Error::net("connect"))?;
-            socket.set_read_timeout(Some(PACE)).map_err(Error::net("wait"))?;
             Ok(socket)
         })?;
         Ok(Self(socket))
     }
 
-    /// Sends one, and yields who carried it if it is answered until the next is due.
-    fn ask(&self, number: usize) -> Option<String> {
-        let due = Instant::now() + PACE;
-        self.0.send(number.to_string().as_bytes()).ok();
-        let mut carrier = None;
-        let mut buffer = [0; 64];
-        while let Some(rest) = due
-            .checked_duration_since(Instant::now())
-            .filter(|rest| !rest.is_zero())
-        {
-            self.0.set_read_timeout(Some(rest)).ok();
-            let Ok(length) = self.0.recv(&mut buffer) else { continue };
-            let answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            if let Some((of, last)) = answer.split_once(' ')
-                && of == number.to_string()
-            {
-                carrier = Some(last.to_owned());
+    /// Sends one after the other for so long while something happens; which number was answered by whom.
+    fn talk(&self, time: Duration, work: impl FnOnce() -> Result<()> + Send) -> Result<Vec<Option<String>>> {
+        let count = usize::try_from(time.as_nanos() / PACE.as_nanos()).expect("some thousands");
+        let mut answers = vec![None; count];
+        std::thread::scope(|scope| {
+            let worker = scope.spawn(work);
+            let (start, mut buffer) = (Instant::now(), [0; 64]);
+            for number in 0..count {
+                self.0.send(number.to_string().as_bytes()).ok();
+                let mut due = start + PACE * u32::try_from(number + 1).expect("some thousands");
+                if number + 1 == count {
+                    // The last answers are on their way.
+                    due += Duration::from_secs(1);
+                }
+                while let Some(rest) = due
+                    .checked_duration_since(Instant::now())
+                    .filter(|rest| !rest.is_zero())
+                {
+                    self.0.set_read_timeout(Some(rest)).ok();
+                    let Ok(length) = self.0.recv(&mut buffer) else { continue };
+                    let answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                    let answer = answer
+                        .split_once(' ')
+                        .and_then(|(number, by)| Some((number.parse::<usize>().ok()?, by)));
+                    if let Some((answers, by)) = answer.and_then(|(number, by)| Some((answers.get_mut(number)?, by))) {
+                        *answers = Some(by.to_owned());
+                    }
+                }
             }
-        }
-        carrier
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })?;
+        Ok(answers)
     }
 
-    /// The gateway that carries everything for a while.
-    fn settle(&self) -> Result<String> {
-        let (mut number, mut answered) = (0, 0);
-        let gateway = wait::for_some("an answer from outside", wait::PATIENCE, || {
-            number += 1;
-            let last = self.ask(number);
-            answered = if last.is_some() { answered + 1 } else { 0 };
-            last.filter(|_| answered >= QUIET)
+    /// The gateway that carries everything.
+    fn gateway(&self) -> Result<String> {
+        let by = wait::for_some("an answer from outside", wait::PATIENCE, || {
+            let answers = self.talk(Duration::from_secs(1), || Ok(())).ok()?;
+            answers
+                .iter()
+                .all(Option::is_some)
+                .then(|| answers.last().cloned().flatten())?
         })?;
         // The addresses of nodes on their network are 11 and so on.
-        Ok(format!("node-{}", gateway.trim_start_matches('1')))
+        Ok(format!("node-{}", by.trim_start_matches('1')))
     }
 
-    /// What is lost until everything is answered for a while: how many, and from the first to the last.
-    fn lose(&self) -> Result<String> {
-        let (mut number, mut answered, mut lost) = (0, 0, 0);
-        let (mut first, mut last) = (None, Duration::ZERO);
-        let start = Instant::now();
-        wait::for_some("answers from outside", wait::PATIENCE, || {
-            number += 1;
-            let sent = start.elapsed();
-            if self.ask(number).is_some() {
-                answered += 1;
-            } else {
-                (answered, lost) = (0, lost + 1);
-                first.get_or_insert(sent);
-                last = sent;
-            }
-            // Nothing may have happened yet.
-            (answered >= QUIET && (lost > 0 || number > 5 * QUIET)).then_some(())
-        })?;
-        let gap = last.saturating_sub(first.unwrap_or(last));
-        Ok(format!("{lost} lost, {:.1} s", gap.as_secs_f64()))
+    /// What is lost while something happens: how many, and from the first to the last.
+    fn lost(&self, time: Duration, work: impl FnOnce() -> Result<()> + Send) -> Result<String> {
+        let answers = self.talk(time, work)?;
+        let lost: Vec<usize> = (0..answers.len()).filter(|number| answers[*number].is_none()).collect();
+        let gap = lost.last().zip(lost.first()).map_or(0, |(last, first)| last - first);
+        let gap = PACE * u32::try_from(gap).expect("some thousands");
+        Ok(format!("{} lost, {:.1} s", lost.len(), gap.as_secs_f64()))
     }
 }
