@@ -149,7 +149,7 @@ pub(super) fn carry(map: Map<'_>, from: &SliceKey, to: IpAddr) -> (Vec<Step>, Ex
         .and_then(Datum::as_str)
         .unwrap_or_default();
     let step = |does: String| row(from, does, format!("Logical_Router_Static_Route {}", route.key));
-    let gateways: Vec<Name> = routes
+    let gateways: Vec<Name> = ways
         .iter()
         .filter_map(|route| gateway(map, &from.vpc, route))
         .collect();
