@@ -254,7 +254,7 @@ impl Slices {
         let claimed = of_vpc.flat_map(|(_, networks)| networks.iter());
         let held = self.vpcs.get(vpc).into_iter().flat_map(Arbiter::holdings);
         let held = held.flat_map(|(_, networks)| networks);
-        let others: BTreeMap<IpNetwork, ()> = claimed.chain(held).map(|network| (*network, ())).collect();
+        let others: BTreeMap<IpNetwork, bool> = claimed.chain(held).map(|network| (*network, true)).collect();
         for (slice, networks) in by_pods {
             let free = |network: &IpNetwork| network.overlapping(&others).is_empty();
             self.claims.insert(slice, networks.into_iter().filter(free).collect());

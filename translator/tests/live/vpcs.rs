@@ -125,6 +125,22 @@ async fn the_api_server_refuses_vpcs_that_cannot_be() {
         ),
         (with(good(), "egress", json!({"mode": "Nat"})), "spec.egress.mode"),
         (
+            with(good(), "egress", json!({"mode": "Gateway"})),
+            "gatewayNodeSelector says which nodes",
+        ),
+        (
+            with(good(), "egress", json!({"gatewayNodeSelector": {}})),
+            "gatewayNodeSelector says which nodes",
+        ),
+        (
+            with(
+                good(),
+                "egress",
+                json!({"mode": "Gateway", "gatewayNodeSelector": {"matchExpressions": [{"key": "a", "operator": "In"}]}}),
+            ),
+            "In and NotIn need values",
+        ),
+        (
             expression(json!({"key": "a", "operator": "Like", "values": ["b"]})),
             "operators are In, NotIn, Exists and DoesNotExist",
         ),

@@ -159,8 +159,8 @@ pub(super) fn carry(map: Map<'_>, spot: &Spot, to: IpAddr) -> (Vec<Step>, Exit) 
         let step = row(from, does, format!("Logical_Router_Policy {policy}"));
         return (vec![step], Exit::Host { slice });
     }
-    let routes = routes(map, from, to);
-    let Some(route) = routes.first() else {
+    let ways = routes(map, from, to);
+    let Some(route) = ways.first() else {
         let step = row(
             from,
             format!("no route leads to {to}: dropped"),
@@ -173,10 +173,7 @@ pub(super) fn carry(map: Map<'_>, spot: &Spot, to: IpAddr) -> (Vec<Step>, Exit) 
         .and_then(Datum::as_str)
         .unwrap_or_default();
     let step = |does: String| row(from, does, format!("Logical_Router_Static_Route {}", route.key));
-    let gateways: Vec<Name> = routes
-        .iter()
-        .filter_map(|route| gateway(map, &from.vpc, route))
-        .collect();
+    let gateways: Vec<Name> = ways.iter().filter_map(|route| gateway(map, &from.vpc, route)).collect();
     if !gateways.is_empty() {
         let does = format!(
             "no slice of VPC {} has {to}: out of it by {}, under an address of its own; if it is dead, by another in its place",
@@ -430,9 +427,9 @@ fn routes<'a>(map: Map<'a>, from: &SliceKey, to: IpAddr) -> Vec<&'a DesiredRow> 
     let matching: Vec<_> = matching.collect();
     let longest = matching.iter().map(|(length, _)| *length).max();
     let longest = matching.into_iter().filter(|(length, _)| Some(*length) == longest);
-    let mut routes: Vec<_> = longest.map(|(_, row)| row).collect();
-    routes.sort_unstable_by(|one, other| one.key.cmp(&other.key));
-    routes
+    let mut ways: Vec<_> = longest.map(|(_, row)| row).collect();
+    ways.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+    ways
 }
 
 fn uuid(map: Map<'_>, table: &str, key: &str) -> Uuid {

@@ -1,5 +1,5 @@
 use meridian_api::vpc::FINALIZER;
-use meridian_compile::Peering;
+use meridian_compile::{GatewayReport, Peering};
 use meridian_model::PodKey;
 
 use super::*;
@@ -111,6 +111,49 @@ fn one_that_is_to_be_deleted_and_is_not_ours_to_hold_is_left_alone() {
 }
 
 #[test]
+fn gateways_are_named_or_it_is_said_why_there_are_none() {
+    let vpc = vpc(&json!({}), &Value::Null);
+    let with = |nodes: &[&str], lack: Option<&str>, conflict| VpcReport {
+        gateways: Some(GatewayReport {
+            nodes: nodes.iter().map(|node| (*node).into()).collect(),
+            lack: lack.map(str::to_owned),
+            conflict,
+        }),
+        ..report()
+    };
+    assert_eq!(
+        condition(&vpc, known(&report()), GATEWAYS),
+        None,
+        "there are none to have"
+    );
+    let why = "no node has the labels edge";
+    for (report, expected) in [
+        (
+            with(&["a", "b"], None, false),
+            told("True", "Ready", "gateways are a, b"),
+        ),
+        (
+            with(&["a"], None, false),
+            told(
+                "True",
+                "Ready",
+                "a is the only gateway: nothing takes its place when it dies",
+            ),
+        ),
+        (with(&[], Some(why), false), told("False", "NoNodes", why)),
+        (with(&[], Some(why), true), told("False", "Conflict", why)),
+    ] {
+        assert_eq!(condition(&vpc, known(&report), GATEWAYS), Some(expected));
+    }
+    let patch = status(&vpc, known(&with(&["a"], None, false))).unwrap();
+    assert_eq!(patch["status"]["gateways"], json!(["a"]));
+    // Once another mode is chosen nothing is left of it.
+    let now = written(vpc, &patch);
+    assert_eq!(status(&now, known(&report())).unwrap()["status"]["gateways"], json!([]));
+    assert_eq!(condition(&now, known(&report()), GATEWAYS), None);
+}
+
+#[test]
 fn the_status_says_what_the_compiler_reports_and_once_written_nothing_more() {
     let vpc = vpc(&json!({}), &Value::Null);
     let report = VpcReport {
@@ -124,7 +167,8 @@ fn the_status_says_what_the_compiler_reports_and_once_written_nothing_more() {
     assert_eq!(
         said,
         json!({
-            "observedGeneration": 3, "namespaces": ["shop"], "pods": 12, "nodes": 2, "remainingPods": ["shop/b"],
+            "observedGeneration": 3, "namespaces": ["shop"], "pods": 12, "nodes": 2, "gateways": [],
+            "remainingPods": ["shop/b"],
             "conditions": null,
         })
     );
