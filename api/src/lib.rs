@@ -14,3 +14,5 @@ pub mod range;
 pub mod service;
 #[cfg(feature = "crd")]
 pub mod vpc;
+#[cfg(feature = "crd")]
+pub mod vpc_peering;

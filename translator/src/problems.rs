@@ -61,6 +61,8 @@ pub enum Origin {
     AddressPools,
     /// The watch of VPCs.
     Vpcs,
+    /// The watch of consents to peerings.
+    VpcPeerings,
     /// Compiling objects to rows.
     Compile,
     /// Writing rows.
@@ -71,11 +73,13 @@ pub enum Origin {
     Allocation,
     /// Writing the status of VPCs.
     VpcStatus,
+    /// Writing the status of consents to peerings.
+    VpcPeeringStatus,
 }
 
 impl Origin {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Manifests,
         Self::Nodes,
         Self::Namespaces,
@@ -85,11 +89,13 @@ impl Origin {
         Self::ServiceCidrs,
         Self::AddressPools,
         Self::Vpcs,
+        Self::VpcPeerings,
         Self::Compile,
         Self::Northbound,
         Self::Chassis,
         Self::Allocation,
         Self::VpcStatus,
+        Self::VpcPeeringStatus,
     ];
 }
 

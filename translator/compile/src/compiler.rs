@@ -21,8 +21,9 @@ use crate::slices::{SliceKey, Slices};
 use crate::vips::Vips;
 use crate::vpcs::{State, Vpcs};
 use crate::{
-    Claim, Config, Delta, Desired, PathError, PathExplanation, PathQuestion, PodExplanation, Problem,
-    ServiceExplanation, SliceUse, Topology, Unit, VpcReport, claim, node, path, pod, service, slice, topology, vpc,
+    Claim, Config, Delta, Desired, PathError, PathExplanation, PathQuestion, Peering, PodExplanation, Problem,
+    ServiceExplanation, SliceUse, Topology, Unit, VpcPeeringReport, VpcReport, claim, node, path, pod, service, slice,
+    topology, vpc,
 };
 
 /// Keeps the desired state of a cluster up to date.
@@ -107,6 +108,13 @@ impl Compiler {
                     self.vpc_news.namespaces.insert(name);
                 }
                 Key::Vpc(_) => self.vpc_news.judge = true,
+                Key::VpcPeering(name) => {
+                    self.vpc_news.judge = true;
+                    // So that somebody says how it fares, even if there is no such VPC.
+                    if let Some(peering) = self.cluster.vpc_peering(&name) {
+                        self.engine.mark(Unit::Vpc(peering.vpc.clone()));
+                    }
+                }
                 Key::Pod(namespace, name) => {
                     self.pods.insert(PodKey { namespace, name });
                 }
@@ -286,6 +294,15 @@ impl Compiler {
             report::vpc(state, namespaces, &self.vpcs, &self.placements)
         };
         self.vpcs.iter().map(report).collect()
+    }
+
+    /// How the consents to peerings fare as of the last [`Self::compile`], by name.
+    pub fn vpc_peerings(&self) -> Vec<VpcPeeringReport> {
+        let report = |(name, peering): (&Name, &Peering)| VpcPeeringReport {
+            name: name.clone(),
+            peering: peering.clone(),
+        };
+        self.vpcs.consents().map(report).collect()
     }
 
     /// How full each slice is as of the last [`Self::compile`], sorted by VPC and node. Its cost grows with the slices.

@@ -47,7 +47,12 @@ impl Fact {
             Self::Fare(pod) => Some(pod.clone().into()),
             Self::Object(Key::Service(namespace, name)) => Some(Unit::Service(namespace.clone(), name.clone())),
             Self::Object(
-                Key::Namespace(_) | Key::EndpointSlice(..) | Key::ServiceCidr(_) | Key::AddressPool(_) | Key::Vpc(_),
+                Key::Namespace(_)
+                | Key::EndpointSlice(..)
+                | Key::ServiceCidr(_)
+                | Key::AddressPool(_)
+                | Key::Vpc(_)
+                | Key::VpcPeering(_),
             )
             | Self::Shortage(_)
             | Self::Home(_)

@@ -61,4 +61,4 @@ pub use problem::Problem;
 pub use service::{Answer, EndpointExplanation, FrontendExplanation, ServiceExplanation};
 pub use topology::{Cell, Host, Network, SharedService, Topology};
 pub use unit::{Unit, UnitParseError};
-pub use usage::{Peering, SliceUse, VpcReport};
+pub use usage::{Peering, SliceUse, VpcPeeringReport, VpcReport};

@@ -90,9 +90,15 @@ fn report_vpc(ctx: &mut Context<'_>, state: &State) {
     for (object, field, message) in &state.clashes {
         ctx.problem(object.clone(), &**field, &**message);
     }
-    for (index, (_, peering)) in state.peers.iter().enumerate() {
+    let own = state.peers.iter().take(state.object.peers.len());
+    for (index, (_, peering)) in own.enumerate() {
         if let Peering::Refused(why) = peering {
             ctx.problem(object(), format!("spec.peers[{index}]"), &**why);
+        }
+    }
+    for (consent, peering) in &state.consents {
+        if let Peering::Refused(why) = peering {
+            ctx.problem(Key::VpcPeering(consent.clone()), "spec.peer", &**why);
         }
     }
     for (namespace, winner) in &state.lost {

@@ -39,8 +39,10 @@ pub(crate) struct State {
     pub(crate) clashes: Vec<(Key, String, String)>,
     /// Namespaces that it selects and an older VPC has.
     pub(crate) lost: BTreeMap<Name, Name>,
-    /// How it fares with each of the peers that it names, in its order.
+    /// How it fares with each of the peers that it names, in its order, and then with those that only consents name.
     pub(crate) peers: Vec<(Name, Peering)>,
+    /// How each consent for it fares.
+    pub(crate) consents: Vec<(Name, Peering)>,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +52,8 @@ pub(crate) struct Vpcs {
     order: Vec<Name>,
     /// Of all namespaces there are.
     homes: BTreeMap<Name, Name>,
+    /// How each consent to a peering fares.
+    consents: BTreeMap<Name, Peering>,
     /// What of nodes they were judged by.
     nodes: HashMap<Name, NodeView>,
 }
@@ -127,7 +131,7 @@ impl Vpcs {
     /// Looks at everything again.
     pub(crate) fn update(&mut self, config: &Config, service_cidrs: &ServiceCidrs, cluster: &Cluster) -> Update {
         let mut states = judge::all(config, service_cidrs, cluster);
-        peers::connect(&mut states);
+        let consents = peers::connect(&mut states, cluster);
         let mut order: Vec<Name> = states.keys().cloned().collect();
         order.sort_by_key(|name| (states[name].object.created, name.clone()));
         let before = std::mem::replace(
@@ -136,6 +140,7 @@ impl Vpcs {
                 states,
                 order,
                 homes: BTreeMap::new(),
+                consents,
                 nodes: cluster
                     .nodes()
                     .map(|node| (node.name.clone(), (node.created, node.internal_ips.clone())))
@@ -250,6 +255,11 @@ impl Vpcs {
     /// The oldest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &State> {
         self.order.iter().map(|name| &self.states[name])
+    }
+
+    /// How each consent to a peering fares, by name.
+    pub(crate) fn consents(&self) -> impl Iterator<Item = (&Name, &Peering)> {
+        self.consents.iter()
     }
 
     /// Where what is in a namespace belongs.

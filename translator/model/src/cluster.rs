@@ -8,7 +8,7 @@ use std::sync::Arc;
 use self::services::Services;
 use crate::{
     AddressPool, EndpointSlice, Interner, Key, Kind, Name, Namespace, Node, Object, Pod, PodKey, Service, ServiceCidr,
-    ServiceKey, Vpc,
+    ServiceKey, Vpc, VpcPeering,
 };
 
 /// Something that was seen to happen to the cluster.
@@ -33,6 +33,7 @@ pub struct Cluster {
     service_cidrs: BTreeMap<Name, Arc<ServiceCidr>>,
     address_pools: BTreeMap<Name, Arc<AddressPool>>,
     vpcs: BTreeMap<Name, Arc<Vpc>>,
+    vpc_peerings: BTreeMap<Name, Arc<VpcPeering>>,
     names: Interner,
 }
 
@@ -119,6 +120,16 @@ impl Cluster {
         self.vpcs.values()
     }
 
+    /// A consent to a peering.
+    pub fn vpc_peering(&self, name: &str) -> Option<&Arc<VpcPeering>> {
+        self.vpc_peerings.get(name)
+    }
+
+    /// All consents to peerings, by name.
+    pub fn vpc_peerings(&self) -> impl ExactSizeIterator<Item = &Arc<VpcPeering>> {
+        self.vpc_peerings.values()
+    }
+
     fn put(&mut self, object: Object, changed: &mut Vec<Key>) {
         match object {
             Object::Node(node) => changed.extend(self.put_node(node)),
@@ -137,6 +148,10 @@ impl Cluster {
             Object::Vpc(vpc) => {
                 let name = vpc.name.clone();
                 changed.extend(put(&mut self.vpcs, name, vpc).map(Key::Vpc));
+            }
+            Object::VpcPeering(peering) => {
+                let name = peering.name.clone();
+                changed.extend(put(&mut self.vpc_peerings, name, peering).map(Key::VpcPeering));
             }
         }
     }
@@ -209,6 +224,7 @@ impl Cluster {
             Key::ServiceCidr(name) => self.service_cidrs.remove(name).is_some(),
             Key::AddressPool(name) => self.address_pools.remove(name).is_some(),
             Key::Vpc(name) => self.vpcs.remove(name).is_some(),
+            Key::VpcPeering(name) => self.vpc_peerings.remove(name).is_some(),
         };
         if was_there {
             changed.push(key);
@@ -251,6 +267,7 @@ impl Cluster {
             Kind::ServiceCidr => Box::new(self.service_cidrs.keys().cloned().map(Key::ServiceCidr)),
             Kind::AddressPool => Box::new(self.address_pools.keys().cloned().map(Key::AddressPool)),
             Kind::Vpc => Box::new(self.vpcs.keys().cloned().map(Key::Vpc)),
+            Kind::VpcPeering => Box::new(self.vpc_peerings.keys().cloned().map(Key::VpcPeering)),
         }
     }
 }

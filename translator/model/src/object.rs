@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{AddressPool, EndpointSlice, Service, ServiceCidr, Vpc};
+use crate::{AddressPool, EndpointSlice, Service, ServiceCidr, Vpc, VpcPeering};
 
 /// A name or another short text, shared rather than copied.
 pub type Name = Arc<str>;
@@ -32,6 +32,8 @@ pub enum Kind {
     AddressPool,
     /// `meridian.dev/v1alpha1/Vpc`.
     Vpc,
+    /// `meridian.dev/v1alpha1/VpcPeering`.
+    VpcPeering,
 }
 
 /// Names one object of the cluster.
@@ -53,6 +55,8 @@ pub enum Key {
     AddressPool(Name),
     /// A network of its own, by name.
     Vpc(Name),
+    /// One side's consent to a peering, by name.
+    VpcPeering(Name),
 }
 
 /// Names a pod where only pods are meant.
@@ -83,6 +87,8 @@ pub enum Object {
     AddressPool(AddressPool),
     /// A network of its own.
     Vpc(Vpc),
+    /// One side's consent to a peering.
+    VpcPeering(VpcPeering),
 }
 
 /// A machine of the cluster.
@@ -199,6 +205,11 @@ impl Key {
         Self::Vpc(name.into())
     }
 
+    /// Names one side's consent to a peering.
+    pub fn vpc_peering(name: impl Into<Name>) -> Self {
+        Self::VpcPeering(name.into())
+    }
+
     /// The kind of the object named.
     pub fn kind(&self) -> Kind {
         match self {
@@ -210,6 +221,7 @@ impl Key {
             Self::ServiceCidr(_) => Kind::ServiceCidr,
             Self::AddressPool(_) => Kind::AddressPool,
             Self::Vpc(_) => Kind::Vpc,
+            Self::VpcPeering(_) => Kind::VpcPeering,
         }
     }
 }
@@ -226,6 +238,7 @@ impl Object {
             Self::ServiceCidr(cidr) => Key::ServiceCidr(cidr.name.clone()),
             Self::AddressPool(pool) => Key::AddressPool(pool.name.clone()),
             Self::Vpc(vpc) => Key::Vpc(vpc.name.clone()),
+            Self::VpcPeering(peering) => Key::VpcPeering(peering.name.clone()),
         }
     }
 }
@@ -339,6 +352,7 @@ impl fmt::Display for Key {
             Self::ServiceCidr(name) => write!(f, "servicecidr/{name}"),
             Self::AddressPool(name) => write!(f, "addresspool/{name}"),
             Self::Vpc(name) => write!(f, "vpc/{name}"),
+            Self::VpcPeering(name) => write!(f, "vpcpeering/{name}"),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::{
     AddressPool, AddressType, Egress, Endpoint, EndpointPort, EndpointSlice, EndpointState, Event, Hints, Labels, Name,
     Namespace, Node, Object, Phase, Pod, Protocol, Requirement, Service, ServiceCidr, ServicePort, ServiceType,
-    Timestamp, TrafficPolicy, Vpc,
+    Timestamp, TrafficPolicy, Vpc, VpcPeering,
 };
 
 fn addresses<'a>(ips: impl IntoIterator<Item = &'a str>) -> Box<[IpAddr]> {
@@ -343,6 +343,18 @@ impl Vpc {
     pub fn created_at(mut self, seconds: i64) -> Self {
         self.created = Timestamp(seconds);
         self
+    }
+}
+
+impl VpcPeering {
+    /// Named `<vpc>-<peer>`.
+    pub fn test(vpc: &str, peer: &str) -> Self {
+        Self {
+            name: format!("{vpc}-{peer}").into(),
+            deleting: false,
+            vpc: vpc.into(),
+            peer: peer.into(),
+        }
     }
 }
 

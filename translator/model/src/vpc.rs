@@ -27,6 +27,19 @@ pub struct Vpc {
     pub peers: Box<[Name]>,
 }
 
+/// What one side of a peering says (`meridian.dev` `VpcPeering`): the same as if the VPC named the peer itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VpcPeering {
+    /// `metadata.name`.
+    pub name: Name,
+    /// Whether `metadata.deletionTimestamp` is set: it says nothing any more.
+    pub deleting: bool,
+    /// `spec.vpc`: the VPC that it speaks for.
+    pub vpc: Name,
+    /// `spec.peer`: the VPC that the other is to be connected to.
+    pub peer: Name,
+}
+
 /// How pods of a VPC reach the world outside the cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Egress {
@@ -40,5 +53,11 @@ pub enum Egress {
 impl From<Vpc> for Object {
     fn from(vpc: Vpc) -> Self {
         Self::Vpc(vpc)
+    }
+}
+
+impl From<VpcPeering> for Object {
+    fn from(peering: VpcPeering) -> Self {
+        Self::VpcPeering(peering)
     }
 }

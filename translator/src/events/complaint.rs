@@ -60,6 +60,8 @@ pub(crate) enum Subject {
     EndpointSlice,
     /// `meridian.dev/v1alpha1/Vpc`.
     Vpc,
+    /// `meridian.dev/v1alpha1/VpcPeering`.
+    VpcPeering,
 }
 
 /// The problems whose object is of such a kind.
@@ -78,10 +80,11 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
         "endpointslice" => Subject::EndpointSlice,
         // Of the default VPC there is no object that an event could be about.
         "vpc" if name != DEFAULT_VPC => Subject::Vpc,
+        "vpcpeering" => Subject::VpcPeering,
         _ => return None,
     };
     let (namespace, name) = match subject {
-        Subject::Vpc => ("", name),
+        Subject::Vpc | Subject::VpcPeering => ("", name),
         _ => name.split_once('/')?,
     };
     let unreadable = |reason, action| (reason, action, field_and_message(problem));
@@ -92,6 +95,7 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
         (Origin::Compile, Subject::Vpc) if problem.field.as_deref().is_some_and(is_of_peers) => {
             (NO_PEER, "ConnectPeers", field_and_message(problem))
         }
+        (Origin::Compile, Subject::VpcPeering) => (NO_PEER, "ConnectPeers", problem.message.clone()),
         (Origin::Compile, Subject::Vpc) => (NO_VPC, "BuildNetwork", field_and_message(problem)),
         (Origin::Northbound, Subject::Vpc) => (NO_NETWORK, "BuildNetwork", problem.message.clone()),
         (Origin::Northbound, Subject::Pod) => (NO_PORT, "WritePort", problem.message.clone()),
@@ -101,11 +105,12 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
             "AllocateAddress",
             problem.message.clone(),
         ),
-        (Origin::VpcStatus, _) => (problem.reason?, "WriteStatus", problem.message.clone()),
+        (Origin::VpcStatus | Origin::VpcPeeringStatus, _) => (problem.reason?, "WriteStatus", problem.message.clone()),
         (Origin::Pods, _) => unreadable("UnreadablePod", "ReadPod"),
         (Origin::Services, _) => unreadable("UnreadableService", "ReadService"),
         (Origin::EndpointSlices, _) => unreadable("UnreadableEndpoints", "ReadEndpoints"),
         (Origin::Vpcs, _) => unreadable("UnreadableVpc", "ReadVpc"),
+        (Origin::VpcPeerings, _) => unreadable("UnreadableVpcPeering", "ReadVpcPeering"),
         _ => return None,
     };
     Some(Complaint {
@@ -177,6 +182,7 @@ mod tests {
                 problem("vpc/default", "overlaps"),
                 problem("vpc/blue", "overlaps"),
                 peers,
+                problem("vpcpeering/b", "overlaps"),
             ],
         );
         board.set(
@@ -203,11 +209,17 @@ mod tests {
             Origin::Vpcs,
             [problem("watch/vpcs", "gone"), problem("vpc/bad", "is no name")],
         );
+        board.set(Origin::VpcPeerings, [problem("vpcpeering/bad", "is no peer")]);
         let refused = Problem {
             reason: Some("FailedStatusWrite"),
             ..problem("vpc/blue", "denied")
         };
-        board.set(Origin::VpcStatus, [refused, problem("vpcs", "forbidden")]);
+        board.set(Origin::VpcStatus, [refused.clone(), problem("vpcs", "forbidden")]);
+        let refused = Problem {
+            object: "vpcpeering/a".into(),
+            ..refused
+        };
+        board.set(Origin::VpcPeeringStatus, [refused]);
         assert_eq!(
             found(&board),
             [
@@ -217,15 +229,18 @@ mod tests {
                     "status.podIPs: is no IP address".into()
                 ),
                 ("bad".into(), "UnreadableVpc", "status.podIPs: is no name".into()),
+                ("bad".into(), "UnreadableVpcPeering", "status.podIPs: is no peer".into()),
                 ("shop/web".into(), NO_ADDRESS, "no free address".into()),
                 ("shop/web".into(), NO_SERVICE, "status.podIPs: is a network".into()),
                 ("blue".into(), NO_VPC, "status.podIPs: overlaps".into()),
                 ("green".into(), NO_PEER, "spec.peers[0]: overlaps".into()),
+                ("b".into(), NO_PEER, "overlaps".into()),
                 ("shop/db".into(), NO_PORT, "refused".into()),
                 ("shop/db".into(), NO_BALANCER, "refused".into()),
                 ("red".into(), NO_NETWORK, "refused".into()),
                 ("shop/api".into(), "AddressPoolExhausted", "all are given".into()),
                 ("blue".into(), "FailedStatusWrite", "denied".into()),
+                ("a".into(), "FailedStatusWrite", "denied".into()),
             ]
         );
     }

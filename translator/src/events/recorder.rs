@@ -14,6 +14,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, Error};
 use meridian_api::vpc::Vpc;
+use meridian_api::vpc_peering::VpcPeering;
 use serde_json::json;
 use uuid::{Uuid, uuid};
 
@@ -38,7 +39,7 @@ pub(super) enum Refusal {
     Moot,
     /// It is not allowed.
     #[error(
-        "{0}: grant get of pods, services, endpointslices and vpcs, and create and patch of events in events.k8s.io, as the ClusterRole \
+        "{0}: grant get of pods, services, endpointslices, vpcs and vpcpeerings, and create and patch of events in events.k8s.io, as the ClusterRole \
          meridian-translator of the chart does"
     )]
     Forbidden(String),
@@ -133,6 +134,7 @@ impl Recorder {
             Subject::Service => ("v1", "Service"),
             Subject::EndpointSlice => ("discovery.k8s.io/v1", "EndpointSlice"),
             Subject::Vpc => ("meridian.dev/v1alpha1", "Vpc"),
+            Subject::VpcPeering => ("meridian.dev/v1alpha1", "VpcPeering"),
         };
         Event {
             metadata: ObjectMeta {
@@ -188,6 +190,7 @@ async fn metadata(client: &Client, complaint: &Complaint) -> Result<ObjectMeta, 
             slices.get_metadata(name).await?.metadata
         }
         Subject::Vpc => Api::<Vpc>::all(client).get_metadata(name).await?.metadata,
+        Subject::VpcPeering => Api::<VpcPeering>::all(client).get_metadata(name).await?.metadata,
     })
 }
 

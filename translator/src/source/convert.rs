@@ -7,6 +7,7 @@
 mod address_pool;
 mod service;
 mod vpc;
+mod vpc_peering;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -67,6 +68,7 @@ pub fn from_value_of(kind: Kind, value: Value) -> Result<Object, InvalidObject> 
             .and_then(address_pool::address_pool)
             .map(Object::AddressPool),
         Kind::Vpc => typed(value).and_then(vpc::vpc).map(Object::Vpc),
+        Kind::VpcPeering => typed(value).and_then(vpc_peering::vpc_peering).map(Object::VpcPeering),
     };
     result.map_err(|error| error.of(Some(kind), &identity.unwrap_or(Value::Null)))
 }
@@ -90,6 +92,7 @@ fn used_kind(value: &Value) -> Result<Option<Kind>, FieldError> {
         ("networking.k8s.io/v1", "ServiceCIDR") => Some(Kind::ServiceCidr),
         ("meridian.dev/v1alpha1", "AddressPool") => Some(Kind::AddressPool),
         ("meridian.dev/v1alpha1", "Vpc") => Some(Kind::Vpc),
+        ("meridian.dev/v1alpha1", "VpcPeering") => Some(Kind::VpcPeering),
         _ => None,
     })
 }
@@ -111,6 +114,7 @@ pub fn key_of(kind: Kind, value: &Value) -> Option<Key> {
         Kind::ServiceCidr => Key::service_cidr(name),
         Kind::AddressPool => Key::address_pool(name),
         Kind::Vpc => Key::vpc(name),
+        Kind::VpcPeering => Key::vpc_peering(name),
     })
 }
 

@@ -4,24 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::Client;
 use kube::api::{Patch, PatchParams};
 use kube::core::Request;
-use kube::{Client, Resource as _};
-use meridian_api::vpc::Vpc;
-use meridian_compile::VpcReport;
 use meridian_northbound::writer::Status;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::plan::{self, Known};
-use crate::problems::{Board, Found, Origin, Problem};
+use super::kept::Kept;
+use super::plan::Known;
+use crate::problems::{Board, Found, Problem};
 use crate::source::kubernetes::{Cluster, Health, ListWatch, News};
 use crate::upkeep::{InFull, Refusal, Told, ask, fold, forward};
-
-/// What writing takes.
-const RIGHTS: &str = "patch of vpcs and of vpcs/status in meridian.dev";
 
 /// What changes together is written together.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -35,16 +31,16 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_min
 /// News that wait to be heard.
 const ROOM: usize = 256;
 
-/// Keeps the status of VPCs as long as this process leads.
+/// Keeps the status of the objects of a kind as long as this process leads.
 #[derive(Debug)]
-pub(super) struct Keeper<'a> {
+pub(super) struct Keeper<'a, K: Kept> {
     cluster: &'a Cluster,
     board: &'a Board,
-    news: mpsc::Receiver<News<InFull<Vpc>>>,
+    news: mpsc::Receiver<News<InFull<K>>>,
     _watch: JoinSet<()>,
     /// Without those that cannot be read as what they are, which the source complains of.
-    vpcs: Option<BTreeMap<String, Option<Vpc>>>,
-    reports: Arc<[VpcReport]>,
+    objects: Option<BTreeMap<String, Option<K>>>,
+    reports: Arc<[K::Report]>,
     doubt: Option<String>,
     unreadable: BTreeMap<String, String>,
     /// When to look what differs.
@@ -53,25 +49,25 @@ pub(super) struct Keeper<'a> {
     open: Instant,
     pause: Duration,
     told: Told,
-    /// Why nothing can be written at present, and why not of single VPCs.
+    /// Why nothing can be written at present, and why not of single objects.
     failure: Option<String>,
     refused: BTreeMap<String, String>,
 }
 
 /// What became of a patch.
-enum Outcome {
-    /// It was written, and this is what the VPC is like now.
-    Written(Box<Vpc>),
+enum Outcome<K> {
+    /// It was written, and this is what the object is like now.
+    Written(Box<K>),
     /// It was not, because it was a moment ago, or is refused: other patches may fare better.
     Withheld,
-    /// It was not, because the VPC is not what it was.
+    /// It was not, because the object is not what it was.
     Overtaken,
 }
 
-impl<'a> Keeper<'a> {
+impl<'a, K: Kept> Keeper<'a, K> {
     pub(super) fn new(cluster: &'a Cluster, board: &'a Board) -> Self {
         let (sender, news) = mpsc::channel(ROOM);
-        let objects = ListWatch::<InFull<Vpc>>::new(cluster.clone(), "vpcs", Health::default()).optional();
+        let objects = ListWatch::<InFull<K>>::new(cluster.clone(), K::PLURAL, Health::default()).optional();
         let mut watch = JoinSet::new();
         watch.spawn(forward(objects, std::convert::identity, sender));
         Self {
@@ -79,8 +75,8 @@ impl<'a> Keeper<'a> {
             board,
             news,
             _watch: watch,
-            vpcs: None,
-            reports: Arc::default(),
+            objects: None,
+            reports: Arc::from([]),
             doubt: None,
             unreadable: BTreeMap::new(),
             due: None,
@@ -101,7 +97,7 @@ impl<'a> Keeper<'a> {
             let due = self.due;
             let changed = tokio::select! {
                 biased;
-                Some(news) = self.news.recv() => fold(&mut self.vpcs, news, |seen| (seen.name, seen.object.ok())),
+                Some(news) = self.news.recv() => fold(&mut self.objects, news, |seen| (seen.name, seen.object.ok())),
                 changed = status.changed() => {
                     if changed.is_err() {
                         return;
@@ -112,7 +108,7 @@ impl<'a> Keeper<'a> {
                     if changed.is_err() {
                         return;
                     }
-                    let now = unreadable(&found.borrow_and_update());
+                    let now = unreadable::<K>(&found.borrow_and_update());
                     std::mem::replace(&mut self.unreadable, now) != self.unreadable
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
@@ -129,8 +125,9 @@ impl<'a> Keeper<'a> {
     /// Takes in what the writer says. Whether anything is different.
     fn take(&mut self, status: &Status) -> bool {
         let doubt = status.sources.iter().find_map(|source| source.doubt.clone());
-        let same = doubt == self.doubt && (Arc::ptr_eq(&status.vpcs, &self.reports) || status.vpcs == self.reports);
-        self.reports = status.vpcs.clone();
+        let reports = K::reports(status);
+        let same = doubt == self.doubt && (Arc::ptr_eq(reports, &self.reports) || *reports == self.reports);
+        self.reports = reports.clone();
         self.doubt = doubt;
         !same
     }
@@ -143,12 +140,18 @@ impl<'a> Keeper<'a> {
     async fn round(&mut self) {
         self.due = None;
         let client = self.cluster.client();
-        let vpcs: Vec<Vpc> = self.vpcs.iter().flat_map(BTreeMap::values).flatten().cloned().collect();
+        let objects: Vec<K> = self
+            .objects
+            .iter()
+            .flat_map(BTreeMap::values)
+            .flatten()
+            .cloned()
+            .collect();
         let before = self.refused.clone();
-        let there = |name: &str| self.vpcs.as_ref().is_some_and(|vpcs| vpcs.contains_key(name));
+        let there = |name: &str| self.objects.as_ref().is_some_and(|objects| objects.contains_key(name));
         self.refused.retain(|name, _| there(name));
-        for vpc in vpcs {
-            match self.settle(&client, vpc).await {
+        for object in objects {
+            match self.settle(&client, object).await {
                 Ok(()) => {}
                 Err(refusal) => return self.failed(&refusal),
             }
@@ -161,26 +164,29 @@ impl<'a> Keeper<'a> {
     }
 
     /// Writes what differs of one. An error is one for all.
-    async fn settle(&mut self, client: &Client, mut vpc: Vpc) -> Result<(), Refusal> {
-        let name = vpc.metadata.name.clone().unwrap_or_default();
-        let uid = vpc.metadata.uid.clone().unwrap_or_default();
-        if let Some(patch) = plan::finalizer(&vpc, self.known(&name)) {
+    async fn settle(&mut self, client: &Client, mut object: K) -> Result<(), Refusal> {
+        let name = object.meta().name.clone().unwrap_or_default();
+        let uid = object.meta().uid.clone().unwrap_or_default();
+        if let Some(patch) = object.finalizer_patch(self.known(&name)) {
             let of = format!("{uid}/finalizers");
-            let request = vpcs().patch(&name, &PatchParams::default(), &Patch::Merge(&patch));
+            let request = request::<K>().patch(&name, &PatchParams::default(), &Patch::Merge(&patch));
             match self.write(client, (&name, &of), &patch, request).await? {
-                Outcome::Written(now) if now.metadata.deletion_timestamp.is_some() => {
-                    tracing::info!(vpc = name, "no pod is in the VPC any more: it may go");
+                Outcome::Written(now) if now.meta().deletion_timestamp.is_some() => {
+                    tracing::info!(
+                        object = format!("{}{name}", K::PREFIX),
+                        "nothing is in it any more: it may go"
+                    );
                     return Ok(());
                 }
-                Outcome::Written(now) => vpc = *now,
+                Outcome::Written(now) => object = *now,
                 Outcome::Overtaken => return Ok(()),
                 Outcome::Withheld => {}
             }
         }
-        let Some(patch) = plan::status(&vpc, self.known(&name)) else {
+        let Some(patch) = object.status_patch(self.known(&name)) else {
             return Ok(());
         };
-        let request = vpcs().patch_subresource("status", &name, &PatchParams::default(), &Patch::Merge(&patch));
+        let request = request::<K>().patch_subresource("status", &name, &PatchParams::default(), &Patch::Merge(&patch));
         self.write(client, (&name, &uid), &patch, request).await.map(drop)
     }
 
@@ -191,7 +197,7 @@ impl<'a> Keeper<'a> {
         (name, of): (&str, &str),
         patch: &Value,
         request: Result<axum::http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Outcome<K>, Refusal> {
         if !self.told.is_news(of, patch, Instant::now()) {
             // Whoever undid it may have stopped by then.
             if let Some(again) = self.told.until() {
@@ -199,7 +205,7 @@ impl<'a> Keeper<'a> {
             }
             return Ok(Outcome::Withheld);
         }
-        match ask::<InFull<Vpc>>(client, request, RIGHTS).await {
+        match ask::<InFull<K>>(client, request, K::RIGHTS).await {
             Ok(written) => {
                 self.refused.remove(name);
                 // We could read it before we wrote.
@@ -227,9 +233,9 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    fn known(&self, name: &str) -> Known<'_> {
+    fn known(&self, name: &str) -> Known<'_, K::Report> {
         Known {
-            report: self.reports.iter().find(|report| &*report.name == name),
+            report: self.reports.iter().find(|report| K::reported(report) == name),
             unreadable: self.unreadable.get(name).map(String::as_str),
             doubt: self.doubt.as_deref(),
         }
@@ -253,21 +259,22 @@ impl<'a> Keeper<'a> {
             place: None,
         };
         let refused = self.refused.iter();
-        let refused = refused.map(|(name, why)| problem(format!("vpc/{name}"), Some("FailedStatusWrite"), why));
-        let failure = self.failure.iter().map(|why| problem("vpcs".to_owned(), None, why));
-        self.board.set(Origin::VpcStatus, refused.chain(failure));
+        let refused =
+            refused.map(|(name, why)| problem(format!("{}{name}", K::PREFIX), Some("FailedStatusWrite"), why));
+        let failure = self.failure.iter().map(|why| problem(K::PLURAL.to_owned(), None, why));
+        self.board.set(K::WRITTEN_BY, refused.chain(failure));
     }
 }
 
-fn vpcs() -> Request {
-    Request::new(Vpc::url_path(&(), None))
+fn request<K: Kept>() -> Request {
+    Request::new(K::url_path(&(), None))
 }
 
-/// Which VPCs the source cannot read, and why.
-fn unreadable(found: &Found) -> BTreeMap<String, String> {
-    let problems = found.get(&Origin::Vpcs).into_iter().flatten();
+/// Which objects the source cannot read, and why.
+fn unreadable<K: Kept>(found: &Found) -> BTreeMap<String, String> {
+    let problems = found.get(&K::READ_BY).into_iter().flatten();
     let named = problems.filter_map(|problem| {
-        let name = problem.object.strip_prefix("vpc/")?;
+        let name = problem.object.strip_prefix(K::PREFIX)?;
         let field = problem.field.as_ref().map(|field| format!("{field}: "));
         let message = format!("{}{}", field.unwrap_or_default(), problem.message);
         Some((name.to_owned(), message))

@@ -1,9 +1,10 @@
-//! What the conditions of a VPC say.
+//! What the conditions of a VPC and of a peering say.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use meridian_api::vpc::CONFLICT;
+use meridian_api::vpc_peering::VpcPeeringSpec;
 use meridian_compile::{Peering, VpcReport};
 
 use crate::upkeep::Verdict;
@@ -92,6 +93,18 @@ pub(super) fn peers(report: &VpcReport) -> Option<Verdict> {
         parts.push(format!("it is connected to {which}"));
     }
     Some(verdict(is, reason, parts.join("; ")))
+}
+
+/// How the two VPCs of a peering fare with each other.
+pub(super) fn connected(of: &VpcPeeringSpec, peering: &Peering) -> Verdict {
+    match peering {
+        Peering::Connected => {
+            let message = format!("pods of VPC {} and pods of VPC {} reach each other", of.vpc, of.peer);
+            verdict(true, "Connected", message)
+        }
+        Peering::Waiting(why) => verdict(false, "Waiting", &**why),
+        Peering::Refused(why) => verdict(false, CONFLICT, &**why),
+    }
 }
 
 /// Which pods keep one that is to be deleted, or why nobody knows.

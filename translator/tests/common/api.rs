@@ -241,7 +241,7 @@ async fn groups() -> String {
 }
 
 /// Kinds that a server may do without.
-const OPTIONAL: [&str; 3] = ["servicecidrs", "addresspools", "vpcs"];
+const OPTIONAL: [&str; 4] = ["servicecidrs", "addresspools", "vpcs", "vpcpeerings"];
 
 /// What keeps a kind from whoever asks.
 fn obstacle(plural: &str, world: &mut World) -> Option<Response> {
@@ -284,6 +284,7 @@ fn kind_of(plural: &str) -> &'static str {
         "servicecidrs" => "ServiceCIDR",
         "addresspools" => "AddressPool",
         "vpcs" => "Vpc",
+        "vpcpeerings" => "VpcPeering",
         other => panic!("nobody should ask for {other}"),
     }
 }

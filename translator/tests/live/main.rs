@@ -17,5 +17,6 @@ mod pools;
 mod setting;
 mod support;
 mod translated;
+mod vpc_peerings;
 mod vpcs;
 mod watches;

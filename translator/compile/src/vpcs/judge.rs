@@ -51,6 +51,7 @@ pub(super) fn all(config: &Config, service_cidrs: &ServiceCidrs, cluster: &Clust
             conflict,
             lost: BTreeMap::new(),
             peers: Vec::new(),
+            consents: Vec::new(),
         };
         (vpc.name.clone(), state)
     };

@@ -10,7 +10,7 @@ mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use meridian_compile::Compiler;
+use meridian_compile::{Compiler, Peering};
 use meridian_model::{Event, Key, Object};
 use proptest::prelude::*;
 
@@ -171,6 +171,7 @@ fn the_generator_reaches_the_cases_that_matter() {
             }
             let problems = problems(&compiler);
             seen.extend(spread(&compiler));
+            seen.extend(connected_by(&compiler));
             let found = telling
                 .iter()
                 .filter(|(text, _)| problems.iter().any(|problem| problem.message.contains(text)));
@@ -181,10 +182,25 @@ fn the_generator_reaches_the_cases_that_matter() {
         .iter()
         .map(|&(_, case)| case)
         .chain(PLACES)
+        .chain([CONSENT, REFUSED_CONSENT])
         .filter(|case| !seen.contains(case))
         .collect();
     assert!(missed.is_empty(), "never generated: {missed:?}");
     assert!(compared > 1000, "only {compared} frontends were compared");
+}
+
+const CONSENT: &str = "two VPCs that are peers by a consent";
+const REFUSED_CONSENT: &str = "a consent that is refused";
+
+fn connected_by(compiler: &Compiler) -> impl Iterator<Item = &'static str> {
+    compiler
+        .vpc_peerings()
+        .into_iter()
+        .filter_map(|report| match report.peering {
+            Peering::Connected => Some(CONSENT),
+            Peering::Refused(_) => Some(REFUSED_CONSENT),
+            Peering::Waiting(_) => None,
+        })
 }
 
 /// What stands for each place that load balancers are for.

@@ -29,7 +29,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use meridian_compile::{Compiler, VpcReport};
+use meridian_compile::{Compiler, VpcPeeringReport, VpcReport};
 use ovsdb::{LockState, Session, State, Subscription};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -90,7 +90,8 @@ pub struct Writer {
     compile_problems: Arc<[meridian_compile::Problem]>,
     usage: Arc<[meridian_compile::SliceUse]>,
     vpcs: Arc<[VpcReport]>,
-    /// When to look at both again, since something was compiled.
+    vpc_peerings: Arc<[VpcPeeringReport]>,
+    /// When to look at these again, since something was compiled.
     usage_due: Option<Instant>,
     status: watch::Sender<Status>,
 }
@@ -134,6 +135,7 @@ impl Writer {
             compile_problems: Arc::default(),
             usage: Arc::default(),
             vpcs: Arc::default(),
+            vpc_peerings: Arc::default(),
             usage_due: None,
             status: watch::Sender::new(Status::default()),
         };
@@ -315,6 +317,10 @@ impl Writer {
             if *self.vpcs != *vpcs {
                 self.vpcs = vpcs.into();
             }
+            let vpc_peerings = self.compiler.vpc_peerings();
+            if *self.vpc_peerings != *vpc_peerings {
+                self.vpc_peerings = vpc_peerings.into();
+            }
         }
     }
 
@@ -399,6 +405,7 @@ impl Writer {
             compile_problems: self.compile_problems.clone(),
             usage: self.usage.clone(),
             vpcs: self.vpcs.clone(),
+            vpc_peerings: self.vpc_peerings.clone(),
         });
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use meridian_compile::{Problem, SliceUse, VpcReport};
+use meridian_compile::{Problem, SliceUse, VpcPeeringReport, VpcReport};
 use serde::Serialize;
 
 use super::attempts::WriteProblem;
@@ -37,6 +37,8 @@ pub struct Status {
     pub usage: Arc<[SliceUse]>,
     /// How VPCs beside the default one fare; as old as `usage`.
     pub vpcs: Arc<[VpcReport]>,
+    /// How `VpcPeering`s fare; as old as `usage`.
+    pub vpc_peerings: Arc<[VpcPeeringReport]>,
 }
 
 /// What the writer is doing.

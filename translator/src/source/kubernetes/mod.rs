@@ -35,7 +35,7 @@ pub use patience::Patience;
 /// The name of the source of nodes.
 pub const NODES: &str = "nodes";
 /// The names of these sources.
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 9] = [
     NODES,
     "namespaces",
     "pods",
@@ -44,6 +44,7 @@ pub const NAMES: [&str; 8] = [
     "servicecidrs",
     "addresspools",
     "vpcs",
+    "vpcpeerings",
 ];
 
 /// Starts to follow a cluster. The watches end with the set.
@@ -53,6 +54,7 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
     use k8s_openapi::api::networking::v1::ServiceCIDR;
     use meridian_api::address_pool::AddressPool;
     use meridian_api::vpc::Vpc;
+    use meridian_api::vpc_peering::VpcPeering;
     let shared = Shared {
         feed: feed.clone(),
         board: board.clone(),
@@ -63,7 +65,7 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
         health.note(name, |_| {});
     }
     let follow = |name, kind, origin| Follower::new(name, kind, origin, shared.clone());
-    let [nodes, namespaces, pods, services, slices, cidrs, pools, vpcs] = NAMES;
+    let [nodes, namespaces, pods, services, slices, cidrs, pools, vpcs, peerings] = NAMES;
     let mut tasks = JoinSet::new();
     tasks.spawn(follow(nodes, Kind::Node, Origin::Nodes).run::<v1::Node>(cluster.clone()));
     tasks.spawn(follow(namespaces, Kind::Namespace, Origin::Namespaces).run::<v1::Namespace>(cluster.clone()));
@@ -79,5 +81,8 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
     // Who does not know them takes pods of other VPCs for the default one's.
     let vpcs = follow(vpcs, Kind::Vpc, Origin::Vpcs).optional_and_readable();
     tasks.spawn(vpcs.run::<Vpc>(cluster.clone()));
+    // And who does not know these takes peers apart.
+    let peerings = follow(peerings, Kind::VpcPeering, Origin::VpcPeerings).optional_and_readable();
+    tasks.spawn(peerings.run::<VpcPeering>(cluster.clone()));
     tasks
 }

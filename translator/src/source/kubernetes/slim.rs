@@ -51,6 +51,10 @@ impl Modelled for meridian_api::vpc::Vpc {
     const KIND: Kind = Kind::Vpc;
 }
 
+impl Modelled for meridian_api::vpc_peering::VpcPeering {
+    const KIND: Kind = Kind::VpcPeering;
+}
+
 /// An object of type `K`, reduced to the model.
 pub(super) struct Slim<K> {
     version: Option<String>,

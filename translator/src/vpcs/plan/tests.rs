@@ -36,7 +36,7 @@ fn used() -> VpcReport {
     }
 }
 
-fn known(report: &VpcReport) -> Known<'_> {
+fn known(report: &VpcReport) -> Known<'_, VpcReport> {
     Known {
         report: Some(report),
         ..Known::default()
@@ -50,7 +50,7 @@ fn written(mut vpc: Vpc, patch: &Value) -> Vpc {
 }
 
 /// Status, reason and message of a condition.
-fn condition(vpc: &Vpc, known: Known<'_>, of: &str) -> Option<String> {
+fn condition(vpc: &Vpc, known: Known<'_, VpcReport>, of: &str) -> Option<String> {
     let patch = status(vpc, known).unwrap();
     let conditions = patch["status"]["conditions"].as_array().unwrap();
     let condition = conditions.iter().find(|condition| condition["type"] == of)?;
@@ -214,6 +214,51 @@ fn it_is_told_how_it_fares_with_its_peers_as_long_as_it_names_any() {
     let patch = status(&vpc, known(&of(connected))).unwrap();
     let now = written(vpc.clone(), &patch);
     assert_eq!(condition(&now, known(&report()), PEERS), None, "it names none any more");
+}
+
+#[test]
+fn a_peering_says_how_the_two_fare_and_once_written_nothing_more() {
+    let metadata = json!({"name": "a", "resourceVersion": "7", "generation": 3});
+    let spec = json!({"vpc": "blue", "peer": "green"});
+    let object: VpcPeering = serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap();
+    let said = |peering: Peering, unreadable| {
+        let report = VpcPeeringReport {
+            name: "a".into(),
+            peering,
+        };
+        let known = Known {
+            report: Some(&report),
+            unreadable,
+            ..Known::default()
+        };
+        let patch = peering_status(&object, known).unwrap();
+        assert_eq!(patch["metadata"], json!({"resourceVersion": "7"}));
+        let mut now = object.clone();
+        now.status = Some(serde_json::from_value(patch["status"].clone()).unwrap());
+        assert_eq!(peering_status(&now, known), None);
+        let text = |field: &str| patch["status"]["conditions"][0][field].as_str().unwrap();
+        assert_eq!(text("type"), "Connected");
+        told(text("status"), text("reason"), text("message"))
+    };
+    let connected = told(
+        "True",
+        "Connected",
+        "pods of VPC blue and pods of VPC green reach each other",
+    );
+    assert_eq!(said(Peering::Connected, None), connected);
+    let why = || "there is no VPC green".to_owned();
+    assert_eq!(said(Peering::Waiting(why()), None), told("False", "Waiting", &why()));
+    assert_eq!(said(Peering::Refused(why()), None), told("False", "Conflict", &why()));
+    let unreadable = "spec.peer: what; what was read of it before still counts";
+    assert_eq!(
+        said(Peering::Connected, Some("spec.peer: what")),
+        told("False", "Invalid", unreadable)
+    );
+    assert_eq!(
+        peering_status(&object, Known::default()),
+        None,
+        "nobody knows anything yet"
+    );
 }
 
 #[test]

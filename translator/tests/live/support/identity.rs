@@ -24,7 +24,7 @@ impl Account {
         let rules = json!([
             {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
             {"apiGroups": [""], "resources": ["services/status"], "verbs": ["patch"]},
-            {"apiGroups": ["meridian.dev"], "resources": ["addresspools/status", "vpcs", "vpcs/status"], "verbs": ["patch"]},
+            {"apiGroups": ["meridian.dev"], "resources": ["addresspools/status", "vpcs", "vpcs/status", "vpcpeerings/status"], "verbs": ["patch"]},
         ]);
         objects.grant(&account.user, "translator-writes", &rules).await;
         account
@@ -66,10 +66,10 @@ impl Objects {
             {"apiGroups": [""], "resources": ["nodes", "namespaces", "pods", "services"], "verbs": follow},
             {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": follow},
             {"apiGroups": ["networking.k8s.io"], "resources": ["servicecidrs"], "verbs": follow},
-            {"apiGroups": ["meridian.dev"], "resources": ["addresspools", "vpcs"], "verbs": follow},
+            {"apiGroups": ["meridian.dev"], "resources": ["addresspools", "vpcs", "vpcpeerings"], "verbs": follow},
             {"apiGroups": [""], "resources": ["pods", "services"], "verbs": get},
             {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": get},
-            {"apiGroups": ["meridian.dev"], "resources": ["vpcs"], "verbs": get},
+            {"apiGroups": ["meridian.dev"], "resources": ["vpcs", "vpcpeerings"], "verbs": get},
         ]);
         self.grant(user, "translator-reads", &rules).await;
     }

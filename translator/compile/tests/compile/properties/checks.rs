@@ -68,6 +68,7 @@ pub(super) fn from_scratch<K: Ord>(compiler: &Compiler, by: impl Fn(&Object) -> 
         .chain(cluster.address_pools().map(|pool| (**pool).clone().into()))
         .chain(cluster.namespaces().map(|namespace| (**namespace).clone().into()))
         .chain(cluster.vpcs().map(|vpc| (**vpc).clone().into()))
+        .chain(cluster.vpc_peerings().map(|peering| (**peering).clone().into()))
         .collect();
     objects.sort_by_cached_key(by);
     let mut fresh = Compiler::new(compiler.config().clone());
@@ -180,6 +181,7 @@ pub(super) fn check_equal(compiler: &Compiler, other: &Compiler) {
     assert_eq!(problems(compiler), problems(other));
     assert_eq!(compiler.claims(), other.claims());
     assert_eq!(compiler.vpcs(), other.vpcs());
+    assert_eq!(compiler.vpc_peerings(), other.vpc_peerings());
 }
 
 /// A cheap stand-in for a random order that proptest can still shrink.

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use meridian_compile::{Claim, Config};
-use meridian_model::{Egress, Event, Kind, Namespace, Node, Object, Phase, Pod, Selector, Vpc};
+use meridian_model::{Egress, Event, Kind, Namespace, Node, Object, Phase, Pod, Selector, Vpc, VpcPeering};
 use proptest::prelude::*;
 
 use super::services::{address_pools, service_cidrs, services, slices};
@@ -136,6 +136,17 @@ pub(super) fn vpcs() -> impl Strategy<Value = Vpc> {
     })
 }
 
+pub(super) fn vpc_peerings() -> impl Strategy<Value = VpcPeering> {
+    (vpc_names(), vpc_names(), any::<bool>(), prop::bool::weighted(0.1)).prop_map(|(vpc, peer, again, deleting)| {
+        let mut peering = VpcPeering::test(vpc, peer);
+        if again {
+            peering.name = "again".into();
+        }
+        peering.deleting = deleting;
+        peering
+    })
+}
+
 fn peers() -> impl Strategy<Value = Vec<&'static str>> {
     let one = prop_oneof![9 => vpc_names(), 1 => Just("default"), 1 => Just("unheard")];
     prop_oneof![
@@ -191,6 +202,7 @@ pub(super) fn objects() -> BoxedStrategy<Object> {
         1 => address_pools().prop_map(Object::from).boxed(),
         4 => namespaces().prop_map(Object::from).boxed(),
         4 => vpcs().prop_map(Object::from).boxed(),
+        2 => vpc_peerings().prop_map(Object::from).boxed(),
     ];
     one.boxed()
 }
@@ -217,6 +229,7 @@ pub(super) fn events() -> BoxedStrategy<Event> {
         1 => replace(Kind::AddressPool, address_pools(), 2),
         1 => replace(Kind::Namespace, namespaces(), 2),
         1 => replace(Kind::Vpc, vpcs(), 2),
+        1 => replace(Kind::VpcPeering, vpc_peerings(), 2),
     ];
     one.boxed()
 }
