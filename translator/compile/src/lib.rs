@@ -59,6 +59,6 @@ pub use path::{
 pub use pod::explain::{AddressExplanation, AddressSource, PodExplanation, SliceExplanation, VpcExplanation};
 pub use problem::Problem;
 pub use service::{Answer, EndpointExplanation, FrontendExplanation, ServiceExplanation};
-pub use topology::{Cell, Host, Network, SharedService, Topology};
+pub use topology::{Cell, Host, Network, PeerState, PeerUse, SharedService, Topology};
 pub use unit::{Unit, UnitParseError};
 pub use usage::{Peering, SliceUse, VpcPeeringReport, VpcReport};
