@@ -69,6 +69,9 @@ pub struct VpcSpec {
     ]))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<LabelSelector>,
+    /// Which workloads may be in it. Pods that have addresses of it stay, whatever this says.
+    #[serde(default)]
+    pub scope: Scope,
     /// Where pods have their addresses.
     #[schemars(extend("x-kubernetes-validations" = [{"rule": "self == oldSelf", "message": "pods have addresses of the network: make another VPC, and move the namespaces"}]))]
     pub pod_network: PodNetwork,
@@ -83,6 +86,18 @@ pub struct VpcSpec {
     #[schemars(length(max = 64))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub peers: Vec<Peer>,
+}
+
+/// Which workloads may be in a VPC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Scope {
+    /// Pods that are no virtual machines.
+    Pods,
+    /// Virtual machines of KubeVirt's: pods with the label kubevirt.io=virt-launcher.
+    VirtualMachines,
+    /// Both.
+    #[default]
+    All,
 }
 
 /// A VPC that another is to be connected to.
@@ -152,10 +167,13 @@ pub struct VpcStatus {
     /// The generation of `spec` that this is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The namespaces whose new pods are in it.
+    /// The namespaces whose new pods are in it, the first hundred.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub namespaces: Vec<String>,
+    /// How many namespaces that is in all.
+    #[serde(default)]
+    pub namespace_count: i64,
     /// How many pods are in it.
     #[serde(default)]
     pub pods: i64,

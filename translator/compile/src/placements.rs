@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use meridian_model::{Cluster, Name, Pod, PodKey};
+use meridian_model::{Cluster, Name, Pod, PodKey, Scope, Vpc};
 
 use crate::addresses::{Addresses, wants_port};
 use crate::names::default_vpc;
@@ -134,7 +134,7 @@ pub(crate) fn place(pod: &Pod, vpcs: &Vpcs, addresses: &Addresses, config: &Conf
     }
     match home {
         Home::Default => Place::In(SliceKey::of_default(node)),
-        Home::Vpc(state) => match state.refusal() {
+        Home::Vpc(state) => match state.refusal().or_else(|| out_of_scope(&state.object, pod)) {
             None => Place::In(SliceKey::new(state.object.name.clone(), node.clone())),
             Some(why) => Place::Nowhere(why),
         },
@@ -143,4 +143,21 @@ pub(crate) fn place(pod: &Pod, vpcs: &Vpcs, addresses: &Addresses, config: &Conf
             pod.namespace
         )),
     }
+}
+
+/// Why a pod is none of the workloads that a VPC is for.
+fn out_of_scope(vpc: &Vpc, pod: &Pod) -> Option<String> {
+    let scope = match (vpc.scope, pod.is_virtual_machine()) {
+        (Scope::Pods, true) => {
+            "only for pods that are no virtual machines (spec.scope is Pods), and this one is, by its label"
+        }
+        (Scope::VirtualMachines, false) => {
+            "only for virtual machines (spec.scope is VirtualMachines), and this pod is none, for want of the label"
+        }
+        _ => return None,
+    };
+    Some(format!(
+        "VPC {} is {scope} kubevirt.io=virt-launcher: move the namespace to another VPC, or set spec.scope of this one to All",
+        vpc.name
+    ))
 }

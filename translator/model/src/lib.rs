@@ -23,4 +23,4 @@ pub use service::{
     AddressPool, AddressType, Announcement, Endpoint, EndpointPort, EndpointSlice, EndpointState, Hints, Protocol,
     Service, ServiceCidr, ServiceKey, ServicePort, ServiceType, TrafficPolicy,
 };
-pub use vpc::{Egress, Vpc, VpcPeering};
+pub use vpc::{Egress, Scope, Vpc, VpcPeering};

@@ -252,6 +252,13 @@ impl Pod {
         }
     }
 
+    /// Whether a virtual machine of KubeVirt's runs in the pod, by the label that it gives to such pods.
+    pub fn is_virtual_machine(&self) -> bool {
+        self.labels
+            .get("kubevirt.io")
+            .is_some_and(|value| &**value == "virt-launcher")
+    }
+
     /// Whether the pod has run to its end: it will never use its network again.
     pub fn finished(&self) -> bool {
         matches!(self.phase, Phase::Succeeded | Phase::Failed)

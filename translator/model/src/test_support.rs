@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::{
     AddressPool, AddressType, Egress, Endpoint, EndpointPort, EndpointSlice, EndpointState, Event, Hints, Labels, Name,
-    Namespace, Node, Object, Phase, Pod, Protocol, Requirement, Service, ServiceCidr, ServicePort, ServiceType,
+    Namespace, Node, Object, Phase, Pod, Protocol, Requirement, Scope, Service, ServiceCidr, ServicePort, ServiceType,
     Timestamp, TrafficPolicy, Vpc, VpcPeering,
 };
 
@@ -130,6 +130,13 @@ impl Pod {
     #[must_use]
     pub fn created_at(mut self, seconds: i64) -> Self {
         self.created = Timestamp(seconds);
+        self
+    }
+
+    /// That a virtual machine of KubeVirt's runs in.
+    #[must_use]
+    pub fn of_virtual_machine(mut self) -> Self {
+        self.labels = [("kubevirt.io", "virt-launcher")].into_iter().collect();
         self
     }
 
@@ -323,12 +330,20 @@ impl Vpc {
                     .collect(),
             ),
             cidrs: cidrs.into_iter().map(Name::from).collect(),
+            scope: Scope::All,
             host_slice_v4: 24,
             host_slice_v6: 64,
             egress: Egress::Node,
             shared_services: true,
             peers: Box::default(),
         }
+    }
+
+    /// For these workloads.
+    #[must_use]
+    pub fn only_for(mut self, scope: Scope) -> Self {
+        self.scope = scope;
+        self
     }
 
     /// Naming these peers.

@@ -13,6 +13,8 @@ pub struct Vpc {
     pub deleting: bool,
     /// `spec.namespaceSelector`; none for no namespace.
     pub namespaces: Option<Selector>,
+    /// `spec.scope`: which workloads may be in it.
+    pub scope: Scope,
     /// `spec.podNetwork.cidrs` as written.
     pub cidrs: Box<[Name]>,
     /// `spec.podNetwork.hostSlice`: the prefix length of what each node has of an IPv4 network.
@@ -38,6 +40,18 @@ pub struct VpcPeering {
     pub vpc: Name,
     /// `spec.peer`: the VPC that the other is to be connected to.
     pub peer: Name,
+}
+
+/// Which workloads may be in a VPC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// Pods that are no virtual machines.
+    Pods,
+    /// Virtual machines.
+    VirtualMachines,
+    /// Both.
+    #[default]
+    All,
 }
 
 /// How pods of a VPC reach the world outside the cluster.

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use super::words;
 use crate::upkeep::set;
 
+/// How many namespaces a status names: of a selector that selects all, there may be more than an object has room for.
+const NAMED: usize = 100;
+
 /// What is known of an object beside what the API says.
 #[derive(Debug)]
 pub(super) struct Known<'a, R> {
@@ -50,7 +53,8 @@ pub(super) fn status(vpc: &Vpc, known: Known<'_, VpcReport>) -> Option<Value> {
     wanted.observed_generation = generation;
     if let Some(report) = known.report {
         wanted = VpcStatus {
-            namespaces: report.namespaces.iter().map(ToString::to_string).collect(),
+            namespaces: report.namespaces.iter().take(NAMED).map(ToString::to_string).collect(),
+            namespace_count: number(report.namespaces.len()),
             pods: number(report.pods),
             nodes: number(report.nodes),
             remaining_pods: report.remaining.iter().map(ToString::to_string).collect(),
@@ -77,6 +81,7 @@ pub(super) fn status(vpc: &Vpc, known: Known<'_, VpcReport>) -> Option<Value> {
         let status = json!({
             "observedGeneration": wanted.observed_generation,
             "namespaces": wanted.namespaces,
+            "namespaceCount": wanted.namespace_count,
             "pods": wanted.pods,
             "nodes": wanted.nodes,
             "remainingPods": wanted.remaining_pods,

@@ -117,6 +117,7 @@ async fn the_api_server_refuses_vpcs_that_cannot_be() {
             "spec.podNetwork.hostSlice",
         ),
         (with(good(), "egress", json!({"mode": "Nat"})), "spec.egress.mode"),
+        (with(good(), "scope", json!("Containers")), "spec.scope"),
         (
             expression(json!({"key": "a", "operator": "Like", "values": ["b"]})),
             "operators are In, NotIn, Exists and DoesNotExist",

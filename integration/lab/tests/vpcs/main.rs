@@ -19,3 +19,4 @@ mod leftovers;
 mod pods;
 mod reachability;
 mod services;
+mod told;

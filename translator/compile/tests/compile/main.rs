@@ -21,4 +21,5 @@ mod services;
 mod slices;
 mod support;
 mod vpc_peers;
+mod vpc_scope;
 mod vpcs;

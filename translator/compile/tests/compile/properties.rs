@@ -149,6 +149,8 @@ fn the_generator_reaches_the_cases_that_matter() {
         ("is not known, which tells the VPC", "a namespace that is not known"),
         ("is being deleted: nothing new", "a VPC that goes"),
         ("is not ready:", "a VPC that cannot be used"),
+        ("only for virtual machines", "a pod in a VPC for virtual machines"),
+        ("only for pods that are no", "a virtual machine in a VPC for pods"),
         ("overlaps the cluster CIDR 1", "a VPC with a network of the cluster's"),
         ("is selected by VPC", "a namespace that two VPCs select"),
         ("overlaps the address", "a VPC with a node's address"),

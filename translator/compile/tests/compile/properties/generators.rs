@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use meridian_compile::{Claim, Config};
-use meridian_model::{Egress, Event, Kind, Namespace, Node, Object, Phase, Pod, Selector, Vpc, VpcPeering};
+use meridian_model::{Egress, Event, Kind, Namespace, Node, Object, Phase, Pod, Scope, Selector, Vpc, VpcPeering};
 use proptest::prelude::*;
 
 use super::services::{address_pools, service_cidrs, services, slices};
@@ -121,19 +121,23 @@ pub(super) fn vpcs() -> impl Strategy<Value = Vpc> {
         any::<bool>(),
         prop::bool::weighted(0.1),
         prop::bool::weighted(0.2),
+        prop::sample::select(vec![Scope::All, Scope::All, Scope::Pods, Scope::VirtualMachines]),
     );
-    (name, cidrs, 0i64..3, flags, peers()).prop_map(|(name, cidrs, created, (node, shared, deleting, all), peers)| {
-        let mut vpc = Vpc::test(name, cidrs).created_at(created).with_peers(peers);
-        vpc.host_slice_v4 = 29;
-        vpc.host_slice_v6 = 126;
-        vpc.egress = if node { Egress::Node } else { Egress::None };
-        vpc.shared_services = shared;
-        vpc.deleting = deleting;
-        if all {
-            vpc.namespaces = Some(Selector::default());
-        }
-        vpc
-    })
+    (name, cidrs, 0i64..3, flags, peers()).prop_map(
+        |(name, cidrs, created, (node, shared, deleting, all, scope), peers)| {
+            let mut vpc = Vpc::test(name, cidrs).created_at(created).with_peers(peers);
+            vpc.host_slice_v4 = 29;
+            vpc.host_slice_v6 = 126;
+            vpc.egress = if node { Egress::Node } else { Egress::None };
+            vpc.shared_services = shared;
+            vpc.deleting = deleting;
+            vpc.scope = scope;
+            if all {
+                vpc.namespaces = Some(Selector::default());
+            }
+            vpc
+        },
+    )
 }
 
 pub(super) fn vpc_peerings() -> impl Strategy<Value = VpcPeering> {
@@ -181,12 +185,16 @@ prop_compose! {
         phase in prop::sample::select(vec![Phase::Pending, Phase::Running, Phase::Running, Phase::Succeeded, Phase::Failed]),
         ips in pod_ips(),
         deleting in any::<bool>(),
+        virtual_machine in prop::bool::weighted(0.3),
     ) -> Pod {
         let mut pod = Pod::test(namespace, name).with_uid(&format!("{name}-{uid}")).created_at(created).in_phase(phase);
         pod.node = node.map(Into::into);
         pod.host_network = host_network;
         pod.ips = ips.into();
         pod.deleting = deleting;
+        if virtual_machine {
+            pod = pod.of_virtual_machine();
+        }
         pod
     }
 }
