@@ -1,12 +1,12 @@
 //! What `explain path` tells of who reaches what, held to what packets did: the rules of hosts it knows by reading only.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 
 use meridian_lab::binaries::Binaries;
 use serde_json::Value;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, WORLD};
 use crate::probe::Protocol;
 use crate::service::Frontend;
 
@@ -24,7 +24,7 @@ pub(crate) struct Asked {
 pub(crate) fn differences(cluster: &Cluster, asked: &[Asked]) -> Vec<String> {
     let differs = |asked: &Asked| {
         let told = tell(cluster, asked);
-        let outcomes = outcomes(&told);
+        let outcomes = outcomes(&told, asked.at.ip);
         let agrees = !outcomes.is_empty() && outcomes.iter().all(|outcome| *outcome == asked.outcome);
         (!agrees).then(|| {
             let Asked {
@@ -70,17 +70,19 @@ fn tell(cluster: &Cluster, asked: &Asked) -> Value {
 }
 
 /// What that means for whoever asks, whichever endpoint is chosen.
-fn outcomes(told: &Value) -> Vec<&'static str> {
+fn outcomes(told: &Value, to: IpAddr) -> Vec<&'static str> {
     let ways = told["ways"].as_array().into_iter().flatten();
     let ends = ways.flat_map(|way| match (&way["verdict"], way["branches"].as_array()) {
         (Value::String(verdict), Some(branches)) if verdict == "depends" => branches.iter().collect::<Vec<_>>(),
         _ => vec![way],
     });
     let outcome = |end: &Value| match end["verdict"].as_str().unwrap_or_default() {
-        // Who is beyond the cluster answers here.
-        "reached" | "leaves" => "yes",
+        "reached" => "yes",
         "refused" => "refused",
         "dropped" => "no answer",
+        // It does not say what becomes of it there: of all addresses beyond the cluster, only these answer.
+        "leaves" if WORLD.contains(&to) => "yes",
+        "leaves" => "no answer",
         _ => "something else",
     };
     ends.map(outcome).collect()
