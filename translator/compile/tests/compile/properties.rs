@@ -157,7 +157,7 @@ fn the_generator_reaches_the_cases_that_matter() {
         ("which was there before", "a node with an address of a VPC"),
         ("cannot be the name of a VPC", "a name that none can have"),
     ];
-    for _ in 0..800 {
+    for _ in 0..2000 {
         let config = configs().new_tree(&mut runner).unwrap().current();
         let steps = steps().new_tree(&mut runner).unwrap().current();
         let mut compiler = Compiler::new(config);

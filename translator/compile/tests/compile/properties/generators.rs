@@ -121,7 +121,7 @@ pub(super) fn vpcs() -> impl Strategy<Value = Vpc> {
         any::<bool>(),
         prop::bool::weighted(0.1),
         prop::bool::weighted(0.2),
-        prop::sample::select(vec![Scope::All, Scope::All, Scope::Pods, Scope::VirtualMachines]),
+        prop_oneof![8 => Just(Scope::All), 1 => Just(Scope::Pods), 1 => Just(Scope::VirtualMachines)],
     );
     (name, cidrs, 0i64..3, flags, peers()).prop_map(
         |(name, cidrs, created, (node, shared, deleting, all, scope), peers)| {
@@ -185,7 +185,7 @@ prop_compose! {
         phase in prop::sample::select(vec![Phase::Pending, Phase::Running, Phase::Running, Phase::Succeeded, Phase::Failed]),
         ips in pod_ips(),
         deleting in any::<bool>(),
-        virtual_machine in prop::bool::weighted(0.3),
+        virtual_machine in prop::bool::weighted(0.15),
     ) -> Pod {
         let mut pod = Pod::test(namespace, name).with_uid(&format!("{name}-{uid}")).created_at(created).in_phase(phase);
         pod.node = node.map(Into::into);
