@@ -262,9 +262,9 @@ fn a_topology_is_one_file_that_says_everything_in_words_too() {
 
 #[test]
 fn a_topology_has_lines_between_peers_and_says_why_others_are_none() {
-    let teal = r#"{apiVersion: meridian.dev/v1alpha1, kind: Vpc, metadata: {name: teal}, spec: {podNetwork: {cidrs: [10.77.0.0/16]}, peers: [{name: blue}, {name: lost}]}}"#;
+    let teal = r"{apiVersion: meridian.dev/v1alpha1, kind: Vpc, metadata: {name: teal}, spec: {podNetwork: {cidrs: [10.77.0.0/16]}, peers: [{name: blue}, {name: lost}]}}";
     let agrees =
-        r#"{apiVersion: meridian.dev/v1alpha1, kind: VpcPeering, metadata: {name: a}, spec: {vpc: blue, peer: teal}}"#;
+        r"{apiVersion: meridian.dev/v1alpha1, kind: VpcPeering, metadata: {name: a}, spec: {vpc: blue, peer: teal}}";
     let folder = Folder::of(&[CLUSTER, teal, agrees]);
     let page = stdout(&run(&["topology", "--manifests", folder.path()]));
     has_all(
