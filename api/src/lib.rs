@@ -18,3 +18,5 @@ pub mod service;
 pub mod subnet;
 #[cfg(feature = "crd")]
 pub mod vpc;
+#[cfg(feature = "crd")]
+pub mod vpc_peering;

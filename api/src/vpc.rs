@@ -62,6 +62,9 @@ pub struct VpcSpec {
     #[schemars(transform = checked_selector)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<LabelSelector>,
+    /// Which workloads may be in it. Pods that have addresses of it stay, whatever this says.
+    #[serde(default)]
+    pub scope: Scope,
     /// Where pods have their addresses.
     #[schemars(extend("x-kubernetes-validations" = [{"rule": "self == oldSelf", "message": "pods have addresses of the network: make another VPC, and move the namespaces"}]))]
     pub pod_network: PodNetwork,
@@ -131,6 +134,18 @@ pub struct Dns {
     #[schemars(length(max = 16), inner(length(max = 253), regex(pattern = r"^[A-Za-z0-9._-]+$")))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub search_domains: Vec<String>,
+}
+
+/// Which workloads may be in a VPC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Scope {
+    /// Pods that are no virtual machines.
+    Pods,
+    /// Virtual machines of KubeVirt's: pods with the label kubevirt.io=virt-launcher.
+    VirtualMachines,
+    /// Both.
+    #[default]
+    All,
 }
 
 /// A VPC that another is to be connected to.
@@ -222,10 +237,13 @@ pub struct VpcStatus {
     /// The generation of `spec` that this is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The namespaces whose new pods are in it.
+    /// The namespaces whose new pods are in it, the first hundred.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub namespaces: Vec<String>,
+    /// How many namespaces that is in all.
+    #[serde(default)]
+    pub namespace_count: i64,
     /// How many pods are in it.
     #[serde(default)]
     pub pods: i64,

@@ -164,10 +164,12 @@ fn objects_are_what_the_api_takes_and_have_no_field_it_does_not_know() {
 fn helm_installs_the_crds_before_anything_else() {
     let output = helm(&["template", "meridian", "--include-crds"], &least());
     let objects = documents(&String::from_utf8(output.stdout).unwrap()).unwrap();
-    for (crd, name) in objects
-        .iter()
-        .zip(["addresspools.meridian.dev", "vpcs.meridian.dev", "subnets.meridian.dev"])
-    {
+    for (crd, name) in objects.iter().zip([
+        "addresspools.meridian.dev",
+        "vpcs.meridian.dev",
+        "vpcpeerings.meridian.dev",
+        "subnets.meridian.dev",
+    ]) {
         is_of::<CustomResourceDefinition>(crd);
         assert_eq!(crd["metadata"]["name"], name);
     }
@@ -293,11 +295,15 @@ fn the_api_allows_what_is_needed_and_nothing_else() {
                 rule("", &["nodes", "namespaces", "pods", "services"], &follow),
                 rule("discovery.k8s.io", &["endpointslices"], &follow),
                 rule("networking.k8s.io", &["servicecidrs"], &follow),
-                rule("meridian.dev", &["addresspools", "vpcs", "subnets"], &follow),
+                rule(
+                    "meridian.dev",
+                    &["addresspools", "vpcs", "vpcpeerings", "subnets"],
+                    &follow
+                ),
                 rule("k8s.cni.cncf.io", &["network-attachment-definitions"], &follow),
                 rule("", &["pods", "services"], &get),
                 rule("discovery.k8s.io", &["endpointslices"], &get),
-                rule("meridian.dev", &["vpcs", "subnets"], &get),
+                rule("meridian.dev", &["vpcs", "vpcpeerings", "subnets"], &get),
                 rule("", &["services/status"], &json!(["patch"])),
                 rule(
                     "meridian.dev",
@@ -305,6 +311,7 @@ fn the_api_allows_what_is_needed_and_nothing_else() {
                         "addresspools/status",
                         "vpcs",
                         "vpcs/status",
+                        "vpcpeerings/status",
                         "subnets",
                         "subnets/status"
                     ],

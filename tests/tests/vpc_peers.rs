@@ -32,14 +32,22 @@ fn pod(vpc: &str, node: &str) -> Value {
     })
 }
 
-/// Blue and green are peers, and so are green and red.
+fn peering(vpc: &str, peer: &str) -> Value {
+    json!({
+        "apiVersion": "meridian.dev/v1alpha1", "kind": "VpcPeering", "metadata": {"name": format!("{vpc}-{peer}")},
+        "spec": {"vpc": vpc, "peer": peer},
+    })
+}
+
+/// Blue and green are peers, and so are green and red, by what an object of its own says for red.
 fn network() -> Network {
     let plain = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}});
     let mut objects = vec![
         plain,
         vpc("blue", 8, &["green"]),
         vpc("green", 9, &["blue", "red"]),
-        vpc("red", 10, &["green"]),
+        vpc("red", 10, &[]),
+        peering("red", "green"),
     ];
     for vpc in ["blue", "green", "red"] {
         objects.push(namespace(vpc));
@@ -109,22 +117,29 @@ fn pods_reach_pods_of_a_peer_and_not_of_its_peer() {
 fn a_peering_ends_when_one_of_the_two_withdraws() {
     let network = network();
     network.manifests.put(&vpc("green", 9, &["red"]));
-    eventually("the peering ends", || {
-        let ports = ["--bare", "--columns=name", "list", "Logical_Router_Port"];
-        let ports = network.central.nbctl(&ports);
-        let left = ports
-            .lines()
-            .filter(|port| ["peer-blue.green", "peer-green.blue"].contains(port));
-        match left.count() {
-            0 => Ok(()),
-            left => Err(format!("{left} of its ports are left")),
-        }
-    });
-    network.central.sync();
+    until_ended(&network, ["peer-blue.green", "peer-green.blue"]);
     for (one, other) in [("blue", "green"), ("green", "blue")] {
         let from = (one, "node-1");
         assert_eq!(send(&network, from, (other, "node-2")), leaves(from));
     }
     let red = ("red", "node-2");
     assert_eq!(send(&network, ("green", "node-1"), red), arrives(red));
+    network.manifests.remove(&peering("red", "green"));
+    until_ended(&network, ["peer-green.red", "peer-red.green"]);
+    for (one, other) in [("red", "green"), ("green", "red")] {
+        let from = (one, "node-1");
+        assert_eq!(send(&network, from, (other, "node-2")), leaves(from));
+    }
+}
+
+fn until_ended(network: &Network, ends: [&str; 2]) {
+    eventually("the peering ends", || {
+        let ports = ["--bare", "--columns=name", "list", "Logical_Router_Port"];
+        let ports = network.central.nbctl(&ports);
+        match ports.lines().filter(|port| ends.contains(port)).count() {
+            0 => Ok(()),
+            left => Err(format!("{left} of its ports are left")),
+        }
+    });
+    network.central.sync();
 }

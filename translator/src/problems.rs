@@ -65,6 +65,8 @@ pub enum Origin {
     NetworkAttachments,
     /// The watch of Subnets.
     Subnets,
+    /// The watch of consents to peerings.
+    VpcPeerings,
     /// Compiling objects to rows.
     Compile,
     /// Writing rows.
@@ -77,11 +79,13 @@ pub enum Origin {
     VpcStatus,
     /// Writing the status of Subnets.
     SubnetStatus,
+    /// Writing the status of consents to peerings.
+    VpcPeeringStatus,
 }
 
 impl Origin {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Manifests,
         Self::Nodes,
         Self::Namespaces,
@@ -93,12 +97,14 @@ impl Origin {
         Self::Vpcs,
         Self::NetworkAttachments,
         Self::Subnets,
+        Self::VpcPeerings,
         Self::Compile,
         Self::Northbound,
         Self::Chassis,
         Self::Allocation,
         Self::VpcStatus,
         Self::SubnetStatus,
+        Self::VpcPeeringStatus,
     ];
 }
 

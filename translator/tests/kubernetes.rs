@@ -298,22 +298,25 @@ async fn an_optional_kind_that_is_forbidden_only_for_a_moment_is_waited_for() {
 }
 
 #[tokio::test]
-async fn vpcs_that_may_not_be_read_hold_up_everything() {
+async fn vpcs_and_peerings_that_may_not_be_read_hold_up_everything() {
     let all = kubernetes::NAMES.len();
-    let mut w = Watched::synced(all - 1, |api| {
+    let needed = ["vpcs", "vpcpeerings"];
+    let mut w = Watched::synced(all - needed.len(), |api| {
         // The other is given up in time.
-        for kind in ["vpcs", "servicecidrs"] {
+        for kind in needed.into_iter().chain(["servicecidrs"]) {
             api.install(kind);
             api.forbid(kind);
         }
     })
     .await;
     assert!(
-        w.told.synced.iter().all(|(name, _)| &**name != "vpcs"),
+        w.told.synced.iter().all(|(name, _)| !needed.contains(&&**name)),
         "{:?}",
         w.told.synced
     );
-    w.api.permit("vpcs");
+    for kind in needed {
+        w.api.permit(kind);
+    }
     w.told.until_synced(all).await;
 }
 

@@ -281,6 +281,33 @@ fn a_topology_is_one_file_that_says_everything_in_words_too() {
     let output = run(&["topology", "--manifests", folder.path(), "--output", "json"]);
     let value: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(value["vpcs"][1]["slices"][0]["switch"], "vpc-blue.n1");
+    assert_eq!(value["vpcs"][1]["peers"], json!([]));
+}
+
+#[test]
+fn a_topology_has_lines_between_peers_and_says_why_others_are_none() {
+    let teal = r"{apiVersion: meridian.dev/v1alpha1, kind: Vpc, metadata: {name: teal}, spec: {podNetwork: {cidrs: [10.77.0.0/16]}, peers: [{name: blue}, {name: lost}]}}";
+    let agrees =
+        r"{apiVersion: meridian.dev/v1alpha1, kind: VpcPeering, metadata: {name: a}, spec: {vpc: blue, peer: teal}}";
+    let folder = Folder::of(&[CLUSTER, teal, agrees]);
+    let page = stdout(&run(&["topology", "--manifests", folder.path()]));
+    has_all(
+        &page,
+        &[
+            "<title>peers: blue and teal</title>",
+            "⇄ blue · waits for lost",
+            "lost <span class=\"soft\">(there is no VPC lost)</span>",
+        ],
+    );
+    let output = run(&["topology", "--manifests", folder.path(), "--output", "json"]);
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        value["vpcs"][2]["peers"],
+        json!([
+            {"name": "blue", "state": "connected"},
+            {"name": "lost", "state": "waiting", "why": "there is no VPC lost"}
+        ])
+    );
 }
 
 #[test]

@@ -23,9 +23,9 @@ use crate::strays::Strays;
 use crate::vips::Vips;
 use crate::vpcs::{State, Vpcs};
 use crate::{
-    Claim, Config, Delta, Desired, PathError, PathExplanation, PathQuestion, PodExplanation, Problem,
-    ServiceExplanation, SliceUse, SubnetReport, Topology, Unit, VpcReport, claim, gateway, node, path, pod, service,
-    slice, subnet, topology, vpc,
+    Claim, Config, Delta, Desired, PathError, PathExplanation, PathQuestion, Peering, PodExplanation, Problem,
+    ServiceExplanation, SliceUse, SubnetReport, Topology, Unit, VpcPeeringReport, VpcReport, claim, gateway, node,
+    path, pod, service, slice, subnet, topology, vpc,
 };
 
 /// Keeps the desired state of a cluster up to date.
@@ -116,6 +116,13 @@ impl Compiler {
                     self.vpc_news.namespaces.insert(name);
                 }
                 Key::Vpc(_) | Key::Subnet(_) => self.vpc_news.judge = true,
+                Key::VpcPeering(name) => {
+                    self.vpc_news.judge = true;
+                    // So that somebody says how it fares, even if there is no such VPC.
+                    if let Some(peering) = self.cluster.vpc_peering(&name) {
+                        self.engine.mark(Unit::Vpc(peering.vpc.clone()));
+                    }
+                }
                 Key::Pod(namespace, name) => {
                     self.pods.insert(PodKey { namespace, name });
                 }
@@ -315,6 +322,15 @@ impl Compiler {
     pub fn subnets(&self) -> Vec<SubnetReport> {
         let report = |state| report::subnet(state, &self.addresses, &self.placements);
         self.vpcs.subnets().map(report).collect()
+    }
+
+    /// How the consents to peerings fare as of the last [`Self::compile`], by name.
+    pub fn vpc_peerings(&self) -> Vec<VpcPeeringReport> {
+        let report = |(name, peering): (&Name, &Peering)| VpcPeeringReport {
+            name: name.clone(),
+            peering: peering.clone(),
+        };
+        self.vpcs.consents().map(report).collect()
     }
 
     /// How full each slice is as of the last [`Self::compile`], sorted by VPC and node. Its cost grows with the slices.

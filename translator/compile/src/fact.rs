@@ -69,7 +69,8 @@ impl Fact {
                 | Key::AddressPool(_)
                 | Key::Vpc(_)
                 | Key::NetworkAttachment(..)
-                | Key::Subnet(_),
+                | Key::Subnet(_)
+                | Key::VpcPeering(_),
             )
             | Self::Shortage(_)
             | Self::Home(_)

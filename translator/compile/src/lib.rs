@@ -69,6 +69,6 @@ pub use pod::explain::{
 };
 pub use problem::Problem;
 pub use service::{Answer, EndpointExplanation, FrontendExplanation, ServiceExplanation};
-pub use topology::{Cell, Host, Network, SharedService, Topology};
+pub use topology::{Cell, Host, Network, PeerState, PeerUse, SharedService, Topology};
 pub use unit::{Unit, UnitParseError};
-pub use usage::{Fill, GatewayReport, Peering, SliceUse, SubnetReport, VpcReport};
+pub use usage::{Fill, GatewayReport, Peering, SliceUse, SubnetReport, VpcPeeringReport, VpcReport};

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
-use meridian_model::{Cluster, Name, Pod, PodKey, PortKey};
+use meridian_model::{Cluster, Name, Pod, PodKey, PortKey, Scope, Vpc};
 
 use crate::addresses::{Addresses, wants_port};
 use crate::names::default_vpc;
@@ -216,7 +216,7 @@ pub(crate) fn place(pod: &Pod, vpcs: &Vpcs, addresses: &Addresses, config: &Conf
             };
             Place::Nowhere(field, message)
         }
-        (Home::Vpc(state), wanted) => match state.refusal() {
+        (Home::Vpc(state), wanted) => match state.refusal().or_else(|| out_of_scope(&state.object, pod)) {
             None => within(pod, node, state, wanted, vpcs),
             Some(why) => Place::Nowhere(NAMESPACE, why),
         },
@@ -299,4 +299,21 @@ fn elsewhere(pod: &Pod, subnet: &Name, theirs: &Name, ours: &Name) -> String {
          the namespace",
         pod.namespace
     )
+}
+
+/// Why a pod is none of the workloads that a VPC is for.
+fn out_of_scope(vpc: &Vpc, pod: &Pod) -> Option<String> {
+    let scope = match (vpc.scope, pod.is_virtual_machine()) {
+        (Scope::Pods, true) => {
+            "only for pods that are no virtual machines (spec.scope is Pods), and this one is, by its label"
+        }
+        (Scope::VirtualMachines, false) => {
+            "only for virtual machines (spec.scope is VirtualMachines), and this pod is none, for want of the label"
+        }
+        _ => return None,
+    };
+    Some(format!(
+        "VPC {} is {scope} kubevirt.io=virt-launcher: move the namespace to another VPC, or set spec.scope of this one to All",
+        vpc.name
+    ))
 }

@@ -11,7 +11,7 @@ use crate::addresses::Fare;
 use crate::context::{Context, World};
 use crate::names::default_vpc;
 use crate::slices::{SliceKey, Standing};
-use crate::{Desired, Unit, places, service};
+use crate::{Desired, Peering, Unit, places, service};
 
 /// Every VPC, every node, and what is shared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -72,8 +72,35 @@ pub struct Network {
     pub shared_services: usize,
     /// How many pods have ports in it.
     pub pods: usize,
+    /// The VPCs that it is to be connected to.
+    pub peers: Vec<PeerUse>,
     /// What nodes have of it, by node.
     pub slices: Vec<Cell>,
+}
+
+/// A VPC that another is to be connected to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerUse {
+    /// Its name.
+    pub name: String,
+    /// Whether the two are connected.
+    pub state: PeerState,
+    /// Why they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// How a VPC fares with one that it is to be connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PeerState {
+    /// Pods of the two reach each other.
+    Connected,
+    /// The other has not agreed, or cannot be used yet.
+    Waiting,
+    /// The two cannot be peers.
+    Refused,
 }
 
 /// What a node has of a VPC.
@@ -223,6 +250,20 @@ fn network(
         services: of_vpc,
         shared_services: shared,
         pods: slices.iter().map(|slice| slice.pods).sum(),
+        peers: state.map_or_else(Vec::new, |state| state.peers.iter().map(peer).collect()),
         slices,
+    }
+}
+
+fn peer((name, peering): &(Name, Peering)) -> PeerUse {
+    let (state, why) = match peering {
+        Peering::Connected => (PeerState::Connected, None),
+        Peering::Waiting(why) => (PeerState::Waiting, Some(why.clone())),
+        Peering::Refused(why) => (PeerState::Refused, Some(why.clone())),
+    };
+    PeerUse {
+        name: name.to_string(),
+        state,
+        why,
     }
 }

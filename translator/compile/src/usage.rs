@@ -1,5 +1,5 @@
-//! [`SliceUse`]: how full a slice is, for those who watch it, and [`VpcReport`] and
-//! [`SubnetReport`]: how VPCs and Subnets fare.
+//! [`SliceUse`]: how full a slice is, for those who watch it, and [`VpcReport`], [`VpcPeeringReport`] and [`SubnetReport`]: how VPCs,
+//! peerings and Subnets fare.
 
 use ipnetwork::IpNetwork;
 use meridian_model::{Name, PodKey};
@@ -41,6 +41,15 @@ pub struct GatewayReport {
     pub conflict: bool,
 }
 
+/// How a `VpcPeering` fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VpcPeeringReport {
+    /// Its name.
+    pub name: Name,
+    /// How the two VPCs fare with each other.
+    pub peering: Peering,
+}
+
 /// How a VPC beside the default one fares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VpcReport {
@@ -56,7 +65,7 @@ pub struct VpcReport {
     pub namespaces: Vec<Name>,
     /// The namespaces that it selects and an older VPC has, with that VPC, sorted.
     pub lost: Vec<(Name, Name)>,
-    /// The peers that it names, in its order.
+    /// The peers that it names, in its order, and then those that only `VpcPeering`s name for it.
     pub peers: Vec<(Name, Peering)>,
     /// Its gateways, if pods reach the world through such.
     pub gateways: Option<GatewayReport>,

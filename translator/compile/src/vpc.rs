@@ -92,12 +92,18 @@ fn report_vpc(ctx: &mut Context<'_>, state: &State) {
     for (object, field, message) in &state.clashes {
         ctx.problem(object.clone(), &**field, &**message);
     }
-    for (index, (_, peering)) in state.peers.iter().enumerate() {
+    let own = state.peers.iter().take(state.object.peers.len());
+    for (index, (_, peering)) in own.enumerate() {
         if let Peering::Refused(why) = peering {
             ctx.problem(object(), format!("spec.peers[{index}]"), &**why);
         }
     }
     gateway::report(ctx, state);
+    for (consent, peering) in &state.consents {
+        if let Peering::Refused(why) = peering {
+            ctx.problem(Key::VpcPeering(consent.clone()), "spec.peer", &**why);
+        }
+    }
     for (namespace, winner) in &state.lost {
         let message = format!("namespace {namespace} is selected by VPC {winner}, too, which is older and has it");
         ctx.problem(object(), "spec.namespaceSelector", message);

@@ -43,10 +43,12 @@ pub(crate) struct State {
     pub(crate) clashes: Vec<(Key, String, String)>,
     /// Namespaces that it selects and an older VPC has.
     pub(crate) lost: BTreeMap<Name, Name>,
-    /// How it fares with each of the peers that it names, in its order.
+    /// How it fares with each of the peers that it names, in its order, and then with those that only consents name.
     pub(crate) peers: Vec<(Name, Peering)>,
     /// Its Subnets that can be used, with their networks, the oldest first.
     pub(crate) subnets: Vec<(Name, Box<[IpNetwork]>)>,
+    /// How each consent for it fares.
+    pub(crate) consents: Vec<(Name, Peering)>,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +61,8 @@ pub(crate) struct Vpcs {
     homes: BTreeMap<Name, Name>,
     /// The Subnets that namespaces name for their pods.
     asked: BTreeMap<Name, Name>,
+    /// How each consent to a peering fares.
+    consents: BTreeMap<Name, Peering>,
     /// What of nodes they were judged by.
     nodes: HashMap<Name, NodeView>,
 }
@@ -154,7 +158,7 @@ impl Vpcs {
         };
         let mut states = judge::all(&ground);
         let subnets = subnets::all(&ground, &mut states);
-        peers::connect(&mut states);
+        let consents = peers::connect(&mut states, cluster);
         let mut order: Vec<Name> = states.keys().cloned().collect();
         order.sort_by_key(|name| (states[name].object.created, name.clone()));
         let before = std::mem::replace(
@@ -168,6 +172,7 @@ impl Vpcs {
                     .namespaces()
                     .filter_map(|namespace| Some((namespace.name.clone(), asked_by(namespace)?)))
                     .collect(),
+                consents,
                 nodes: cluster
                     .nodes()
                     .map(|node| (node.name.clone(), (node.created, node.internal_ips.clone())))
@@ -339,6 +344,11 @@ impl Vpcs {
     /// The Subnet that a namespace names for its pods.
     pub(crate) fn asked(&self, namespace: &Name) -> Option<&Name> {
         self.asked.get(namespace)
+    }
+
+    /// How each consent to a peering fares, by name.
+    pub(crate) fn consents(&self) -> impl Iterator<Item = (&Name, &Peering)> {
+        self.consents.iter()
     }
 
     /// Where what is in a namespace belongs.

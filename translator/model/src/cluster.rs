@@ -8,7 +8,7 @@ use std::sync::Arc;
 use self::services::Services;
 use crate::{
     AddressPool, DefinitionKey, EndpointSlice, Interner, Key, Kind, Name, Namespace, NetworkAttachment, Node, Object,
-    Pod, PodKey, Service, ServiceCidr, ServiceKey, Subnet, Vpc,
+    Pod, PodKey, Service, ServiceCidr, ServiceKey, Subnet, Vpc, VpcPeering,
 };
 
 /// Something that was seen to happen to the cluster.
@@ -37,6 +37,7 @@ pub struct Cluster {
     /// The pods that ask for each definition, whether or not it exists.
     attached: HashMap<DefinitionKey, BTreeSet<PodKey>>,
     subnets: BTreeMap<Name, Arc<Subnet>>,
+    vpc_peerings: BTreeMap<Name, Arc<VpcPeering>>,
     names: Interner,
 }
 
@@ -148,6 +149,16 @@ impl Cluster {
         self.subnets.values()
     }
 
+    /// A consent to a peering.
+    pub fn vpc_peering(&self, name: &str) -> Option<&Arc<VpcPeering>> {
+        self.vpc_peerings.get(name)
+    }
+
+    /// All consents to peerings, by name.
+    pub fn vpc_peerings(&self) -> impl ExactSizeIterator<Item = &Arc<VpcPeering>> {
+        self.vpc_peerings.values()
+    }
+
     fn put(&mut self, object: Object, changed: &mut Vec<Key>) {
         match object {
             Object::Node(node) => changed.extend(self.put_node(node)),
@@ -174,6 +185,10 @@ impl Cluster {
             Object::Subnet(subnet) => {
                 let name = subnet.name.clone();
                 changed.extend(put(&mut self.subnets, name, subnet).map(Key::Subnet));
+            }
+            Object::VpcPeering(peering) => {
+                let name = peering.name.clone();
+                changed.extend(put(&mut self.vpc_peerings, name, peering).map(Key::VpcPeering));
             }
         }
     }
@@ -265,6 +280,7 @@ impl Cluster {
                 self.attachments.remove(&key).is_some()
             }
             Key::Subnet(name) => self.subnets.remove(name).is_some(),
+            Key::VpcPeering(name) => self.vpc_peerings.remove(name).is_some(),
         };
         if was_there {
             changed.push(key);
@@ -320,6 +336,7 @@ impl Cluster {
             Kind::Vpc => Box::new(self.vpcs.keys().cloned().map(Key::Vpc)),
             Kind::NetworkAttachment => Box::new(self.attachments.keys().cloned().map(Key::from)),
             Kind::Subnet => Box::new(self.subnets.keys().cloned().map(Key::Subnet)),
+            Kind::VpcPeering => Box::new(self.vpc_peerings.keys().cloned().map(Key::VpcPeering)),
         }
     }
 }

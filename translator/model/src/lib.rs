@@ -27,4 +27,4 @@ pub use service::{
     Service, ServiceCidr, ServiceKey, ServicePort, ServiceType, TrafficPolicy,
 };
 pub use subnet::{Dhcp, Subnet};
-pub use vpc::{Egress, Vpc};
+pub use vpc::{Egress, Scope, Vpc, VpcPeering};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::{
     AddressPool, EndpointSlice, NetworkAttachment, NetworkRequest, Networks, Service, ServiceCidr, Subnet, Vpc,
+    VpcPeering,
 };
 
 /// A name or another short text, shared rather than copied.
@@ -38,6 +39,8 @@ pub enum Kind {
     NetworkAttachment,
     /// `meridian.dev/v1alpha1/Subnet`.
     Subnet,
+    /// `meridian.dev/v1alpha1/VpcPeering`.
+    VpcPeering,
 }
 
 /// Names one object of the cluster.
@@ -63,6 +66,8 @@ pub enum Key {
     NetworkAttachment(Name, Name),
     /// A network of a VPC, by name.
     Subnet(Name),
+    /// One side's consent to a peering, by name.
+    VpcPeering(Name),
 }
 
 /// Names a pod where only pods are meant.
@@ -97,6 +102,8 @@ pub enum Object {
     NetworkAttachment(NetworkAttachment),
     /// A network of a VPC.
     Subnet(Subnet),
+    /// One side's consent to a peering.
+    VpcPeering(VpcPeering),
 }
 
 /// A machine of the cluster.
@@ -231,6 +238,11 @@ impl Key {
         Self::Subnet(name.into())
     }
 
+    /// Names one side's consent to a peering.
+    pub fn vpc_peering(name: impl Into<Name>) -> Self {
+        Self::VpcPeering(name.into())
+    }
+
     /// The kind of the object named.
     pub fn kind(&self) -> Kind {
         match self {
@@ -244,6 +256,7 @@ impl Key {
             Self::Vpc(_) => Kind::Vpc,
             Self::NetworkAttachment(..) => Kind::NetworkAttachment,
             Self::Subnet(_) => Kind::Subnet,
+            Self::VpcPeering(_) => Kind::VpcPeering,
         }
     }
 }
@@ -262,6 +275,7 @@ impl Object {
             Self::Vpc(vpc) => Key::Vpc(vpc.name.clone()),
             Self::NetworkAttachment(attachment) => attachment.key.clone().into(),
             Self::Subnet(subnet) => Key::Subnet(subnet.name.clone()),
+            Self::VpcPeering(peering) => Key::VpcPeering(peering.name.clone()),
         }
     }
 }
@@ -278,6 +292,13 @@ impl Pod {
     /// The further interfaces that it asks for.
     pub fn further(&self) -> &[NetworkRequest] {
         self.networks.as_ref().map_or(&[], |networks| &networks.wanted)
+    }
+
+    /// Whether a virtual machine of KubeVirt's runs in the pod, by the label that it gives to such pods.
+    pub fn is_virtual_machine(&self) -> bool {
+        self.labels
+            .get("kubevirt.io")
+            .is_some_and(|value| &**value == "virt-launcher")
     }
 
     /// Whether the pod has run to its end: it will never use its network again.
@@ -382,6 +403,7 @@ impl fmt::Display for Key {
             Self::Vpc(name) => write!(f, "vpc/{name}"),
             Self::NetworkAttachment(namespace, name) => write!(f, "networkattachmentdefinition/{namespace}/{name}"),
             Self::Subnet(name) => write!(f, "subnet/{name}"),
+            Self::VpcPeering(name) => write!(f, "vpcpeering/{name}"),
         }
     }
 }

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use crate::{
     AddressPool, AddressType, AttachmentConfig, DefinitionKey, Dhcp, Egress, Endpoint, EndpointPort, EndpointSlice,
     EndpointState, Event, Hints, Labels, Name, Namespace, NetworkAttachment, NetworkRequest, Node, Object, Phase, Pod,
-    Protocol, Requirement, Service, ServiceCidr, ServicePort, ServiceType, Subnet, Timestamp, TrafficPolicy, Vpc,
+    Protocol, Requirement, Scope, Service, ServiceCidr, ServicePort, ServiceType, Subnet, Timestamp, TrafficPolicy,
+    Vpc, VpcPeering,
 };
 
 fn addresses<'a>(ips: impl IntoIterator<Item = &'a str>) -> Box<[IpAddr]> {
@@ -197,6 +198,13 @@ impl Pod {
     #[must_use]
     pub fn created_at(mut self, seconds: i64) -> Self {
         self.created = Timestamp(seconds);
+        self
+    }
+
+    /// That a virtual machine of KubeVirt's runs in.
+    #[must_use]
+    pub fn of_virtual_machine(mut self) -> Self {
+        self.labels = [("kubevirt.io", "virt-launcher")].into_iter().collect();
         self
     }
 
@@ -409,6 +417,7 @@ impl Vpc {
                     .collect(),
             ),
             cidrs: cidrs.into_iter().map(Name::from).collect(),
+            scope: Scope::All,
             host_slice_v4: 24,
             host_slice_v6: 64,
             egress: Egress::Node,
@@ -441,6 +450,13 @@ impl Vpc {
     pub fn by_gateways(mut self) -> Self {
         let selector = [Requirement::Exists("edge".into())].into_iter().collect();
         self.egress = Egress::Gateway(selector);
+        self
+    }
+
+    /// For these workloads.
+    #[must_use]
+    pub fn only_for(mut self, scope: Scope) -> Self {
+        self.scope = scope;
         self
     }
 
@@ -510,6 +526,18 @@ impl Subnet {
     pub fn being_deleted(mut self) -> Self {
         self.deleting = true;
         self
+    }
+}
+
+impl VpcPeering {
+    /// Named `<vpc>-<peer>`.
+    pub fn test(vpc: &str, peer: &str) -> Self {
+        Self {
+            name: format!("{vpc}-{peer}").into(),
+            deleting: false,
+            vpc: vpc.into(),
+            peer: peer.into(),
+        }
     }
 }
 

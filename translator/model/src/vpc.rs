@@ -16,6 +16,8 @@ pub struct Vpc {
     /// `spec.attachments.namespaceSelector`: namespaces beside its own whose pods may have further interfaces in it; none for no
     /// namespace.
     pub attachments: Option<Selector>,
+    /// `spec.scope`: which workloads may be in it.
+    pub scope: Scope,
     /// `spec.podNetwork.cidrs` as written.
     pub cidrs: Box<[Name]>,
     /// `spec.podNetwork.hostSlice`: the prefix length of what each node has of an IPv4 network.
@@ -36,6 +38,31 @@ pub struct Vpc {
     pub search_domains: Box<[Name]>,
 }
 
+/// What one side of a peering says (`meridian.dev` `VpcPeering`): the same as if the VPC named the peer itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VpcPeering {
+    /// `metadata.name`.
+    pub name: Name,
+    /// Whether `metadata.deletionTimestamp` is set: it says nothing any more.
+    pub deleting: bool,
+    /// `spec.vpc`: the VPC that it speaks for.
+    pub vpc: Name,
+    /// `spec.peer`: the VPC that the other is to be connected to.
+    pub peer: Name,
+}
+
+/// Which workloads may be in a VPC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// Pods that are no virtual machines.
+    Pods,
+    /// Virtual machines.
+    VirtualMachines,
+    /// Both.
+    #[default]
+    All,
+}
+
 /// How pods of a VPC reach the world outside the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Egress {
@@ -51,5 +78,11 @@ pub enum Egress {
 impl From<Vpc> for Object {
     fn from(vpc: Vpc) -> Self {
         Self::Vpc(vpc)
+    }
+}
+
+impl From<VpcPeering> for Object {
+    fn from(peering: VpcPeering) -> Self {
+        Self::VpcPeering(peering)
     }
 }

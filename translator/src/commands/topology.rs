@@ -2,6 +2,7 @@
 
 mod html;
 mod layout;
+mod peers;
 mod style;
 mod svg;
 

@@ -71,6 +71,8 @@ pub(crate) enum Subject {
     Vpc,
     /// `meridian.dev/v1alpha1/Subnet`.
     Subnet,
+    /// `meridian.dev/v1alpha1/VpcPeering`.
+    VpcPeering,
 }
 
 /// The problems whose object is of such a kind.
@@ -90,10 +92,11 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
         // Of the default VPC there is no object that an event could be about.
         "vpc" if name != DEFAULT_VPC => Subject::Vpc,
         "subnet" => Subject::Subnet,
+        "vpcpeering" => Subject::VpcPeering,
         _ => return None,
     };
     let (namespace, name) = match subject {
-        Subject::Vpc | Subject::Subnet => ("", name),
+        Subject::Vpc | Subject::Subnet | Subject::VpcPeering => ("", name),
         _ => name.split_once('/')?,
     };
     let unreadable = |reason, action| (reason, action, field_and_message(problem));
@@ -110,6 +113,7 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
         (Origin::Compile, Subject::Vpc) if problem.field.as_deref().is_some_and(is_of_egress) => {
             (NO_GATEWAY, "FindGateways", field_and_message(problem))
         }
+        (Origin::Compile, Subject::VpcPeering) => (NO_PEER, "ConnectPeers", problem.message.clone()),
         (Origin::Compile, Subject::Vpc) => (NO_VPC, "BuildNetwork", field_and_message(problem)),
         (Origin::Compile, Subject::Subnet) => (NO_SUBNET, "BuildNetwork", field_and_message(problem)),
         (Origin::Northbound, Subject::Subnet) => (NO_SWITCH, "BuildNetwork", problem.message.clone()),
@@ -121,12 +125,15 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
             "AllocateAddress",
             problem.message.clone(),
         ),
-        (Origin::VpcStatus | Origin::SubnetStatus, _) => (problem.reason?, "WriteStatus", problem.message.clone()),
+        (Origin::VpcStatus | Origin::VpcPeeringStatus | Origin::SubnetStatus, _) => {
+            (problem.reason?, "WriteStatus", problem.message.clone())
+        }
         (Origin::Pods, _) => unreadable("UnreadablePod", "ReadPod"),
         (Origin::Services, _) => unreadable("UnreadableService", "ReadService"),
         (Origin::EndpointSlices, _) => unreadable("UnreadableEndpoints", "ReadEndpoints"),
         (Origin::Vpcs, _) => unreadable("UnreadableVpc", "ReadVpc"),
         (Origin::Subnets, _) => unreadable("UnreadableSubnet", "ReadSubnet"),
+        (Origin::VpcPeerings, _) => unreadable("UnreadableVpcPeering", "ReadVpcPeering"),
         _ => return None,
     };
     Some(Complaint {
@@ -212,6 +219,7 @@ mod tests {
                 problem("subnet/vms", "overlaps"),
                 peers,
                 attachment,
+                problem("vpcpeering/b", "overlaps"),
             ],
         );
         board.set(
@@ -238,11 +246,17 @@ mod tests {
             Origin::Vpcs,
             [problem("watch/vpcs", "gone"), problem("vpc/bad", "is no name")],
         );
+        board.set(Origin::VpcPeerings, [problem("vpcpeering/bad", "is no peer")]);
         let refused = Problem {
             reason: Some("FailedStatusWrite"),
             ..problem("vpc/blue", "denied")
         };
-        board.set(Origin::VpcStatus, [refused, problem("vpcs", "forbidden")]);
+        board.set(Origin::VpcStatus, [refused.clone(), problem("vpcs", "forbidden")]);
+        let refused = Problem {
+            object: "vpcpeering/a".into(),
+            ..refused
+        };
+        board.set(Origin::VpcPeeringStatus, [refused]);
         assert_eq!(
             found(&board),
             [
@@ -257,16 +271,19 @@ mod tests {
                     NO_INTERFACE,
                     format!("metadata.annotations[{NETWORKS}]: entry 1: none")
                 ),
+                ("bad".into(), "UnreadableVpcPeering", "status.podIPs: is no peer".into()),
                 ("shop/web".into(), NO_ADDRESS, "no free address".into()),
                 ("shop/web".into(), NO_SERVICE, "status.podIPs: is a network".into()),
                 ("vms".into(), NO_SUBNET, "status.podIPs: overlaps".into()),
                 ("blue".into(), NO_VPC, "status.podIPs: overlaps".into()),
                 ("green".into(), NO_PEER, "spec.peers[0]: overlaps".into()),
+                ("b".into(), NO_PEER, "overlaps".into()),
                 ("shop/db".into(), NO_PORT, "refused".into()),
                 ("shop/db".into(), NO_BALANCER, "refused".into()),
                 ("red".into(), NO_NETWORK, "refused".into()),
                 ("shop/api".into(), "AddressPoolExhausted", "all are given".into()),
                 ("blue".into(), "FailedStatusWrite", "denied".into()),
+                ("a".into(), "FailedStatusWrite", "denied".into()),
             ]
         );
     }

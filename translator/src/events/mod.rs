@@ -1,4 +1,4 @@
-//! Kubernetes events on pods, services, VPCs and Subnets that something is wrong with, for those who look at one and not at this process.
+//! Kubernetes events on pods, services, VPCs, peerings and Subnets that something is wrong with, for those who look at one and not at this process.
 //!
 //! ```text
 //!   Board ── complaints ──▶ Ledger (what is due) ──▶ Recorder ──▶ events.k8s.io

@@ -15,6 +15,7 @@ use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, Error};
 use meridian_api::subnet::Subnet;
 use meridian_api::vpc::Vpc;
+use meridian_api::vpc_peering::VpcPeering;
 use serde_json::json;
 use uuid::{Uuid, uuid};
 
@@ -39,7 +40,7 @@ pub(super) enum Refusal {
     Moot,
     /// It is not allowed.
     #[error(
-        "{0}: grant get of pods, services, endpointslices, vpcs and subnets, and create and patch of events in events.k8s.io, as the ClusterRole \
+        "{0}: grant get of pods, services, endpointslices, vpcs, vpcpeerings and subnets, and create and patch of events in events.k8s.io, as the ClusterRole \
          meridian-translator of the chart does"
     )]
     Forbidden(String),
@@ -135,6 +136,7 @@ impl Recorder {
             Subject::EndpointSlice => ("discovery.k8s.io/v1", "EndpointSlice"),
             Subject::Vpc => ("meridian.dev/v1alpha1", "Vpc"),
             Subject::Subnet => ("meridian.dev/v1alpha1", "Subnet"),
+            Subject::VpcPeering => ("meridian.dev/v1alpha1", "VpcPeering"),
         };
         Event {
             metadata: ObjectMeta {
@@ -191,6 +193,7 @@ async fn metadata(client: &Client, complaint: &Complaint) -> Result<ObjectMeta, 
         }
         Subject::Vpc => Api::<Vpc>::all(client).get_metadata(name).await?.metadata,
         Subject::Subnet => Api::<Subnet>::all(client).get_metadata(name).await?.metadata,
+        Subject::VpcPeering => Api::<VpcPeering>::all(client).get_metadata(name).await?.metadata,
     })
 }
 

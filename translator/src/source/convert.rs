@@ -9,6 +9,7 @@ mod attachment;
 mod service;
 mod subnet;
 mod vpc;
+mod vpc_peering;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -74,6 +75,7 @@ pub fn from_value_of(kind: Kind, value: Value) -> Result<Object, InvalidObject> 
             .and_then(attachment::definition)
             .map(Object::NetworkAttachment),
         Kind::Subnet => typed(value).and_then(subnet::subnet).map(Object::Subnet),
+        Kind::VpcPeering => typed(value).and_then(vpc_peering::vpc_peering).map(Object::VpcPeering),
     };
     result.map_err(|error| error.of(Some(kind), &identity.unwrap_or(Value::Null)))
 }
@@ -99,6 +101,7 @@ fn used_kind(value: &Value) -> Result<Option<Kind>, FieldError> {
         ("meridian.dev/v1alpha1", "Vpc") => Some(Kind::Vpc),
         ("k8s.cni.cncf.io/v1", "NetworkAttachmentDefinition") => Some(Kind::NetworkAttachment),
         ("meridian.dev/v1alpha1", "Subnet") => Some(Kind::Subnet),
+        ("meridian.dev/v1alpha1", "VpcPeering") => Some(Kind::VpcPeering),
         _ => None,
     })
 }
@@ -122,6 +125,7 @@ pub fn key_of(kind: Kind, value: &Value) -> Option<Key> {
         Kind::Vpc => Key::vpc(name),
         Kind::NetworkAttachment => Key::network_attachment(namespace(), name),
         Kind::Subnet => Key::subnet(name),
+        Kind::VpcPeering => Key::vpc_peering(name),
     })
 }
 

@@ -75,7 +75,7 @@ impl<'a, K: Kept> Keeper<'a, K> {
             news,
             _watch: watch,
             objects: None,
-            reports: Arc::from(Vec::new()),
+            reports: Arc::from([]),
             doubt: None,
             unreadable: BTreeMap::new(),
             due: None,

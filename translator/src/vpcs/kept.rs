@@ -1,4 +1,4 @@
-//! [`Kept`]: a kind of object that pods are in, of which it is said what becomes of it, and that stays as long as pods are in it.
+//! [`Kept`]: a kind of object of which it is said what becomes of it; where pods are in it, it stays as long as they are.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -7,12 +7,13 @@ use kube::Resource;
 use kube::core::object::HasStatus;
 use meridian_api::subnet::Subnet;
 use meridian_api::vpc::{self, Vpc};
-use meridian_compile::{SubnetReport, VpcReport};
+use meridian_api::vpc_peering::VpcPeering;
+use meridian_compile::{SubnetReport, VpcPeeringReport, VpcReport};
 use meridian_northbound::writer::Status;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{plan, subnet};
+use super::{peering, plan, subnet};
 use crate::problems::Origin;
 
 /// What is known of an object beside what the API says.
@@ -26,7 +27,7 @@ pub(super) struct Known<'a, R> {
     pub(super) doubt: Option<&'a str>,
 }
 
-/// A kind of object that pods are in.
+/// A kind of object without namespaces of which the compiler says how each fares.
 pub(super) trait Kept:
     Resource<DynamicType = ()>
     + HasStatus<Status: DeserializeOwned>
@@ -42,8 +43,8 @@ pub(super) trait Kept:
     /// How the compiler reports on one.
     type Report: PartialEq + Debug + Send + Sync;
 
-    /// The finalizer by which it stays.
-    const FINALIZER: &'static str;
+    /// The finalizer by which it stays, if pods are in it.
+    const FINALIZER: Option<&'static str>;
     /// As the API's paths name the kind.
     const PLURAL: &'static str;
     /// As problems name one.
@@ -71,16 +72,13 @@ pub(super) trait Kept:
 /// It goes when the compiler knows that the object is to be deleted, so that nothing new comes in, and finds no pod in it. To know
 /// of no pods before that is not enough.
 pub(super) fn finalizer<K: Kept>(object: &K, known: Known<'_, K::Report>) -> Option<Value> {
+    let ours = K::FINALIZER?;
     let now = object.meta().finalizers.as_deref().unwrap_or_default();
-    let is_held = now.iter().any(|finalizer| finalizer == K::FINALIZER);
+    let is_held = now.iter().any(|finalizer| finalizer == ours);
     let may_go = known.doubt.is_none() && known.report.is_some_and(K::is_left);
     let wanted: Vec<&str> = match (is_deleting(object), is_held) {
-        (false, false) => now.iter().map(String::as_str).chain([K::FINALIZER]).collect(),
-        (true, true) if may_go => now
-            .iter()
-            .map(String::as_str)
-            .filter(|other| *other != K::FINALIZER)
-            .collect(),
+        (false, false) => now.iter().map(String::as_str).chain([ours]).collect(),
+        (true, true) if may_go => now.iter().map(String::as_str).filter(|other| *other != ours).collect(),
         _ => return None,
     };
     // The list is written as a whole: whoever has changed it meanwhile is not to be overruled.
@@ -116,7 +114,7 @@ impl<R> Default for Known<'_, R> {
 impl Kept for Vpc {
     type Report = VpcReport;
 
-    const FINALIZER: &'static str = vpc::FINALIZER;
+    const FINALIZER: Option<&'static str> = Some(vpc::FINALIZER);
     const PLURAL: &'static str = "vpcs";
     const SINGULAR: &'static str = "vpc";
     const RIGHTS: &'static str = "patch of vpcs and of vpcs/status in meridian.dev";
@@ -143,7 +141,7 @@ impl Kept for Vpc {
 impl Kept for Subnet {
     type Report = SubnetReport;
 
-    const FINALIZER: &'static str = meridian_api::subnet::FINALIZER;
+    const FINALIZER: Option<&'static str> = Some(meridian_api::subnet::FINALIZER);
     const PLURAL: &'static str = "subnets";
     const SINGULAR: &'static str = "subnet";
     const RIGHTS: &'static str = "patch of subnets and of subnets/status in meridian.dev";
@@ -164,5 +162,32 @@ impl Kept for Subnet {
 
     fn status_patch(&self, known: Known<'_, SubnetReport>) -> Option<Value> {
         subnet::status(self, known)
+    }
+}
+
+impl Kept for VpcPeering {
+    type Report = VpcPeeringReport;
+
+    const FINALIZER: Option<&'static str> = None;
+    const PLURAL: &'static str = "vpcpeerings";
+    const SINGULAR: &'static str = "vpcpeering";
+    const RIGHTS: &'static str = "patch of vpcpeerings/status in meridian.dev";
+    const SOURCE: Origin = Origin::VpcPeerings;
+    const STATUS: Origin = Origin::VpcPeeringStatus;
+
+    fn reports(status: &Status) -> &Arc<[VpcPeeringReport]> {
+        &status.vpc_peerings
+    }
+
+    fn name(report: &VpcPeeringReport) -> &str {
+        &report.name
+    }
+
+    fn is_left(_: &VpcPeeringReport) -> bool {
+        true
+    }
+
+    fn status_patch(&self, known: Known<'_, VpcPeeringReport>) -> Option<Value> {
+        peering::status(self, known)
     }
 }

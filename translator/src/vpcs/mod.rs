@@ -11,12 +11,14 @@
 
 mod keeper;
 mod kept;
+mod peering;
 mod plan;
 mod subnet;
 mod words;
 
 use meridian_api::subnet::Subnet;
 use meridian_api::vpc::Vpc;
+use meridian_api::vpc_peering::VpcPeering;
 use meridian_northbound::writer::{LockStatus, Status};
 use tokio::sync::watch::Receiver;
 
@@ -25,10 +27,11 @@ use crate::source::kubernetes::Cluster;
 use keeper::Keeper;
 use kept::Kept;
 
-/// Keeps the status of VPCs and Subnets until the writer stops.
+/// Keeps the status of VPCs, peerings and Subnets until the writer stops.
 pub async fn keep(cluster: Cluster, board: Board, status: Receiver<Status>) {
     tokio::join!(
         keep_kind::<Vpc>(&cluster, &board, status.clone()),
+        keep_kind::<VpcPeering>(&cluster, &board, status.clone()),
         keep_kind::<Subnet>(&cluster, &board, status)
     );
 }

@@ -10,6 +10,9 @@ use super::kept::{is_deleting, number};
 use super::words;
 use crate::upkeep::set;
 
+/// How many namespaces a status names: of a selector that selects all, there may be more than an object has room for.
+const NAMED: usize = 100;
+
 /// What is known of a VPC beside what the API says.
 type Known<'a> = super::kept::Known<'a, VpcReport>;
 
@@ -21,7 +24,8 @@ pub(super) fn status(vpc: &Vpc, known: Known<'_>) -> Option<Value> {
     wanted.observed_generation = generation;
     if let Some(report) = known.report {
         wanted = VpcStatus {
-            namespaces: report.namespaces.iter().map(ToString::to_string).collect(),
+            namespaces: report.namespaces.iter().take(NAMED).map(ToString::to_string).collect(),
+            namespace_count: number(report.namespaces.len()),
             pods: number(report.pods),
             nodes: number(report.nodes),
             gateways: report
@@ -61,6 +65,7 @@ pub(super) fn status(vpc: &Vpc, known: Known<'_>) -> Option<Value> {
         let status = json!({
             "observedGeneration": wanted.observed_generation,
             "namespaces": wanted.namespaces,
+            "namespaceCount": wanted.namespace_count,
             "pods": wanted.pods,
             "nodes": wanted.nodes,
             "gateways": wanted.gateways,

@@ -1,9 +1,10 @@
-//! What the conditions of VPCs and Subnets say.
+//! What the conditions of VPCs, peerings and Subnets say.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use meridian_api::vpc::CONFLICT;
+use meridian_api::vpc_peering::VpcPeeringSpec;
 use meridian_compile::{Peering, VpcReport};
 use meridian_model::PodKey;
 
@@ -124,6 +125,18 @@ pub(super) fn gateways(report: &VpcReport) -> Option<Verdict> {
         (Some(why), 0) => verdict(false, NO_NODES, why.clone()),
         (Some(why), _) => verdict(true, "Ready", format!("gateways are {which}; {why}")),
     })
+}
+
+/// How the two VPCs of a peering fare with each other.
+pub(super) fn connected(of: &VpcPeeringSpec, peering: &Peering) -> Verdict {
+    match peering {
+        Peering::Connected => {
+            let message = format!("pods of VPC {} and pods of VPC {} reach each other", of.vpc, of.peer);
+            verdict(true, "Connected", message)
+        }
+        Peering::Waiting(why) => verdict(false, "Waiting", &**why),
+        Peering::Refused(why) => verdict(false, CONFLICT, &**why),
+    }
 }
 
 /// Which pods keep one that is to be deleted, or why nobody knows.

@@ -242,10 +242,11 @@ async fn groups() -> String {
 }
 
 /// Kinds that a server may do without.
-const OPTIONAL: [&str; 5] = [
+const OPTIONAL: [&str; 6] = [
     "servicecidrs",
     "addresspools",
     "vpcs",
+    "vpcpeerings",
     "subnets",
     "network-attachment-definitions",
 ];
@@ -293,6 +294,7 @@ fn kind_of(plural: &str) -> &'static str {
         "vpcs" => "Vpc",
         "subnets" => "Subnet",
         "network-attachment-definitions" => "NetworkAttachmentDefinition",
+        "vpcpeerings" => "VpcPeering",
         other => panic!("nobody should ask for {other}"),
     }
 }

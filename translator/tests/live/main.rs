@@ -18,5 +18,6 @@ mod setting;
 mod subnets;
 mod support;
 mod translated;
+mod vpc_peerings;
 mod vpcs;
 mod watches;

@@ -35,6 +35,13 @@ impl Cluster {
         })
     }
 
+    /// With our CRDs.
+    pub async fn with_crds() -> Option<Self> {
+        let cluster = Self::new().await?;
+        cluster.objects.install_crds().await;
+        Some(cluster)
+    }
+
     pub fn start(&self, account: &Account) -> Daemon {
         let kubeconfig = self.kubeconfig(account);
         let northbound = self.database.unix().to_string();

@@ -16,13 +16,6 @@ use crate::support::{Account, VPCS, eventually};
 use crate::translated::Cluster;
 
 impl Cluster {
-    /// With our CRDs.
-    async fn with_vpcs() -> Option<Self> {
-        let cluster = Self::new().await?;
-        cluster.objects.install_crds().await;
-        Some(cluster)
-    }
-
     async fn until_vpc(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         eventually(what, || async {
             let vpc = self.objects.get(&format!("{VPCS}/blue")).await.unwrap();
@@ -99,7 +92,7 @@ fn with(mut spec: Value, field: &str, value: Value) -> Value {
 
 #[tokio::test]
 async fn the_api_server_refuses_vpcs_that_cannot_be() {
-    let Some(c) = Cluster::with_vpcs().await else { return };
+    let Some(c) = Cluster::with_crds().await else { return };
     let good = || spec(&["10.8.0.0/16", "fd00:8::/48"]);
     for (name, said) in [
         ("default", "default is the VPC of namespaces that no other selects"),
@@ -124,6 +117,7 @@ async fn the_api_server_refuses_vpcs_that_cannot_be() {
             "spec.podNetwork.hostSlice",
         ),
         (with(good(), "egress", json!({"mode": "Nat"})), "spec.egress.mode"),
+        (with(good(), "scope", json!("Containers")), "spec.scope"),
         (
             with(good(), "egress", json!({"mode": "Gateway"})),
             "gatewayNodeSelector says which nodes",
@@ -157,7 +151,7 @@ async fn the_api_server_refuses_vpcs_that_cannot_be() {
 
 #[tokio::test]
 async fn the_network_of_a_vpc_stays_and_everything_else_of_it_may_change() {
-    let Some(c) = Cluster::with_vpcs().await else { return };
+    let Some(c) = Cluster::with_crds().await else { return };
     let made = c.objects.vpc("blue", &spec(&["10.8.0.0/16"])).await;
     assert_eq!(
         (
@@ -177,7 +171,7 @@ async fn the_network_of_a_vpc_stays_and_everything_else_of_it_may_change() {
         json!({"hostSlice": 25}),
     ] {
         let change = json!({"spec": {"podNetwork": network}});
-        let refusal = c.objects.try_change_vpc("blue", &change).await.unwrap_err();
+        let refusal = c.objects.try_merge(&format!("{VPCS}/blue"), &change).await.unwrap_err();
         assert!(
             refusal.contains("make another VPC, and move the namespaces"),
             "{refusal}"
@@ -189,13 +183,13 @@ async fn the_network_of_a_vpc_stays_and_everything_else_of_it_may_change() {
     let change = json!({"spec": {
         "namespaceSelector": selector, "egress": {"mode": "None"}, "services": {"shared": false},
     }});
-    let changed = c.objects.try_change_vpc("blue", &change).await.unwrap();
+    let changed = c.objects.try_merge(&format!("{VPCS}/blue"), &change).await.unwrap();
     assert_eq!(changed["spec"]["egress"]["mode"], "None");
 }
 
 #[tokio::test]
 async fn a_vpc_that_is_deleted_stays_until_no_pod_is_in_it_and_says_which_are() {
-    let Some(c) = Cluster::with_vpcs().await else { return };
+    let Some(c) = Cluster::with_crds().await else { return };
     c.objects.vpc("blue", &spec(&["10.8.0.0/16"])).await;
     let account = Account::translator(&c.objects, &own_name()).await;
     let kept = Kept::start(&c, &account).await;
@@ -260,7 +254,7 @@ async fn a_vpc_that_is_deleted_stays_until_no_pod_is_in_it_and_says_which_are() 
 
 #[tokio::test]
 async fn a_vpc_that_pods_cannot_be_in_says_so_in_its_status_and_by_an_event() {
-    let Some(c) = Cluster::with_vpcs().await else { return };
+    let Some(c) = Cluster::with_crds().await else { return };
     let made = c.objects.vpc("blue", &spec(&["10.8.0.0/16"])).await;
     let account = Account::translator(&c.objects, &own_name()).await;
     let kept = Kept::start(&c, &account).await;
@@ -308,7 +302,7 @@ async fn a_vpc_that_pods_cannot_be_in_says_so_in_its_status_and_by_an_event() {
 
 #[tokio::test]
 async fn the_status_of_a_vpc_is_written_once_and_not_against_whoever_changes_it() {
-    let Some(c) = Cluster::with_vpcs().await else { return };
+    let Some(c) = Cluster::with_crds().await else { return };
     c.objects.vpc("blue", &spec(&["10.8.0.0/16"])).await;
     let account = Account::translator(&c.objects, &own_name()).await;
     let kept = Kept::start(&c, &account).await;
@@ -335,7 +329,7 @@ async fn the_status_of_a_vpc_is_written_once_and_not_against_whoever_changes_it(
 
 #[tokio::test]
 async fn whoever_may_not_write_vpcs_says_what_to_grant_and_everything_else_goes_on() {
-    let Some(c) = Cluster::with_vpcs().await else { return };
+    let Some(c) = Cluster::with_crds().await else { return };
     c.objects.vpc("blue", &spec(&["10.8.0.0/16"])).await;
     let account = Account::reader(&c.objects, &own_name()).await;
     let daemon = c.start(&account);

@@ -16,6 +16,7 @@ const KINDS: &[(&str, &[&str], bool)] = &[
     ("EndpointSlice", &[], true),
     ("NetworkPolicy", &["netpol"], true),
     ("Vpc", &[], false),
+    ("VpcPeering", &["vpcpeer"], false),
     ("Subnet", &[], false),
 ];
 

@@ -31,13 +31,13 @@ pub(crate) const WORLD: [IpAddr; 2] = [IpAddr::V4(WORLD_V4), IpAddr::V6(WORLD_V6
 /// On which port hosts and the outside answer.
 const LISTENER: u16 = 9000;
 
-/// VPCs with their namespaces and the rest of their specs.
+/// VPCs with their namespaces and the rest of their specs. `teal` agrees to be the peer of `blue` by an object of its own.
 const VPCS: [(&str, &str, &str); 4] = [
     ("blue", "sky", r#"{"peers": [{"name": "teal"}]}"#),
     (
         "teal",
         "sea",
-        r#"{"peers": [{"name": "blue"}], "podNetwork": {"cidrs": ["10.11.0.0/16", "fd00:10:11::/48"]}}"#,
+        r#"{"podNetwork": {"cidrs": ["10.11.0.0/16", "fd00:10:11::/48"]}}"#,
     ),
     ("green", "grass", "{}"),
     (
@@ -169,7 +169,12 @@ impl Cluster {
         let vpcs = VPCS
             .iter()
             .flat_map(|(name, namespace, spec)| vpc(name, namespace, spec));
-        cluster.apply(vpcs.collect());
+        let agrees = json!({
+            "apiVersion": "meridian.dev/v1alpha1", "kind": "VpcPeering", "metadata": {"name": "teal-to-blue"},
+            "spec": {"vpc": "teal", "peer": "blue"},
+        });
+        let agrees = Object::from_value(agrees).expect("an object");
+        cluster.apply(vpcs.chain([agrees]).collect());
         for wave in PODS {
             cluster.apply(wave.iter().map(|(name, node)| pod(name, node)).collect());
         }

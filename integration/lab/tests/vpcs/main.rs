@@ -21,3 +21,4 @@ mod pods;
 mod reachability;
 mod services;
 mod subnets;
+mod told;

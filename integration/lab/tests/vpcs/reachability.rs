@@ -1,4 +1,5 @@
-//! Who reaches what of a VPC: the table of docs/vpcs.md, every cell asked. `UPDATE_GOLDEN=1` writes it anew.
+//! Who reaches what of a VPC: the table of docs/vpcs.md, every cell asked, and told by `explain path` as well. `UPDATE_GOLDEN=1`
+//! writes it anew.
 
 #![allow(
     clippy::print_stderr,
@@ -16,6 +17,7 @@ use crate::client::{AT_ONCE, Outcome};
 use crate::cluster::{Cluster, NETWORKS, OUTSIDE, SUBNET, WORLD, listening, shared};
 use crate::probe::Protocol;
 use crate::service::{Frontend, Service};
+use crate::told;
 
 /// How long a cell may take to become what the table says.
 const SETTLED: Duration = Duration::from_secs(30);
@@ -69,6 +71,9 @@ const WHO: [(&str, &[Asker<'static>]); 9] = [
         &[(OUTSIDE, None, "node-1"), (OUTSIDE, None, "node-3")],
     ),
 ];
+
+/// How many of these are pods.
+const PODS_ASK: usize = 5;
 
 /// What is asked for.
 const WHAT: [&str; 9] = [
@@ -136,7 +141,7 @@ fn the_table_says_who_reaches_what() {
 
     let (found, asked) = all(&cluster, &own, &common, &known);
     let found = render(&found);
-    eprintln!("{asked} questions");
+    eprintln!("{} questions", asked.len());
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, format!("{before}{BEGIN}{found}{END}{after}")).expect("the page can be written");
     } else {
@@ -145,6 +150,20 @@ fn the_table_says_who_reaches_what() {
             "docs/vpcs.md says otherwise: if the change is meant, run the test with UPDATE_GOLDEN=1\n{found}"
         );
     }
+
+    // Only pods' paths are explained.
+    let pods = WHO[..PODS_ASK].iter().flat_map(|(_, askers)| *askers);
+    let pods: BTreeSet<&str> = pods.map(|(who, ..)| *who).collect();
+    let by_pods: Vec<told::Asked> = asked.into_iter().filter(|asked| pods.contains(&*asked.who)).collect();
+    assert!(by_pods.len() > 200, "only {} questions of pods", by_pods.len());
+    let differences = told::differences(&cluster, &by_pods);
+    assert!(
+        differences.is_empty(),
+        "explain path tells {} of {} otherwise\n{}",
+        differences.len(),
+        by_pods.len(),
+        differences.join("\n")
+    );
 }
 
 /// The cells of a row but the first.
@@ -165,8 +184,13 @@ fn render(found: &[Vec<String>]) -> String {
     text
 }
 
-/// Every cell at once, and how many questions that were.
-fn all(cluster: &Cluster, own: &Service, common: &Service, known: &[Vec<&str>]) -> (Vec<Vec<String>>, usize) {
+/// Every cell at once, and the questions.
+fn all(
+    cluster: &Cluster,
+    own: &Service,
+    common: &Service,
+    known: &[Vec<&str>],
+) -> (Vec<Vec<String>>, Vec<told::Asked>) {
     std::thread::scope(|scope| {
         let mut asking = Vec::new();
         for (row, (_, askers)) in WHO.iter().enumerate() {
@@ -183,24 +207,25 @@ fn all(cluster: &Cluster, own: &Service, common: &Service, known: &[Vec<&str>]) 
                     {
                         let (who, answers) = (asked.who, asked.answers.clone());
                         let ask = move || cell(cluster, who, at, protocol, &answers, known);
-                        asking.push((
-                            row,
-                            column,
-                            format!("{who} to {}, {protocol:?}", at.ip),
-                            scope.spawn(ask),
-                        ));
+                        asking.push((row, column, (who, at, protocol), scope.spawn(ask)));
                     }
                 }
             }
         }
-        let asked = asking.len();
+        let mut asked = Vec::new();
         let mut found = vec![vec![BTreeSet::new(); WHAT.len()]; WHO.len()];
-        for (row, column, question, outcome) in asking {
+        for (row, column, (who, at, protocol), outcome) in asking {
             let outcome = outcome.join().expect("no question panics");
             let known = known.get(row).and_then(|row| row.get(column)).copied();
             if known != Some(&*outcome) {
-                eprintln!("{question}: {outcome}");
+                eprintln!("{who} to {}, {protocol:?}: {outcome}", at.ip);
             }
+            asked.push(told::Asked {
+                who: who.to_owned(),
+                at,
+                protocol,
+                outcome: outcome.clone(),
+            });
             found[row][column].insert(outcome);
         }
         let text = |outcomes: BTreeSet<String>| {

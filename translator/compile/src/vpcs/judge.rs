@@ -70,6 +70,7 @@ pub(super) fn all(ground: &Ground<'_>) -> BTreeMap<Name, State> {
             lost: BTreeMap::new(),
             peers: Vec::new(),
             subnets: Vec::new(),
+            consents: Vec::new(),
         };
         (vpc.name.clone(), state)
     };

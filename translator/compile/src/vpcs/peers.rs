@@ -1,4 +1,5 @@
-//! Which VPCs are peers: those that name each other, and whose pods have no address in common.
+//! Which VPCs are peers: those that name each other, and whose pods have no address in common. What a VPC names is what its own
+//! object does, and what consents for it do ([`VpcPeering`]).
 //!
 //! A router knows one way to an address. So the networks of two peers must not overlap, and neither may those of two peers of one
 //! VPC; of two that do, the one whose peering could be there first stays, whichever was asked for first: when that was nobody
@@ -6,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use meridian_model::Name;
+use meridian_model::{Cluster, Name, VpcPeering};
 
 use super::State;
 use crate::names::DEFAULT_VPC;
@@ -17,51 +18,116 @@ type States = BTreeMap<Name, State>;
 /// Why two that agree are not connected, by their names in order.
 type Refusals = BTreeMap<(Name, Name), String>;
 
-/// Says of each VPC how it fares with the peers it names.
-pub(super) fn connect(states: &mut States) {
-    if states.values().all(|state| state.object.peers.is_empty()) {
-        return;
+/// The peers that each VPC names, by either way.
+type Named = BTreeMap<Name, BTreeSet<Name>>;
+
+/// Says of each VPC how it fares with the peers it names, and yields how each consent by an object of its own does.
+pub(super) fn connect(states: &mut States, cluster: &Cluster) -> BTreeMap<Name, Peering> {
+    let named = named(states, cluster);
+    if named.is_empty() {
+        return BTreeMap::new();
     }
-    let refusals = refusals(states);
-    let peers = |state: &State| {
-        let named = &state.object.peers;
-        let peering = |(index, peer): (usize, &Name)| {
-            let peering = if named[..index].contains(peer) {
-                Peering::Refused(format!("VPC {peer} is named twice"))
-            } else {
-                peering(state, peer, states, &refusals)
-            };
-            (peer.clone(), peering)
-        };
-        named.iter().enumerate().map(peering).collect::<Vec<_>>()
+    let refusals = refusals(states, &named);
+    let known = Known {
+        states,
+        named: &named,
+        refusals: &refusals,
     };
-    let all: Vec<_> = states.values().map(peers).collect();
+    let all: Vec<_> = states.values().map(|state| known.peers(state)).collect();
+    let consents = cluster.vpc_peerings().map(|consent| known.consent(consent));
+    let consents: BTreeMap<Name, Peering> = consents.collect();
     for (state, peers) in states.values_mut().zip(all) {
         state.peers = peers;
     }
+    for consent in cluster.vpc_peerings() {
+        if let Some(state) = states.get_mut(&consent.vpc) {
+            let name = &consent.name;
+            state.consents.push((name.clone(), consents[name].clone()));
+        }
+    }
+    consents
 }
 
-fn peering(state: &State, peer: &Name, states: &States, refusals: &Refusals) -> Peering {
-    let name = &state.object.name;
-    if &**peer == DEFAULT_VPC {
-        return Peering::Refused("the VPC default cannot be a peer: it is no object that could agree".to_owned());
+fn named(states: &States, cluster: &Cluster) -> Named {
+    let mut named = Named::new();
+    for state in states.values().filter(|state| !state.object.peers.is_empty()) {
+        named.insert(state.object.name.clone(), state.object.peers.iter().cloned().collect());
     }
-    if peer == name {
-        return Peering::Refused("a VPC cannot be a peer of itself".to_owned());
+    for consent in cluster.vpc_peerings() {
+        let of_vpc = named.entry(consent.vpc.clone()).or_default();
+        of_vpc.extend((!consent.deleting).then(|| consent.peer.clone()));
     }
-    let Some(other) = states.get(peer) else {
-        return Peering::Waiting(format!("there is no VPC {peer}"));
-    };
-    if let Some(unusable) = [state, other].into_iter().find(|state| !state.is_usable()) {
-        return Peering::Waiting(format!("VPC {} is not ready", unusable.object.name));
+    named
+}
+
+/// What decides how a peering fares.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    states: &'a States,
+    named: &'a Named,
+    refusals: &'a Refusals,
+}
+
+impl Known<'_> {
+    /// Those that the VPC's own object names, in its order, then those that only consents name.
+    fn peers(self, state: &State) -> Vec<(Name, Peering)> {
+        let (vpc, own) = (&state.object.name, &state.object.peers);
+        let of_own = own.iter().enumerate().map(|(index, peer)| {
+            let peering = if own[..index].contains(peer) {
+                Peering::Refused(format!("VPC {peer} is named twice"))
+            } else {
+                self.peering(vpc, peer)
+            };
+            (peer.clone(), peering)
+        });
+        let all = self.named.get(vpc).into_iter().flatten();
+        let others = all.filter(|peer| !own.contains(peer));
+        let others = others.map(|peer| (peer.clone(), self.peering(vpc, peer)));
+        of_own.chain(others).collect()
     }
-    if !other.object.peers.contains(name) {
-        return Peering::Waiting(format!("VPC {peer} does not name {name} among its peers"));
+
+    fn consent(self, consent: &VpcPeering) -> (Name, Peering) {
+        let peering = if consent.deleting {
+            Peering::Waiting("it is being deleted, and says nothing any more".to_owned())
+        } else {
+            self.peering(&consent.vpc, &consent.peer)
+        };
+        (consent.name.clone(), peering)
     }
-    match refusals.get(&pair(name, peer)) {
-        Some(why) => Peering::Refused(why.clone()),
-        None => Peering::Connected,
+
+    fn peering(self, name: &Name, peer: &Name) -> Peering {
+        let Self {
+            states,
+            named,
+            refusals,
+        } = self;
+        if &**peer == DEFAULT_VPC {
+            return Peering::Refused("the VPC default cannot be a peer: it is no object that could agree".to_owned());
+        }
+        if peer == name {
+            return Peering::Refused("a VPC cannot be a peer of itself".to_owned());
+        }
+        for vpc in [name, peer] {
+            match states.get(vpc) {
+                None => return Peering::Waiting(format!("there is no VPC {vpc}")),
+                Some(state) if !state.is_usable() => return Peering::Waiting(format!("VPC {vpc} is not ready")),
+                Some(_) => {}
+            }
+        }
+        if !names(named, peer, name) {
+            return Peering::Waiting(format!(
+                "VPC {peer} does not name {name} among its peers, and no VpcPeering does so for it"
+            ));
+        }
+        match refusals.get(&pair(name, peer)) {
+            Some(why) => Peering::Refused(why.clone()),
+            None => Peering::Connected,
+        }
     }
+}
+
+fn names(named: &Named, vpc: &Name, peer: &Name) -> bool {
+    named.get(vpc).is_some_and(|peers| peers.contains(peer))
 }
 
 fn pair(one: &Name, other: &Name) -> (Name, Name) {
@@ -69,10 +135,10 @@ fn pair(one: &Name, other: &Name) -> (Name, Name) {
 }
 
 /// Connects those that agree, one pair after the other, and yields those that it could not.
-fn refusals(states: &States) -> Refusals {
+fn refusals(states: &States, named: &Named) -> Refusals {
     let age = |name: &Name| (states[name].object.created, name.clone());
     // A peering can be there as soon as the younger one is.
-    let mut pairs: Vec<_> = agreed(states).into_iter().collect();
+    let mut pairs: Vec<_> = agreed(states, named).into_iter().collect();
     pairs.sort_by_cached_key(|(one, other)| {
         let ages = (age(one), age(other));
         (ages.0.clone().max(ages.1.clone()), ages.0.min(ages.1))
@@ -101,18 +167,15 @@ fn refusals(states: &States) -> Refusals {
 }
 
 /// The pairs that name each other and can be used.
-fn agreed(states: &States) -> BTreeSet<(Name, Name)> {
-    let of_one = |state: &State| {
-        let name = state.object.name.clone();
-        let agrees = move |peer: &&Name| {
-            let other = states.get(*peer);
-            **peer != name && other.is_some_and(|other| other.is_usable() && other.object.peers.contains(&name))
-        };
-        let peers = state.object.peers.iter().filter(agrees);
-        peers.map(|peer| pair(&state.object.name, peer)).collect::<Vec<_>>()
-    };
-    let usable = states.values().filter(|state| state.is_usable());
-    usable.flat_map(of_one).collect()
+fn agreed(states: &States, named: &Named) -> BTreeSet<(Name, Name)> {
+    let is_usable = |vpc: &Name| states.get(vpc).is_some_and(State::is_usable);
+    let pairs = named
+        .iter()
+        .flat_map(|(vpc, peers)| peers.iter().map(move |peer| (vpc, peer)));
+    pairs
+        .filter(|(vpc, peer)| vpc != peer && is_usable(vpc) && is_usable(peer) && names(named, peer, vpc))
+        .map(|(vpc, peer)| pair(vpc, peer))
+        .collect()
 }
 
 fn clash(one: &State, other: &State) -> Option<String> {

@@ -26,4 +26,5 @@ mod subnet_paths;
 mod subnets;
 mod support;
 mod vpc_peers;
+mod vpc_scope;
 mod vpcs;

@@ -11,7 +11,7 @@ mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use meridian_compile::Compiler;
+use meridian_compile::{Compiler, Peering};
 use meridian_model::{Event, Key, Object};
 use proptest::prelude::*;
 
@@ -178,6 +178,8 @@ const TELLING: &[(&str, &str)] = &[
         "where hosts look for VPCs' routers",
         "a node with an address of the egress network",
     ),
+    ("only for virtual machines", "a pod in a VPC for virtual machines"),
+    ("only for pods that are no", "a virtual machine in a VPC for pods"),
 ];
 
 #[test]
@@ -186,7 +188,10 @@ fn the_generator_reaches_the_cases_that_matter() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut seen: BTreeSet<&str> = BTreeSet::new();
     let mut compared = 0;
-    let cases = || TELLING.iter().map(|&(_, case)| case).chain(PLACES);
+    let cases = || {
+        let told = TELLING.iter().map(|&(_, case)| case);
+        told.chain(PLACES).chain([CONSENT, REFUSED_CONSENT])
+    };
     // The rarest comes about once in a thousand.
     for _ in 0..6000 {
         if compared > 1000 && cases().all(|case| seen.contains(case)) {
@@ -207,6 +212,7 @@ fn the_generator_reaches_the_cases_that_matter() {
             }
             let problems = problems(&compiler);
             seen.extend(spread(&compiler));
+            seen.extend(connected_by(&compiler));
             let found = TELLING
                 .iter()
                 .filter(|(text, _)| problems.iter().any(|problem| problem.message.contains(text)));
@@ -216,6 +222,20 @@ fn the_generator_reaches_the_cases_that_matter() {
     let missed: Vec<&str> = cases().filter(|case| !seen.contains(case)).collect();
     assert!(missed.is_empty(), "never generated: {missed:?}");
     assert!(compared > 1000, "only {compared} frontends were compared");
+}
+
+const CONSENT: &str = "two VPCs that are peers by a consent";
+const REFUSED_CONSENT: &str = "a consent that is refused";
+
+fn connected_by(compiler: &Compiler) -> impl Iterator<Item = &'static str> {
+    compiler
+        .vpc_peerings()
+        .into_iter()
+        .filter_map(|report| match report.peering {
+            Peering::Connected => Some(CONSENT),
+            Peering::Refused(_) => Some(REFUSED_CONSENT),
+            Peering::Waiting(_) => None,
+        })
 }
 
 /// What stands for each place that load balancers are for.

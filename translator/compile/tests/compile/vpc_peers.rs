@@ -1,7 +1,7 @@
 //! Peers: which VPCs are connected, and what of it each of them has.
 
 use meridian_compile::{Config, Peering, Settings};
-use meridian_model::{Key, Namespace, Node, Pod, Vpc};
+use meridian_model::{Key, Namespace, Node, Pod, Vpc, VpcPeering};
 
 use crate::support::Lab;
 
@@ -67,7 +67,7 @@ fn two_vpcs_are_connected_as_long_as_each_names_the_other() {
     let mut lab = lab();
     assert_eq!(
         peers(&lab, "blue"),
-        waiting("VPC green does not name blue among its peers")
+        waiting("VPC green does not name blue among its peers, and no VpcPeering does so for it")
     );
     assert!(peers(&lab, "green").is_empty() && rows(&lab).is_empty());
     lab.apply(green().with_peers(["blue"]));
@@ -95,7 +95,7 @@ fn two_vpcs_are_connected_as_long_as_each_names_the_other() {
     lab.apply(blue().with_peers([]));
     assert_eq!(
         peers(&lab, "green"),
-        waiting("VPC blue does not name green among its peers")
+        waiting("VPC blue does not name green among its peers, and no VpcPeering does so for it")
     );
     assert!(rows(&lab).is_empty());
 }
@@ -185,4 +185,90 @@ fn neither_the_default_vpc_nor_the_vpc_itself_is_a_peer_and_none_is_twice() {
     refused(&lab, "blue", 0, default);
     refused(&lab, "blue", 1, "a VPC cannot be a peer of itself");
     refused(&lab, "blue", 3, "VPC green is named twice");
+}
+
+/// How a consent of an object of its own fares.
+fn consent(lab: &Lab, name: &str) -> Peering {
+    let reports = lab.0.vpc_peerings();
+    let report = reports.into_iter().find(|report| &*report.name == name).unwrap();
+    report.peering
+}
+
+#[test]
+fn either_side_may_agree_by_an_object_of_its_own() {
+    let lab = lab().with(VpcPeering::test("green", "blue"));
+    for vpc in ["blue", "green"] {
+        assert_eq!(peers(&lab, vpc), [Peering::Connected]);
+    }
+    assert_eq!(consent(&lab, "green-blue"), Peering::Connected);
+    assert_eq!(rows(&lab), BOTH);
+    // Now the other, too, and twice: that is as good as once.
+    let twice = VpcPeering {
+        name: "again".into(),
+        ..VpcPeering::test("blue", "green")
+    };
+    let mut lab = lab
+        .with(VpcPeering::test("blue", "green"))
+        .with(twice)
+        .with(blue().with_peers([]));
+    for name in ["blue-green", "again", "green-blue"] {
+        assert_eq!(consent(&lab, name), Peering::Connected, "{name}");
+    }
+    assert_eq!(peers(&lab, "blue"), [Peering::Connected]);
+    lab.delete(Key::vpc_peering("again"));
+    assert_eq!(rows(&lab), BOTH);
+    lab.delete(Key::vpc_peering("blue-green"));
+    assert!(rows(&lab).is_empty() && peers(&lab, "blue").is_empty());
+    let why = "VPC blue does not name green among its peers, and no VpcPeering does so for it";
+    assert_eq!(consent(&lab, "green-blue"), Peering::Waiting(why.to_owned()));
+    assert_eq!(peers(&lab, "green"), waiting(why));
+}
+
+#[test]
+fn a_consent_waits_for_vpcs_and_counts_no_more_once_it_is_to_be_deleted() {
+    let mut lab = lab()
+        .with(VpcPeering::test("green", "red"))
+        .with(VpcPeering::test("red", "blue"));
+    for name in ["green-red", "red-blue"] {
+        assert_eq!(
+            consent(&lab, name),
+            Peering::Waiting("there is no VPC red".to_owned()),
+            "{name}"
+        );
+    }
+    assert_eq!(peers(&lab, "green"), waiting("there is no VPC red"));
+    lab.apply(Vpc::test("red", ["nonsense"]));
+    assert_eq!(
+        consent(&lab, "red-blue"),
+        Peering::Waiting("VPC red is not ready".to_owned())
+    );
+    lab.apply(Vpc::test("red", ["10.10.0.0/16"]).with_peers(["green"]));
+    assert_eq!(consent(&lab, "green-red"), Peering::Connected);
+    lab.apply(VpcPeering {
+        deleting: true,
+        ..VpcPeering::test("green", "red")
+    });
+    assert!(matches!(consent(&lab, "green-red"), Peering::Waiting(why) if why.starts_with("it is being deleted")));
+    assert!(rows(&lab).is_empty());
+    lab.delete(Key::vpc("red"));
+    assert_eq!(
+        consent(&lab, "red-blue"),
+        Peering::Waiting("there is no VPC red".to_owned())
+    );
+}
+
+#[test]
+fn a_consent_to_what_cannot_be_is_refused_by_both_names() {
+    let green = Vpc::test("green", ["10.8.64.0/24"]).created_at(2);
+    let lab = lab().with(green).with(VpcPeering::test("green", "blue"));
+    let why = "10.8.0.0/16 of VPC blue overlaps 10.8.64.0/24 of VPC green: peers need networks of their own";
+    assert_eq!(consent(&lab, "green-blue"), Peering::Refused(why.to_owned()));
+    assert_eq!(
+        lab.problems(),
+        [
+            format!("vpc/blue: spec.peers[0]: {why}"),
+            format!("vpcpeering/green-blue: spec.peer: {why}")
+        ]
+    );
+    assert!(rows(&lab).is_empty());
 }

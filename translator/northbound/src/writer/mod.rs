@@ -29,7 +29,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use meridian_compile::{Compiler, SubnetReport, VpcReport};
+use meridian_compile::{Compiler, SubnetReport, VpcPeeringReport, VpcReport};
 use ovsdb::{LockState, Session, State, Subscription};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -91,7 +91,8 @@ pub struct Writer {
     usage: Arc<[meridian_compile::SliceUse]>,
     vpcs: Arc<[VpcReport]>,
     subnets: Arc<[SubnetReport]>,
-    /// When to look at both again, since something was compiled.
+    vpc_peerings: Arc<[VpcPeeringReport]>,
+    /// When to look at these again, since something was compiled.
     usage_due: Option<Instant>,
     status: watch::Sender<Status>,
 }
@@ -136,6 +137,7 @@ impl Writer {
             usage: Arc::default(),
             vpcs: Arc::default(),
             subnets: Arc::default(),
+            vpc_peerings: Arc::default(),
             usage_due: None,
             status: watch::Sender::new(Status::default()),
         };
@@ -321,6 +323,10 @@ impl Writer {
             if *self.subnets != *subnets {
                 self.subnets = subnets.into();
             }
+            let vpc_peerings = self.compiler.vpc_peerings();
+            if *self.vpc_peerings != *vpc_peerings {
+                self.vpc_peerings = vpc_peerings.into();
+            }
         }
     }
 
@@ -406,6 +412,7 @@ impl Writer {
             usage: self.usage.clone(),
             vpcs: self.vpcs.clone(),
             subnets: self.subnets.clone(),
+            vpc_peerings: self.vpc_peerings.clone(),
         });
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use meridian_compile::{Problem, SliceUse, SubnetReport, VpcReport};
+use meridian_compile::{Problem, SliceUse, SubnetReport, VpcPeeringReport, VpcReport};
 use serde::Serialize;
 
 use super::attempts::WriteProblem;
@@ -39,6 +39,8 @@ pub struct Status {
     pub vpcs: Arc<[VpcReport]>,
     /// How Subnets fare; as old as `usage`.
     pub subnets: Arc<[SubnetReport]>,
+    /// How `VpcPeering`s fare; as old as `usage`.
+    pub vpc_peerings: Arc<[VpcPeeringReport]>,
 }
 
 /// What the writer is doing.

@@ -54,6 +54,7 @@ fn vpcs(text: &mut String, topology: &Topology) {
         ("shared by it", true),
         ("uses shared services", false),
         ("reaches the world", false),
+        ("peers", false),
         ("state", false),
     ];
     let row = |vpc: &Network| {
@@ -71,6 +72,7 @@ fn vpcs(text: &mut String, topology: &Topology) {
                 [] => yes(vpc.egress),
                 gateways => format!("by {}", escape(&gateways.join(", "))),
             },
+            peers(vpc),
             match &vpc.fault {
                 Some(fault) => format!("<span class=\"bad\">not ready: {}</span>", escape(fault)),
                 None if vpc.deleting => "<span class=\"bad\">being deleted</span>".to_owned(),
@@ -80,6 +82,15 @@ fn vpcs(text: &mut String, topology: &Topology) {
     };
     let title = count(topology.vpcs.len(), "VPC", "VPCs");
     table(text, &title, &heads, topology.vpcs.iter().map(row));
+}
+
+/// Those that it is connected to, and of the others why not.
+fn peers(vpc: &Network) -> String {
+    let peers = vpc.peers.iter().map(|peer| match &peer.why {
+        None => escape(&peer.name),
+        Some(why) => format!("{} <span class=\"soft\">({})</span>", escape(&peer.name), escape(why)),
+    });
+    peers.collect::<Vec<_>>().join(", ")
 }
 
 fn shared(text: &mut String, topology: &Topology) {

@@ -69,10 +69,10 @@ fn grouped(number: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn vpc(name: String, pods: usize) -> Network {
+    pub(in super::super) fn vpc(name: String, pods: usize) -> Network {
         Network {
             router: format!("vpc-{name}"),
             name,
@@ -86,6 +86,7 @@ mod tests {
             services: 0,
             shared_services: 0,
             pods,
+            peers: Vec::new(),
             slices: Vec::new(),
         }
     }

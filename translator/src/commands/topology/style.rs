@@ -11,7 +11,8 @@ font:13px/1.4 system-ui,-apple-system,\"Segoe UI\",\"Noto Sans\",\"DejaVu Sans\"
 .net .card{fill:var(--card);stroke:var(--line)}.net .tone{fill:hsl(var(--h) var(--sat) var(--deep))}\
 .net .wash{fill:hsl(var(--h) var(--sat) var(--pale));stroke:hsl(var(--h) var(--sat) var(--deep));stroke-opacity:.45}\
 .net .wire{stroke:hsl(var(--h) var(--sat) var(--deep));stroke-width:2;fill:none}.net .on{fill:var(--card)}\
-.net .tag{fill:none;stroke:var(--line)}.net .out{stroke:var(--soft);stroke-width:1.5;fill:none}.net .tip{fill:var(--soft)}";
+.net .tag{fill:none;stroke:var(--line)}.net .out{stroke:var(--soft);stroke-width:1.5;fill:none}.net .tip{fill:var(--soft)}\
+.net .peer{stroke:var(--soft);stroke-width:2;fill:none;stroke-linejoin:round}";
 
 /// Of the page around it.
 pub(super) const PAGE: &str = "\

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use meridian_compile::{Cell, Host, Network, Topology};
 
 use super::layout::{Layout, count};
+use super::peers::{self, Wires};
 use super::style::{PICTURE, colour, escape, fit};
 
 const MARGIN: usize = 24;
@@ -23,6 +24,7 @@ const DOTS: usize = 18;
 pub(super) fn picture(topology: &Topology) -> String {
     let layout = Layout::of(topology);
     let columns = layout.nodes.len().max(1);
+    let wires = Wires::of(&layout);
     let width = MARGIN * 2 + LABEL + columns * (COLUMN + GAP);
     let mut body = String::new();
     let mut y = MARGIN;
@@ -36,6 +38,7 @@ pub(super) fn picture(topology: &Topology) -> String {
         network(&mut body, &layout, vpc, row, (y, width));
         y += ROW + GAP;
     }
+    wires.draw(&mut body, &layout, (MARGIN, top + NODE, ROW + GAP));
     y = hosts(&mut body, &layout, y, width);
     if layout.rest.0 > 0 {
         let (more, pods) = layout.rest;
@@ -48,15 +51,24 @@ pub(super) fn picture(topology: &Topology) -> String {
         );
         y += 36;
     }
+    if let Some(missing) = wires.missing() {
+        let _ = writeln!(
+            body,
+            r#"<text x="{MARGIN}" y="{}" class="soft">and {missing}</text>"#,
+            y + 24
+        );
+        y += 36;
+    }
     y = shared(&mut body, &layout, y, width);
+    let (lanes, whole) = (wires.width(), width + wires.width());
     let height = y + MARGIN;
     let summary = summary(topology);
     format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" class="net" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img" aria-labelledby="net-title net-desc">
+        r#"<svg xmlns="http://www.w3.org/2000/svg" class="net" width="{whole}" height="{height}" viewBox="-{lanes} 0 {whole} {height}" role="img" aria-labelledby="net-title net-desc">
 <title id="net-title">Networks of the cluster</title>
 <desc id="net-desc">{}</desc>
 <style>{PICTURE}</style>
-<rect class="page" width="{width}" height="{height}" rx="14"/>
+<rect class="page" x="-{lanes}" width="{whole}" height="{height}" rx="14"/>
 {body}</svg>
 "#,
         escape(&summary)
@@ -76,7 +88,9 @@ pub(super) fn summary(topology: &Topology) -> String {
                 [] => "no way out".to_owned(),
                 gateways => format!("reaches the world by {}", count(gateways.len(), "gateway", "gateways")),
             }
-        )
+        ) + &peers::label(vpc)
+            .map(|peers| format!(", peers {peers}"))
+            .unwrap_or_default()
     };
     let vpcs: Vec<String> = topology.vpcs.iter().take(12).map(of_vpc).collect();
     let more = topology.vpcs.len().saturating_sub(12);
@@ -233,6 +247,9 @@ fn label(body: &mut String, vpc: &Network, y: usize) {
     if vpc.shared_services > 0 {
         let shares = count(vpc.shared_services, "service", "services");
         line(137, "small soft", format!("shares {shares} with every VPC"));
+    }
+    if let Some(peers) = peers::label(vpc) {
+        line(157, "small", fit(&peers, 44));
     }
 }
 

@@ -2,8 +2,8 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use meridian_api::name::is_vpc;
-use meridian_api::vpc::{EgressMode, Vpc as Given};
-use meridian_model::{Egress, Name, Requirement, Selector, Vpc};
+use meridian_api::vpc::{EgressMode, Scope as GivenScope, Vpc as Given};
+use meridian_model::{Egress, Name, Requirement, Scope, Selector, Vpc};
 
 use super::{FieldError, Meta};
 
@@ -29,6 +29,11 @@ pub(super) fn vpc(vpc: Given) -> Result<Vpc, FieldError> {
         attachments: (spec.attachments.namespace_selector)
             .map(|of| selector("spec.attachments.namespaceSelector", of))
             .transpose()?,
+        scope: match spec.scope {
+            GivenScope::Pods => Scope::Pods,
+            GivenScope::VirtualMachines => Scope::VirtualMachines,
+            GivenScope::All => Scope::All,
+        },
         cidrs: spec.pod_network.cidrs.into_iter().map(Name::from).collect(),
         host_slice_v4: spec.pod_network.host_slice,
         host_slice_v6: spec.pod_network.host_slice_ipv6,
@@ -137,14 +142,15 @@ mod tests {
         assert_eq!(*vpc.cidrs, [Name::from("10.8.0.0/16")]);
         assert_eq!((vpc.host_slice_v4, vpc.host_slice_v6), (24, 64));
         assert_eq!((vpc.egress, vpc.shared_services), (Egress::Node, true));
-        assert!(vpc.peers.is_empty());
+        assert!(vpc.peers.is_empty() && vpc.scope == Scope::All);
+        value["spec"]["scope"] = json!("VirtualMachines");
         value["metadata"]["deletionTimestamp"] = json!("2026-01-02T00:00:00Z");
         value["spec"]["egress"] = json!({"mode": "None"});
         value["spec"]["services"] = json!({"shared": false});
         value["spec"]["peers"] = json!([{"name": "green"}, {"name": "red"}]);
         value["spec"]["podNetwork"] = json!({"cidrs": ["what"], "hostSlice": 25, "hostSliceIPv6": 112});
         let vpc = read(value);
-        assert!(vpc.deleting && !vpc.shared_services);
+        assert!(vpc.deleting && !vpc.shared_services && vpc.scope == Scope::VirtualMachines);
         assert_eq!(*vpc.peers, [Name::from("green"), "red".into()]);
         assert_eq!(
             (vpc.host_slice_v4, vpc.host_slice_v6, vpc.egress),

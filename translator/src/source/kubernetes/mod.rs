@@ -35,7 +35,7 @@ pub use patience::Patience;
 /// The name of the source of nodes.
 pub const NODES: &str = "nodes";
 /// The names of these sources.
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 11] = [
     NODES,
     "namespaces",
     "pods",
@@ -46,6 +46,7 @@ pub const NAMES: [&str; 10] = [
     "vpcs",
     "subnets",
     "network-attachment-definitions",
+    "vpcpeerings",
 ];
 
 /// Starts to follow a cluster. The watches end with the set.
@@ -57,6 +58,7 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
     use meridian_api::attachment::NetworkAttachmentDefinition;
     use meridian_api::subnet::Subnet;
     use meridian_api::vpc::Vpc;
+    use meridian_api::vpc_peering::VpcPeering;
     let shared = Shared {
         feed: feed.clone(),
         board: board.clone(),
@@ -78,6 +80,7 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
         vpcs,
         subnets,
         attachments,
+        peerings,
     ] = NAMES;
     let mut tasks = JoinSet::new();
     tasks.spawn(follow(nodes, Kind::Node, Origin::Nodes).run::<v1::Node>(cluster.clone()));
@@ -99,5 +102,8 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
     // Who does not know them takes further interfaces of pods for nobody's. They are there once a meta-plugin is.
     let attachments = follow(attachments, Kind::NetworkAttachment, Origin::NetworkAttachments).optional_and_readable();
     tasks.spawn(attachments.run::<NetworkAttachmentDefinition>(cluster.clone()));
+    // And who does not know these takes peers apart.
+    let peerings = follow(peerings, Kind::VpcPeering, Origin::VpcPeerings).optional_and_readable();
+    tasks.spawn(peerings.run::<VpcPeering>(cluster.clone()));
     tasks
 }

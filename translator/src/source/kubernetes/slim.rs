@@ -59,6 +59,10 @@ impl Modelled for meridian_api::subnet::Subnet {
     const KIND: Kind = Kind::Subnet;
 }
 
+impl Modelled for meridian_api::vpc_peering::VpcPeering {
+    const KIND: Kind = Kind::VpcPeering;
+}
+
 /// An object of type `K`, reduced to the model.
 pub(super) struct Slim<K> {
     version: Option<String>,

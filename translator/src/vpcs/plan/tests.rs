@@ -167,7 +167,7 @@ fn the_status_says_what_the_compiler_reports_and_once_written_nothing_more() {
     assert_eq!(
         said,
         json!({
-            "observedGeneration": 3, "namespaces": ["shop"], "pods": 12, "nodes": 2, "gateways": [],
+            "observedGeneration": 3, "namespaces": ["shop"], "namespaceCount": 1, "pods": 12, "nodes": 2, "gateways": [],
             "remainingPods": ["shop/b"],
             "conditions": null,
         })
@@ -189,6 +189,18 @@ fn the_status_says_what_the_compiler_reports_and_once_written_nothing_more() {
         ),
         (&json!([]), &json!([]), &json!(0))
     );
+}
+
+#[test]
+fn of_many_namespaces_the_first_are_named_and_all_are_counted() {
+    let report = VpcReport {
+        namespaces: (0..250).map(|number| format!("n{number:03}").into()).collect(),
+        ..report()
+    };
+    let patch = status(&vpc(&json!({}), &Value::Null), known(&report)).unwrap();
+    let named = patch["status"]["namespaces"].as_array().unwrap();
+    assert_eq!((named.len(), &named[99]), (NAMED, &json!("n099")));
+    assert_eq!(patch["status"]["namespaceCount"], 250);
 }
 
 #[test]

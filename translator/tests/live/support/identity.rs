@@ -24,7 +24,7 @@ impl Account {
         let rules = json!([
             {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
             {"apiGroups": [""], "resources": ["services/status"], "verbs": ["patch"]},
-            {"apiGroups": ["meridian.dev"], "resources": ["addresspools/status", "vpcs", "vpcs/status", "subnets", "subnets/status"], "verbs": ["patch"]},
+            {"apiGroups": ["meridian.dev"], "resources": ["addresspools/status", "vpcs", "vpcs/status", "vpcpeerings/status", "subnets", "subnets/status"], "verbs": ["patch"]},
         ]);
         objects.grant(&account.user, "translator-writes", &rules).await;
         account
@@ -66,11 +66,11 @@ impl Objects {
             {"apiGroups": [""], "resources": ["nodes", "namespaces", "pods", "services"], "verbs": follow},
             {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": follow},
             {"apiGroups": ["networking.k8s.io"], "resources": ["servicecidrs"], "verbs": follow},
-            {"apiGroups": ["meridian.dev"], "resources": ["addresspools", "vpcs", "subnets"], "verbs": follow},
+            {"apiGroups": ["meridian.dev"], "resources": ["addresspools", "vpcs", "vpcpeerings", "subnets"], "verbs": follow},
             {"apiGroups": ["k8s.cni.cncf.io"], "resources": ["network-attachment-definitions"], "verbs": follow},
             {"apiGroups": [""], "resources": ["pods", "services"], "verbs": get},
             {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": get},
-            {"apiGroups": ["meridian.dev"], "resources": ["vpcs", "subnets"], "verbs": get},
+            {"apiGroups": ["meridian.dev"], "resources": ["vpcs", "vpcpeerings", "subnets"], "verbs": get},
         ]);
         self.grant(user, "translator-reads", &rules).await;
     }

@@ -10,7 +10,7 @@ mod reaper;
 pub use control_plane::{ControlPlane, Credentials, PATIENCE};
 pub use etcd::Etcd;
 pub use identity::Account;
-pub use objects::{ADDRESS_POOLS, Objects, SERVICE_CIDRS, SUBNETS, VPCS};
+pub use objects::{ADDRESS_POOLS, Objects, SERVICE_CIDRS, SUBNETS, VPC_PEERINGS, VPCS};
 pub use proxy::Proxy;
 
 use std::future::Future;

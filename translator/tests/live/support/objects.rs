@@ -9,6 +9,7 @@ use super::eventually;
 pub const ADDRESS_POOLS: &str = "/apis/meridian.dev/v1alpha1/addresspools";
 pub const VPCS: &str = "/apis/meridian.dev/v1alpha1/vpcs";
 pub const SUBNETS: &str = "/apis/meridian.dev/v1alpha1/subnets";
+pub const VPC_PEERINGS: &str = "/apis/meridian.dev/v1alpha1/vpcpeerings";
 pub const SERVICE_CIDRS: &str = "/apis/networking.k8s.io/v1/servicecidrs";
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
@@ -39,8 +40,8 @@ impl Objects {
         }
     }
 
-    /// Removes what tests make: nodes, pods, services, networks of ClusterIPs, address pools and VPCs. Nobody finishes the removal
-    /// of namespaces here.
+    /// Removes what tests make: nodes, pods, services, networks of ClusterIPs, address pools, VPCs and peerings. Nobody
+    /// finishes the removal of namespaces here.
     pub async fn clear(&self) {
         self.delete("/api/v1/nodes").await;
         for service in self.items("/api/v1/services").await {
@@ -59,6 +60,7 @@ impl Objects {
             }
         }
         self.delete_if_there(ADDRESS_POOLS).await;
+        self.delete_if_there(VPC_PEERINGS).await;
         self.remove_vpcs().await;
         for namespace in self.items("/api/v1/namespaces").await {
             let name = namespace["metadata"]["name"].as_str().unwrap();
@@ -112,7 +114,7 @@ impl Objects {
     /// Removes our CRDs with all there is of them, and waits until the API server knows them no more.
     pub async fn remove_crds(&self) {
         self.remove_vpcs().await;
-        for kind in [ADDRESS_POOLS, VPCS, SUBNETS] {
+        for kind in [ADDRESS_POOLS, VPCS, VPC_PEERINGS, SUBNETS] {
             let plural = kind.rsplit('/').next().unwrap();
             self.delete_if_there(&format!("{CRDS}/{plural}.meridian.dev")).await;
             eventually("no CRD", || async {
@@ -134,7 +136,7 @@ impl Objects {
         for crd in &crds {
             self.ensure(CRDS, crd).await;
         }
-        for kind in [ADDRESS_POOLS, VPCS, SUBNETS] {
+        for kind in [ADDRESS_POOLS, VPCS, VPC_PEERINGS, SUBNETS] {
             eventually("the CRD", || async {
                 self.get(kind).await.map_err(|error| error.to_string())
             })
@@ -160,15 +162,21 @@ impl Objects {
         let vpc = json!({
             "apiVersion": "meridian.dev/v1alpha1", "kind": "Vpc", "metadata": {"name": name}, "spec": spec,
         });
-        let answer = self.send(Method::POST, VPCS, "application/json", Some(&vpc)).await;
+        self.try_create(VPCS, &vpc).await
+    }
+
+    /// An object, or why the API server refuses it.
+    pub async fn try_create(&self, collection: &str, object: &Value) -> Result<Value, String> {
+        let answer = self
+            .send(Method::POST, collection, "application/json", Some(object))
+            .await;
         answer.map_err(|error| error.to_string())
     }
 
-    /// Changes a VPC, or says why the API server refuses that.
-    pub async fn try_change_vpc(&self, name: &str, change: &Value) -> Result<Value, String> {
-        let path = format!("{VPCS}/{name}");
+    /// Changes an object, or says why the API server refuses that.
+    pub async fn try_merge(&self, path: &str, change: &Value) -> Result<Value, String> {
         let answer = self
-            .send(Method::PATCH, &path, "application/merge-patch+json", Some(change))
+            .send(Method::PATCH, path, "application/merge-patch+json", Some(change))
             .await;
         answer.map_err(|error| error.to_string())
     }

@@ -75,6 +75,7 @@ pub(super) fn from_scratch<K: Ord>(compiler: &Compiler, by: impl Fn(&Object) -> 
                 .map(|definition| (**definition).clone().into()),
         )
         .chain(cluster.subnets().map(|subnet| (**subnet).clone().into()))
+        .chain(cluster.vpc_peerings().map(|peering| (**peering).clone().into()))
         .collect();
     objects.sort_by_cached_key(by);
     let mut fresh = Compiler::new(compiler.config().clone());
@@ -295,6 +296,7 @@ pub(super) fn check_equal(compiler: &Compiler, other: &Compiler) {
     assert_eq!(compiler.claims(), other.claims());
     assert_eq!(compiler.vpcs(), other.vpcs());
     assert_eq!(compiler.subnets(), other.subnets());
+    assert_eq!(compiler.vpc_peerings(), other.vpc_peerings());
 }
 
 /// A cheap stand-in for a random order that proptest can still shrink.

@@ -4,7 +4,9 @@
 use std::net::IpAddr;
 
 use meridian_compile::{Claim, Config};
-use meridian_model::{Egress, Event, Kind, Namespace, Node, Object, Phase, Pod, PortKey, Selector, Subnet, Vpc};
+use meridian_model::{
+    Egress, Event, Kind, Namespace, Node, Object, Phase, Pod, PortKey, Scope, Selector, Subnet, Vpc, VpcPeering,
+};
 use proptest::prelude::*;
 
 use super::attachments::{definitions, further_ips, networks};
@@ -194,9 +196,10 @@ pub(super) fn vpcs() -> impl Strategy<Value = Vpc> {
         prop::bool::weighted(0.2),
         prop::bool::weighted(0.6),
         prop::option::weighted(0.4, subnet_names()),
+        prop_oneof![8 => Just(Scope::All), 1 => Just(Scope::Pods), 1 => Just(Scope::VirtualMachines)],
     );
     (name, cidrs, 0i64..3, flags, peers()).prop_map(
-        |(name, cidrs, created, (egress, shared, deleting, all, open, subnet), peers)| {
+        |(name, cidrs, created, (egress, shared, deleting, all, open, subnet, scope), peers)| {
             let mut vpc = Vpc::test(name, cidrs).created_at(created).with_peers(peers);
             vpc.host_slice_v4 = 29;
             vpc.host_slice_v6 = 126;
@@ -210,6 +213,7 @@ pub(super) fn vpcs() -> impl Strategy<Value = Vpc> {
             };
             vpc.shared_services = shared;
             vpc.deleting = deleting;
+            vpc.scope = scope;
             if open {
                 vpc = vpc.open_to(["blue", ""]);
             }
@@ -220,6 +224,17 @@ pub(super) fn vpcs() -> impl Strategy<Value = Vpc> {
             vpc
         },
     )
+}
+
+pub(super) fn vpc_peerings() -> impl Strategy<Value = VpcPeering> {
+    (vpc_names(), vpc_names(), any::<bool>(), prop::bool::weighted(0.1)).prop_map(|(vpc, peer, again, deleting)| {
+        let mut peering = VpcPeering::test(vpc, peer);
+        if again {
+            peering.name = "again".into();
+        }
+        peering.deleting = deleting;
+        peering
+    })
 }
 
 fn peers() -> impl Strategy<Value = Vec<&'static str>> {
@@ -260,6 +275,7 @@ prop_compose! {
         networks in networks(),
         subnet in prop::option::weighted(0.2, subnet_names()),
         fixed in fixed_ips(),
+        virtual_machine in prop::bool::weighted(0.15),
     ) -> Pod {
         let mut pod = Pod::test(namespace, name).with_uid(&format!("{name}-{uid}")).created_at(created).in_phase(phase);
         pod.node = node.map(Into::into);
@@ -269,6 +285,9 @@ prop_compose! {
         pod.networks = networks;
         pod.subnet = subnet.map(Into::into);
         pod.fixed_ips = fixed.map(Into::into);
+        if virtual_machine {
+            pod = pod.of_virtual_machine();
+        }
         pod
     }
 }
@@ -286,6 +305,7 @@ pub(super) fn objects() -> BoxedStrategy<Object> {
         4 => vpcs().prop_map(Object::from).boxed(),
         1 => definitions().prop_map(Object::from).boxed(),
         3 => subnets().prop_map(Object::from).boxed(),
+        2 => vpc_peerings().prop_map(Object::from).boxed(),
     ];
     one.boxed()
 }
@@ -314,6 +334,7 @@ pub(super) fn events() -> BoxedStrategy<Event> {
         1 => replace(Kind::Vpc, vpcs(), 2),
         1 => replace(Kind::NetworkAttachment, definitions(), 2),
         1 => replace(Kind::Subnet, subnets(), 3),
+        1 => replace(Kind::VpcPeering, vpc_peerings(), 2),
     ];
     one.boxed()
 }
