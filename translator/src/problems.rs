@@ -61,6 +61,8 @@ pub enum Origin {
     AddressPools,
     /// The watch of VPCs.
     Vpcs,
+    /// The watch of policies.
+    NetworkPolicies,
     /// Compiling objects to rows.
     Compile,
     /// Writing rows.
@@ -75,7 +77,7 @@ pub enum Origin {
 
 impl Origin {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Manifests,
         Self::Nodes,
         Self::Namespaces,
@@ -85,6 +87,7 @@ impl Origin {
         Self::ServiceCidrs,
         Self::AddressPools,
         Self::Vpcs,
+        Self::NetworkPolicies,
         Self::Compile,
         Self::Northbound,
         Self::Chassis,

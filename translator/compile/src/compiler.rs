@@ -6,7 +6,7 @@ mod settle;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
 
-use meridian_model::{Cluster, Event, Key, Name, PodKey, ServiceKey};
+use meridian_model::{Cluster, Event, Key, Name, PodKey, PolicyKey, ServiceKey};
 
 use crate::address_pools::AddressPools;
 use crate::addresses::Addresses;
@@ -16,6 +16,7 @@ use crate::fact::Fact;
 use crate::names::{DEFAULT_VPC, Names};
 use crate::placements::Placements;
 use crate::places::Places;
+use crate::policy::{self, Policies};
 use crate::service_cidrs::ServiceCidrs;
 use crate::slices::{SliceKey, Slices};
 use crate::vips::Vips;
@@ -39,6 +40,7 @@ pub struct Compiler {
     slices: Slices,
     addresses: Addresses,
     service_cidrs: ServiceCidrs,
+    policies: Policies,
     pools: AddressPools,
     places: Places,
     vips: Vips,
@@ -46,6 +48,7 @@ pub struct Compiler {
     texts: RefCell<Texts>,
     nodes: BTreeSet<Name>,
     vpc_news: VpcNews,
+    policy_news: policy::News,
     pods: BTreeSet<PodKey>,
     /// What a compile in pieces has still to compile.
     queue: VecDeque<Unit>,
@@ -78,6 +81,7 @@ impl Compiler {
             vpcs: Vpcs::default(),
             placements: Placements::default(),
             addresses: Addresses::default(),
+            policies: Policies::default(),
             pools: AddressPools::default(),
             places: Places::default(),
             vips: Vips::default(),
@@ -85,6 +89,7 @@ impl Compiler {
             texts: RefCell::default(),
             nodes: BTreeSet::new(),
             vpc_news: VpcNews::default(),
+            policy_news: policy::News::default(),
             pods: BTreeSet::new(),
             queue: VecDeque::new(),
             half_settled: false,
@@ -104,6 +109,7 @@ impl Compiler {
                     self.nodes.insert(name);
                 }
                 Key::Namespace(name) => {
+                    self.policy_news.namespaces.insert(name.clone());
                     self.vpc_news.namespaces.insert(name);
                 }
                 Key::Vpc(_) => self.vpc_news.judge = true,
@@ -125,6 +131,9 @@ impl Compiler {
                 Key::AddressPool(_) => {
                     self.pools = AddressPools::of(&self.cluster);
                     self.engine.touch(&Fact::Pools);
+                }
+                Key::NetworkPolicy(namespace, name) => {
+                    self.policy_news.policies.insert(PolicyKey { namespace, name });
                 }
                 Key::EndpointSlice(..) => {}
             }
@@ -245,6 +254,7 @@ impl Compiler {
             slices: &self.slices,
             addresses: &self.addresses,
             service_cidrs: &self.service_cidrs,
+            policies: &self.policies,
             pools: &self.pools,
             places: &self.places,
             vips: &self.vips,
@@ -326,6 +336,8 @@ fn compile(world: World<'_>, unit: &Unit) -> Compiled {
         Unit::Vpc(name) => vpc::compile(&mut ctx, name),
         Unit::Node(name) => node::compile(&mut ctx, name),
         Unit::Slice(vpc, node) => slice::compile(&mut ctx, vpc, node),
+        Unit::Selection(name) => policy::compile_selection(&mut ctx, name),
+        Unit::Policy(namespace, name) => policy::compile(&mut ctx, &PolicyKey::new(namespace.clone(), name.clone())),
         Unit::Pod(namespace, name) => pod::compile(&mut ctx, &PodKey::new(namespace.clone(), name.clone())),
         Unit::Service(namespace, name) => {
             service::compile(&mut ctx, &ServiceKey::new(namespace.clone(), name.clone()));

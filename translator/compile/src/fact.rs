@@ -24,6 +24,8 @@ pub(crate) enum Fact {
     SlicesOf(Name),
     /// Whether there are VPCs beside the default one.
     Vpcs,
+    /// Whether there are policies.
+    Policies,
     /// The networks of ClusterIPs.
     ServiceCidrs,
     /// The pools that services' addresses come from.
@@ -45,6 +47,7 @@ impl Fact {
             Self::Vpc(name) => Some(Unit::Vpc(name.clone())),
             Self::Object(Key::Pod(namespace, name)) => Some(Unit::Pod(namespace.clone(), name.clone())),
             Self::Fare(pod) => Some(pod.clone().into()),
+            Self::Object(Key::NetworkPolicy(namespace, name)) => Some(Unit::Policy(namespace.clone(), name.clone())),
             Self::Object(Key::Service(namespace, name)) => Some(Unit::Service(namespace.clone(), name.clone())),
             Self::Object(
                 Key::Namespace(_) | Key::EndpointSlice(..) | Key::ServiceCidr(_) | Key::AddressPool(_) | Key::Vpc(_),
@@ -53,6 +56,7 @@ impl Fact {
             | Self::Home(_)
             | Self::SlicesOf(_)
             | Self::Vpcs
+            | Self::Policies
             | Self::ServiceCidrs
             | Self::Pools
             | Self::Places

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use meridian_api::name;
 use meridian_model::{Name, PodKey, ServiceKey};
+use ovsdb::Uuid;
 
 pub(crate) use meridian_api::name::DEFAULT_VPC;
 
@@ -117,6 +118,11 @@ impl Names {
     pub(crate) fn service_port(&self, service: &ServiceKey) -> Arc<str> {
         let ServiceKey { namespace, name } = service;
         self.name(format_args!("{namespace}_{name}_service"))
+    }
+
+    /// What OVN calls a port group or an address set, where only letters, digits and underscores will do.
+    pub(crate) fn of_row(&self, row: Uuid) -> Arc<str> {
+        format!("mrd_{}", row.simple()).into()
     }
 
     fn name(&self, rest: fmt::Arguments<'_>) -> Arc<str> {

@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::placements::Place;
 use crate::slice::interface;
 use crate::slices::{SliceKey, Standing};
-use crate::{ip, port};
+use crate::{ip, policy, port};
 
 const NAMESPACE: &str = "metadata.namespace";
 const NODE_NAME: &str = "spec.nodeName";
@@ -196,5 +196,7 @@ fn add_port(ctx: &mut Context<'_>, key: &PodKey, pod: &Pod, slice: &SliceKey, fa
             Datum::map(options.map(|(option, value)| (ctx.known_text(option), value))),
         ),
     ];
-    port::add(ctx, names.pod(key), switch, columns, Some((facts, Some(&pod.uid))));
+    let port = port::add(ctx, names.pod(key), switch, columns, Some((facts, Some(&pod.uid))));
+    let ips: Vec<_> = facts.ips.iter().map(IpNetwork::ip).collect();
+    policy::join(ctx, key, port, &ips);
 }

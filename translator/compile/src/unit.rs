@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use meridian_model::{Name, PodKey, ServiceKey};
+use meridian_model::{Name, PodKey, PolicyKey, ServiceKey};
 
 /// What owns rows. Written as `kind/name` in `external_ids:meridian/owner`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,6 +14,10 @@ pub enum Unit {
     Node(Name),
     /// What a node has of another VPC. VPC, then node.
     Slice(Name, Name),
+    /// What policies make of the pods that they select, by the name of the selection.
+    Selection(Name),
+    /// A policy: what it allows. Namespace, then name.
+    Policy(Name, Name),
     /// A pod: its logical port. Namespace, then name.
     Pod(Name, Name),
     /// A service: its load balancers. Namespace, then name.
@@ -23,7 +27,8 @@ pub enum Unit {
 /// Why a text names no unit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} names no unit: expected vpc/NAME, node/NAME, slice/VPC/NODE, pod/NAMESPACE/NAME or service/NAMESPACE/NAME"
+    "{text:?} names no unit: expected vpc/NAME, node/NAME, slice/VPC/NODE, selection/PODS, networkpolicy/NAMESPACE/NAME, \
+     pod/NAMESPACE/NAME or service/NAMESPACE/NAME"
 )]
 pub struct UnitParseError {
     text: String,
@@ -42,6 +47,8 @@ impl Unit {
             Self::Vpc(name) => ["vpc/", name].concat(),
             Self::Node(name) => ["node/", name].concat(),
             Self::Slice(vpc, node) => ["slice/", vpc, "/", node].concat(),
+            Self::Selection(name) => ["selection/", name].concat(),
+            Self::Policy(namespace, name) => ["networkpolicy/", namespace, "/", name].concat(),
             Self::Pod(namespace, name) => ["pod/", namespace, "/", name].concat(),
             Self::Service(namespace, name) => ["service/", namespace, "/", name].concat(),
         }
@@ -52,12 +59,19 @@ impl FromStr for Unit {
     type Err = UnitParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // Labels have slashes.
+        if let Some(name) = text.strip_prefix("selection/").filter(|name| !name.is_empty()) {
+            return Ok(Self::Selection(name.into()));
+        }
         let mut words = text.split('/');
         let unit = match (words.next(), words.next(), words.next(), words.next()) {
             (Some("vpc"), Some(name), None, None) if !name.is_empty() => Self::Vpc(name.into()),
             (Some("node"), Some(name), None, None) if !name.is_empty() => Self::Node(name.into()),
             (Some("slice"), Some(vpc), Some(node), None) if !vpc.is_empty() && !node.is_empty() => {
                 Self::Slice(vpc.into(), node.into())
+            }
+            (Some("networkpolicy"), Some(namespace), Some(name), None) if !namespace.is_empty() && !name.is_empty() => {
+                Self::Policy(namespace.into(), name.into())
             }
             (Some("pod"), Some(namespace), Some(name), None) if !namespace.is_empty() && !name.is_empty() => {
                 Self::Pod(namespace.into(), name.into())
@@ -77,6 +91,12 @@ impl From<ServiceKey> for Unit {
     }
 }
 
+impl From<PolicyKey> for Unit {
+    fn from(key: PolicyKey) -> Self {
+        Self::Policy(key.namespace, key.name)
+    }
+}
+
 impl From<PodKey> for Unit {
     fn from(key: PodKey) -> Self {
         Self::Pod(key.namespace, key.name)
@@ -93,6 +113,8 @@ mod tests {
             Unit::Vpc("default".into()),
             Unit::Node("node-a".into()),
             Unit::Slice("blue".into(), "node-a".into()),
+            Unit::Selection("default:shop:meridian.dev/app=web".into()),
+            Unit::Policy("shop".into(), "web".into()),
             Unit::Pod("shop".into(), "web-0".into()),
             Unit::Service("shop".into(), "web".into()),
         ] {
@@ -109,6 +131,7 @@ mod tests {
             "slice/blue",
             "pod//web-0",
             "service/shop",
+            "selection/",
             "policy/shop/web",
             "node/a/b",
         ] {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use self::services::Services;
 use crate::{
-    AddressPool, EndpointSlice, Interner, Key, Kind, Name, Namespace, Node, Object, Pod, PodKey, Service, ServiceCidr,
-    ServiceKey, Vpc,
+    AddressPool, EndpointSlice, Interner, Key, Kind, Name, Namespace, NetworkPolicy, Node, Object, Pod, PodKey,
+    PolicyKey, Service, ServiceCidr, ServiceKey, Vpc,
 };
 
 /// Something that was seen to happen to the cluster.
@@ -29,10 +29,12 @@ pub struct Cluster {
     namespaces: BTreeMap<Name, Arc<Namespace>>,
     pods: HashMap<PodKey, Arc<Pod>>,
     pods_on: HashMap<Name, BTreeSet<PodKey>>,
+    pods_in: HashMap<Name, BTreeSet<Name>>,
     services: Services,
     service_cidrs: BTreeMap<Name, Arc<ServiceCidr>>,
     address_pools: BTreeMap<Name, Arc<AddressPool>>,
     vpcs: BTreeMap<Name, Arc<Vpc>>,
+    policies: BTreeMap<PolicyKey, Arc<NetworkPolicy>>,
     names: Interner,
 }
 
@@ -84,6 +86,13 @@ impl Cluster {
         self.pods_on.get(node).into_iter().flatten()
     }
 
+    /// The pods of a namespace, sorted.
+    pub fn pods_in<'a>(&'a self, namespace: &Name) -> impl Iterator<Item = &'a Arc<Pod>> + use<'a> {
+        let namespace = namespace.clone();
+        let names = self.pods_in.get(&namespace).into_iter().flatten();
+        names.filter_map(move |name| self.pods.get(&PodKey::new(namespace.clone(), name.clone())))
+    }
+
     /// A service.
     pub fn service(&self, key: &ServiceKey) -> Option<&Arc<Service>> {
         self.services.get(key)
@@ -114,6 +123,16 @@ impl Cluster {
         self.address_pools.values()
     }
 
+    /// A policy.
+    pub fn policy(&self, key: &PolicyKey) -> Option<&Arc<NetworkPolicy>> {
+        self.policies.get(key)
+    }
+
+    /// All policies, by namespace and name.
+    pub fn policies(&self) -> impl ExactSizeIterator<Item = &Arc<NetworkPolicy>> {
+        self.policies.values()
+    }
+
     /// All VPCs beside the default one, by name.
     pub fn vpcs(&self) -> impl ExactSizeIterator<Item = &Arc<Vpc>> {
         self.vpcs.values()
@@ -137,6 +156,10 @@ impl Cluster {
             Object::Vpc(vpc) => {
                 let name = vpc.name.clone();
                 changed.extend(put(&mut self.vpcs, name, vpc).map(Key::Vpc));
+            }
+            Object::NetworkPolicy(policy) => {
+                let key = policy.key();
+                changed.extend(put(&mut self.policies, key, policy).map(Key::from));
             }
         }
     }
@@ -183,12 +206,17 @@ impl Cluster {
             self.names.share(key);
             self.names.share(value);
         }
+        for port in &mut pod.named_ports {
+            self.names.share(&mut port.name);
+        }
         let key = pod.key();
         if let Some(old) = old
             && old.node != pod.node
         {
-            self.leave(&old);
+            self.leave_node(&old);
         }
+        let namespace = self.pods_in.entry(key.namespace.clone()).or_default();
+        namespace.insert(key.name.clone());
         if let Some(node) = &pod.node {
             self.pods_on.entry(node.clone()).or_default().insert(key.clone());
         }
@@ -209,6 +237,10 @@ impl Cluster {
             Key::ServiceCidr(name) => self.service_cidrs.remove(name).is_some(),
             Key::AddressPool(name) => self.address_pools.remove(name).is_some(),
             Key::Vpc(name) => self.vpcs.remove(name).is_some(),
+            Key::NetworkPolicy(namespace, name) => {
+                let key = PolicyKey::new(namespace.clone(), name.clone());
+                self.policies.remove(&key).is_some()
+            }
         };
         if was_there {
             changed.push(key);
@@ -216,6 +248,16 @@ impl Cluster {
     }
 
     fn leave(&mut self, pod: &Pod) {
+        self.leave_node(pod);
+        if let Some(pods) = self.pods_in.get_mut(&pod.namespace) {
+            pods.remove(&pod.name);
+            if pods.is_empty() {
+                self.pods_in.remove(&pod.namespace);
+            }
+        }
+    }
+
+    fn leave_node(&mut self, pod: &Pod) {
         let Some(node) = &pod.node else { return };
         if let Some(pods) = self.pods_on.get_mut(node) {
             pods.remove(&pod.key());
@@ -251,15 +293,16 @@ impl Cluster {
             Kind::ServiceCidr => Box::new(self.service_cidrs.keys().cloned().map(Key::ServiceCidr)),
             Kind::AddressPool => Box::new(self.address_pools.keys().cloned().map(Key::AddressPool)),
             Kind::Vpc => Box::new(self.vpcs.keys().cloned().map(Key::Vpc)),
+            Kind::NetworkPolicy => Box::new(self.policies.keys().cloned().map(Key::from)),
         }
     }
 }
 
-/// The name if the object is different now.
-fn put<T: PartialEq>(objects: &mut BTreeMap<Name, Arc<T>>, name: Name, object: T) -> Option<Name> {
-    if objects.get(&name).is_some_and(|old| **old == object) {
+/// The key if the object is different now.
+fn put<K: Ord + Clone, T: PartialEq>(objects: &mut BTreeMap<K, Arc<T>>, key: K, object: T) -> Option<K> {
+    if objects.get(&key).is_some_and(|old| **old == object) {
         return None;
     }
-    objects.insert(name.clone(), Arc::new(object));
-    Some(name)
+    objects.insert(key.clone(), Arc::new(object));
+    Some(key)
 }

@@ -9,6 +9,7 @@
 mod cluster;
 mod intern;
 mod object;
+mod policy;
 mod selector;
 mod service;
 #[cfg(any(test, feature = "test-support"))]
@@ -18,6 +19,7 @@ mod vpc;
 pub use cluster::{Cluster, Event};
 pub use intern::Interner;
 pub use object::{Key, Kind, Labels, Name, Namespace, Node, Object, Phase, Pod, PodKey, Timestamp};
+pub use policy::{NamedPort, NetworkPolicy, PolicyKey, PolicyPeer, PolicyPort, PolicyRule, PortMatch};
 pub use selector::{Requirement, Selector};
 pub use service::{
     AddressPool, AddressType, Announcement, Endpoint, EndpointPort, EndpointSlice, EndpointState, Hints, Protocol,

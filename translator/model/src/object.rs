@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{AddressPool, EndpointSlice, Service, ServiceCidr, Vpc};
+use crate::{AddressPool, EndpointSlice, NamedPort, NetworkPolicy, Service, ServiceCidr, Vpc};
 
 /// A name or another short text, shared rather than copied.
 pub type Name = Arc<str>;
@@ -32,6 +32,8 @@ pub enum Kind {
     AddressPool,
     /// `meridian.dev/v1alpha1/Vpc`.
     Vpc,
+    /// `networking.k8s.io/v1/NetworkPolicy`.
+    NetworkPolicy,
 }
 
 /// Names one object of the cluster.
@@ -53,6 +55,8 @@ pub enum Key {
     AddressPool(Name),
     /// A network of its own, by name.
     Vpc(Name),
+    /// Who may talk to some pods, by namespace and name.
+    NetworkPolicy(Name, Name),
 }
 
 /// Names a pod where only pods are meant.
@@ -83,6 +87,8 @@ pub enum Object {
     AddressPool(AddressPool),
     /// A network of its own.
     Vpc(Vpc),
+    /// Who may talk to some pods.
+    NetworkPolicy(NetworkPolicy),
 }
 
 /// A machine of the cluster.
@@ -136,6 +142,8 @@ pub struct Pod {
     pub deleting: bool,
     /// `metadata.labels`.
     pub labels: Labels,
+    /// The ports of its containers that have names, sorted.
+    pub named_ports: Box<[NamedPort]>,
 }
 
 /// `status.phase` of a pod.
@@ -199,6 +207,11 @@ impl Key {
         Self::Vpc(name.into())
     }
 
+    /// Names a policy.
+    pub fn network_policy(namespace: impl Into<Name>, name: impl Into<Name>) -> Self {
+        Self::NetworkPolicy(namespace.into(), name.into())
+    }
+
     /// The kind of the object named.
     pub fn kind(&self) -> Kind {
         match self {
@@ -210,6 +223,7 @@ impl Key {
             Self::ServiceCidr(_) => Kind::ServiceCidr,
             Self::AddressPool(_) => Kind::AddressPool,
             Self::Vpc(_) => Kind::Vpc,
+            Self::NetworkPolicy(..) => Kind::NetworkPolicy,
         }
     }
 }
@@ -226,6 +240,7 @@ impl Object {
             Self::ServiceCidr(cidr) => Key::ServiceCidr(cidr.name.clone()),
             Self::AddressPool(pool) => Key::AddressPool(pool.name.clone()),
             Self::Vpc(vpc) => Key::Vpc(vpc.name.clone()),
+            Self::NetworkPolicy(policy) => policy.key().into(),
         }
     }
 }
@@ -339,6 +354,7 @@ impl fmt::Display for Key {
             Self::ServiceCidr(name) => write!(f, "servicecidr/{name}"),
             Self::AddressPool(name) => write!(f, "addresspool/{name}"),
             Self::Vpc(name) => write!(f, "vpc/{name}"),
+            Self::NetworkPolicy(namespace, name) => write!(f, "networkpolicy/{namespace}/{name}"),
         }
     }
 }

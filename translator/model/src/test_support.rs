@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use crate::{
     AddressPool, AddressType, Egress, Endpoint, EndpointPort, EndpointSlice, EndpointState, Event, Hints, Labels, Name,
-    Namespace, Node, Object, Phase, Pod, Protocol, Requirement, Service, ServiceCidr, ServicePort, ServiceType,
-    Timestamp, TrafficPolicy, Vpc,
+    NamedPort, Namespace, NetworkPolicy, Node, Object, Phase, Pod, PolicyRule, Protocol, Requirement, Selector,
+    Service, ServiceCidr, ServicePort, ServiceType, Timestamp, TrafficPolicy, Vpc,
 };
 
 fn addresses<'a>(ips: impl IntoIterator<Item = &'a str>) -> Box<[IpAddr]> {
@@ -73,6 +73,14 @@ impl Namespace {
         }
     }
 
+    /// With a label more.
+    #[must_use]
+    pub fn labelled(mut self, key: &str, value: &str) -> Self {
+        let labels = self.labels.iter().map(|(key, value)| (key.clone(), value.clone()));
+        self.labels = labels.chain([(key.into(), value.into())]).collect();
+        self
+    }
+
     /// In a VPC of [`Vpc::test`].
     #[must_use]
     pub fn in_vpc(mut self, vpc: &str) -> Self {
@@ -95,6 +103,7 @@ impl Pod {
             ips: Box::default(),
             deleting: false,
             labels: Labels::default(),
+            named_ports: Box::default(),
         }
     }
 
@@ -109,6 +118,24 @@ impl Pod {
     #[must_use]
     pub fn with_ips<'a>(mut self, ips: impl IntoIterator<Item = &'a str>) -> Self {
         self.ips = addresses(ips);
+        self
+    }
+
+    /// With a label more.
+    #[must_use]
+    pub fn labelled(mut self, key: &str, value: &str) -> Self {
+        let labels = self.labels.iter().map(|(key, value)| (key.clone(), value.clone()));
+        self.labels = labels.chain([(key.into(), value.into())]).collect();
+        self
+    }
+
+    /// With a container port more that has a name.
+    #[must_use]
+    pub fn with_named_port(mut self, name: &str, protocol: Protocol, number: u16) -> Self {
+        let name = name.into();
+        let port = NamedPort { name, protocol, number };
+        self.named_ports = self.named_ports.into_iter().chain([port]).collect();
+        self.named_ports.sort_unstable();
         self
     }
 
@@ -343,6 +370,48 @@ impl Vpc {
     pub fn created_at(mut self, seconds: i64) -> Self {
         self.created = Timestamp(seconds);
         self
+    }
+}
+
+impl NetworkPolicy {
+    /// A policy for all pods of its namespace, which speaks of no direction.
+    pub fn test(namespace: &str, name: &str) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+            created: Timestamp(0),
+            pods: Selector::default(),
+            ingress: None,
+            egress: None,
+        }
+    }
+
+    /// For pods with that label.
+    #[must_use]
+    pub fn of_pods(mut self, key: &str, value: &str) -> Self {
+        self.pods = Selector::of_label(key, value);
+        self
+    }
+
+    /// Allowing this to come in, and nothing else.
+    #[must_use]
+    pub fn with_ingress(mut self, rules: impl IntoIterator<Item = PolicyRule>) -> Self {
+        self.ingress = Some(rules.into_iter().collect());
+        self
+    }
+
+    /// Allowing this to go out, and nothing else.
+    #[must_use]
+    pub fn with_egress(mut self, rules: impl IntoIterator<Item = PolicyRule>) -> Self {
+        self.egress = Some(rules.into_iter().collect());
+        self
+    }
+}
+
+impl Selector {
+    /// What has that label.
+    pub fn of_label(key: &str, value: &str) -> Self {
+        Self::from_iter([Requirement::In(key.into(), [value.into()].into())])
     }
 }
 

@@ -68,7 +68,8 @@ const VOLATILE: [(&str, &[&str]); 2] = [
 ];
 
 /// The tables Meridian writes. What is not among them is neither watched nor written.
-const WRITTEN: [&str; 11] = [
+const WRITTEN: [&str; 12] = [
+    nb::acl::TABLE,
     nb::address_set::TABLE,
     nb::gateway_chassis::TABLE,
     nb::load_balancer::TABLE,

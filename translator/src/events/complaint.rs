@@ -18,6 +18,10 @@ const NO_ENDPOINTS: &str = "InvalidEndpoints";
 const NO_PORT: &str = "FailedPortWrite";
 /// The Northbound database refuses what the VPC is made of.
 const NO_NETWORK: &str = "FailedVpcWrite";
+/// A part of a policy makes no sense, and is passed over.
+const PASSED_OVER: &str = "PolicyRuleIgnored";
+/// The Northbound database refuses what a policy is made of.
+const NO_POLICY: &str = "FailedPolicyWrite";
 /// The Northbound database refuses what the service is made of.
 const NO_BALANCER: &str = "FailedLoadBalancerWrite";
 
@@ -60,6 +64,8 @@ pub(crate) enum Subject {
     EndpointSlice,
     /// `meridian.dev/v1alpha1/Vpc`.
     Vpc,
+    /// `networking.k8s.io/v1/NetworkPolicy`.
+    NetworkPolicy,
 }
 
 /// The problems whose object is of such a kind.
@@ -76,6 +82,7 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
         "pod" => Subject::Pod,
         "service" => Subject::Service,
         "endpointslice" => Subject::EndpointSlice,
+        "networkpolicy" => Subject::NetworkPolicy,
         // Of the default VPC there is no object that an event could be about.
         "vpc" if name != DEFAULT_VPC => Subject::Vpc,
         _ => return None,
@@ -96,6 +103,9 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
         (Origin::Northbound, Subject::Vpc) => (NO_NETWORK, "BuildNetwork", problem.message.clone()),
         (Origin::Northbound, Subject::Pod) => (NO_PORT, "WritePort", problem.message.clone()),
         (Origin::Northbound, Subject::Service) => (NO_BALANCER, "WriteLoadBalancer", problem.message.clone()),
+        (Origin::Compile, Subject::NetworkPolicy) => (PASSED_OVER, "CompilePolicy", field_and_message(problem)),
+        (Origin::Northbound, Subject::NetworkPolicy) => (NO_POLICY, "WritePolicy", problem.message.clone()),
+        (Origin::NetworkPolicies, _) => unreadable("UnreadablePolicy", "ReadPolicy"),
         (Origin::Allocation, _) => (
             problem.reason.unwrap_or(NO_ADDRESS),
             "AllocateAddress",

@@ -5,6 +5,8 @@
 //! I/O, or judge more than whether a field can be read.
 
 mod address_pool;
+mod network_policy;
+mod selector;
 mod service;
 mod vpc;
 
@@ -13,7 +15,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use meridian_model::{Key, Kind, Labels, Name, Namespace, Node, Object, Phase, Pod, Timestamp};
+use meridian_model::{Key, Kind, Labels, Name, NamedPort, Namespace, Node, Object, Phase, Pod, Timestamp};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -67,6 +69,9 @@ pub fn from_value_of(kind: Kind, value: Value) -> Result<Object, InvalidObject> 
             .and_then(address_pool::address_pool)
             .map(Object::AddressPool),
         Kind::Vpc => typed(value).and_then(vpc::vpc).map(Object::Vpc),
+        Kind::NetworkPolicy => typed(value)
+            .and_then(network_policy::network_policy)
+            .map(Object::NetworkPolicy),
     };
     result.map_err(|error| error.of(Some(kind), &identity.unwrap_or(Value::Null)))
 }
@@ -90,6 +95,7 @@ fn used_kind(value: &Value) -> Result<Option<Kind>, FieldError> {
         ("networking.k8s.io/v1", "ServiceCIDR") => Some(Kind::ServiceCidr),
         ("meridian.dev/v1alpha1", "AddressPool") => Some(Kind::AddressPool),
         ("meridian.dev/v1alpha1", "Vpc") => Some(Kind::Vpc),
+        ("networking.k8s.io/v1", "NetworkPolicy") => Some(Kind::NetworkPolicy),
         _ => None,
     })
 }
@@ -111,6 +117,7 @@ pub fn key_of(kind: Kind, value: &Value) -> Option<Key> {
         Kind::ServiceCidr => Key::service_cidr(name),
         Kind::AddressPool => Key::address_pool(name),
         Kind::Vpc => Key::vpc(name),
+        Kind::NetworkPolicy => Key::network_policy(namespace(), name),
     })
 }
 
@@ -167,9 +174,10 @@ fn pod(mut pod: core::Pod) -> Result<Pod, FieldError> {
         .and_then(|mut all| all.remove(MIRRORED))
         .filter(|uid| !uid.is_empty());
     let meta = Meta::read(pod.metadata)?;
-    let spec = pod.spec.unwrap_or_default();
+    let mut spec = pod.spec.unwrap_or_default();
     let status = pod.status.unwrap_or_default();
     Ok(Pod {
+        named_ports: named_ports(&mut spec)?,
         namespace: meta.namespace_or_default(),
         name: meta.name,
         uid: mirrored.map_or(meta.uid, Name::from),
@@ -181,6 +189,35 @@ fn pod(mut pod: core::Pod) -> Result<Pod, FieldError> {
         deleting: meta.deleting,
         labels: meta.labels,
     })
+}
+
+/// Of containers, and of those that run beside them from the start (sidecars).
+fn named_ports(spec: &mut core::PodSpec) -> Result<Box<[NamedPort]>, FieldError> {
+    let containers = std::mem::take(&mut spec.containers).into_iter().enumerate();
+    let containers = containers.map(|(at, container)| ("containers", at, container));
+    let sidecars = spec.init_containers.take().unwrap_or_default().into_iter().enumerate();
+    let sidecars = sidecars.map(|(at, container)| ("initContainers", at, container));
+    let sidecars = sidecars.filter(|(.., container)| container.restart_policy.as_deref() == Some("Always"));
+    let mut named = Vec::new();
+    for (list, at, container) in containers.chain(sidecars) {
+        for (n, port) in container.ports.unwrap_or_default().into_iter().enumerate() {
+            let Some(name) = port.name.filter(|name| !name.is_empty()) else {
+                continue;
+            };
+            let number = u16::try_from(port.container_port).map_err(|_| {
+                let field = format!("spec.{list}[{at}].ports[{n}].containerPort");
+                FieldError::new(field, format_args!("{} is no port", port.container_port))
+            })?;
+            named.push(NamedPort {
+                name: name.into(),
+                protocol: service::protocol(port.protocol.as_deref()),
+                number,
+            });
+        }
+    }
+    named.sort_unstable();
+    named.dedup();
+    Ok(named.into())
 }
 
 fn phase(phase: Option<&str>) -> Result<Phase, FieldError> {

@@ -284,6 +284,7 @@ fn kind_of(plural: &str) -> &'static str {
         "servicecidrs" => "ServiceCIDR",
         "addresspools" => "AddressPool",
         "vpcs" => "Vpc",
+        "networkpolicies" => "NetworkPolicy",
         other => panic!("nobody should ask for {other}"),
     }
 }

@@ -105,7 +105,9 @@ async fn events_that_may_not_be_written_stop_nothing() {
     let (code, log) = daemon.terminate();
     assert_eq!(code, Some(0), "{log}");
     assert!(
-        log.contains("grant get of pods, services, endpointslices and vpcs, and create and patch of events"),
+        log.contains(
+            "grant get of pods, services, endpointslices, vpcs and networkpolicies, and create and patch of events"
+        ),
         "{log}"
     );
 }

@@ -1,4 +1,5 @@
-//! What is settled before units compile: which VPC everything is in, who has which slice, and who has which address.
+//! What is settled before units compile: which VPC everything is in, who has which slice, which pods policies mean, and who has which
+//! address.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +11,7 @@ use crate::Unit;
 use crate::fact::Fact;
 use crate::placements::{self, Place};
 use crate::places::Places;
+use crate::policy;
 use crate::slices::{SliceKey, Standing};
 use crate::vpcs::Update;
 
@@ -62,6 +64,7 @@ impl Compiler {
             }
             self.engine.touch(&Fact::Slice(slice));
         }
+        self.settle_policies();
     }
 
     pub(super) fn settle_addresses(&mut self) {
@@ -104,6 +107,8 @@ impl Compiler {
                 update.namespaces.extend(of_one.namespaces);
             }
         }
+        self.policy_news.vpcs |= !update.vpcs.is_empty();
+        self.policy_news.namespaces.extend(update.namespaces.iter().cloned());
         for vpc in update.vpcs {
             let mut slices = Vec::new();
             for (slice, pods) in self.placements.slices(&vpc) {
@@ -118,6 +123,26 @@ impl Compiler {
         }
         if !update.namespaces.is_empty() || !update.networks.is_empty() {
             self.move_pods(&update.namespaces, &update.networks);
+        }
+    }
+
+    /// Which pods are meant by which policy.
+    fn settle_policies(&mut self) {
+        let news = std::mem::take(&mut self.policy_news);
+        let mut policies = std::mem::take(&mut self.policies);
+        let changes = policies.update(news, &self.pods, &self.cluster, &self.vpcs, &*self);
+        self.policies = policies;
+        if changes.any {
+            self.engine.touch(&Fact::Policies);
+        }
+        for policy in changes.policies {
+            self.engine.mark(policy.into());
+        }
+        for selection in changes.selections {
+            self.engine.mark(Unit::Selection(selection));
+        }
+        for pod in changes.pods {
+            self.engine.mark(pod.into());
         }
     }
 
@@ -177,6 +202,15 @@ impl Compiler {
             if !self.slices.has(&slice, wish.as_ref()) {
                 self.slices.stage_on_demand(&slice, wish);
             }
+        }
+    }
+}
+
+impl policy::Whereabouts for Compiler {
+    fn vpc(&self, pod: &Pod) -> Option<Name> {
+        match self.placements.place(pod, &self.vpcs, &self.addresses, &self.config) {
+            Place::In(slice) => Some(slice.vpc),
+            Place::Nowhere(_) | Place::Unwanted => None,
         }
     }
 }

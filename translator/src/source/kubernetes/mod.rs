@@ -35,7 +35,7 @@ pub use patience::Patience;
 /// The name of the source of nodes.
 pub const NODES: &str = "nodes";
 /// The names of these sources.
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 9] = [
     NODES,
     "namespaces",
     "pods",
@@ -44,13 +44,14 @@ pub const NAMES: [&str; 8] = [
     "servicecidrs",
     "addresspools",
     "vpcs",
+    "networkpolicies",
 ];
 
 /// Starts to follow a cluster. The watches end with the set.
 pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> JoinSet<()> {
     use k8s_openapi::api::core::v1;
     use k8s_openapi::api::discovery::v1::EndpointSlice;
-    use k8s_openapi::api::networking::v1::ServiceCIDR;
+    use k8s_openapi::api::networking::v1::{NetworkPolicy, ServiceCIDR};
     use meridian_api::address_pool::AddressPool;
     use meridian_api::vpc::Vpc;
     let shared = Shared {
@@ -63,7 +64,7 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
         health.note(name, |_| {});
     }
     let follow = |name, kind, origin| Follower::new(name, kind, origin, shared.clone());
-    let [nodes, namespaces, pods, services, slices, cidrs, pools, vpcs] = NAMES;
+    let [nodes, namespaces, pods, services, slices, cidrs, pools, vpcs, policies] = NAMES;
     let mut tasks = JoinSet::new();
     tasks.spawn(follow(nodes, Kind::Node, Origin::Nodes).run::<v1::Node>(cluster.clone()));
     tasks.spawn(follow(namespaces, Kind::Namespace, Origin::Namespaces).run::<v1::Namespace>(cluster.clone()));
@@ -79,5 +80,7 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
     // Who does not know them takes pods of other VPCs for the default one's.
     let vpcs = follow(vpcs, Kind::Vpc, Origin::Vpcs).optional_and_readable();
     tasks.spawn(vpcs.run::<Vpc>(cluster.clone()));
+    let policies = follow(policies, Kind::NetworkPolicy, Origin::NetworkPolicies);
+    tasks.spawn(policies.run::<NetworkPolicy>(cluster.clone()));
     tasks
 }

@@ -51,6 +51,10 @@ impl Modelled for meridian_api::vpc::Vpc {
     const KIND: Kind = Kind::Vpc;
 }
 
+impl Modelled for k8s_openapi::api::networking::v1::NetworkPolicy {
+    const KIND: Kind = Kind::NetworkPolicy;
+}
+
 /// An object of type `K`, reduced to the model.
 pub(super) struct Slim<K> {
     version: Option<String>,
