@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use meridian_compile::{Config, Settings};
-use meridian_model::{EndpointSlice, Namespace, Node, Pod, Protocol, Service, TrafficPolicy, Vpc};
+use meridian_model::{
+    EndpointSlice, Namespace, NetworkPolicy, Node, Pod, PolicyRule, Protocol, Service, TrafficPolicy, Vpc,
+};
 
 use crate::support::Lab;
 
@@ -60,7 +62,12 @@ fn written() -> BTreeMap<&'static str, BTreeSet<String>> {
         )
         .with(service("sticky", "10.96.0.8").with_affinity(86_400))
         .with(local.with_external_ips(["192.0.2.7"]))
-        .with(slice.ready(["10.244.0.9"]).on("a"));
+        .with(slice.ready(["10.244.0.9"]).on("a"))
+        .with(
+            NetworkPolicy::test("shop", "web")
+                .with_ingress([])
+                .with_egress([PolicyRule::default()]),
+        );
     let desired = lab.0.desired();
     let mut written: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for row in desired.tables().flat_map(|table| desired.rows(table)) {
@@ -81,7 +88,7 @@ fn written() -> BTreeMap<&'static str, BTreeSet<String>> {
 #[test]
 fn the_reference_names_every_table_column_and_key_that_is_written() {
     let written = written();
-    assert_eq!(written.len(), 9, "{:?}", written.keys());
+    assert_eq!(written.len(), 12, "{:?}", written.keys());
     let mut missing = Vec::new();
     for (table, words) in &written {
         let text = of_table(table);

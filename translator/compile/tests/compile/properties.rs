@@ -6,6 +6,7 @@
 mod checks;
 mod generators;
 mod oracle;
+mod policies;
 mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use proptest::prelude::*;
 use self::checks::{Mirror, all_links, all_rows, check_consistency, check_equal, from_scratch, problems, scramble};
 use self::generators::{Step, claims, configs, events, objects, steps};
 use self::oracle::check_locality;
+use self::policies::check_policies;
 
 proptest! {
     #[test]
@@ -39,6 +41,7 @@ proptest! {
                     prop_assert_eq!(&mirror.links, &all_links(compiler.desired()));
                     check_consistency(compiler.desired());
                     check_locality(&compiler);
+                    check_policies(&compiler);
                     check_equal(&compiler, &from_scratch(&compiler, Object::key));
                 }
             }
@@ -154,6 +157,11 @@ fn the_generator_reaches_the_cases_that_matter() {
         ("overlaps the address", "a VPC with a node's address"),
         ("which was there before", "a node with an address of a VPC"),
         ("cannot be the name of a VPC", "a name that none can have"),
+        ("this block is passed over", "a policy's block that is no network"),
+        ("rather than allow what it excepts", "an exception that is no network"),
+        ("is not inside", "an exception from elsewhere"),
+        ("is none of TCP, UDP, SCTP: this port", "a policy's port of no protocol"),
+        ("is a name of pods' ports", "a name for a port of addresses"),
     ];
     for _ in 0..800 {
         let config = configs().new_tree(&mut runner).unwrap().current();

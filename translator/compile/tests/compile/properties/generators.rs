@@ -7,6 +7,7 @@ use meridian_compile::{Claim, Config};
 use meridian_model::{Egress, Event, Kind, Namespace, Node, Object, Phase, Pod, Selector, Vpc};
 use proptest::prelude::*;
 
+use super::policies::{named_ports, pod_labels, policies};
 use super::services::{address_pools, service_cidrs, services, slices};
 use crate::support::config;
 
@@ -170,12 +171,16 @@ prop_compose! {
         phase in prop::sample::select(vec![Phase::Pending, Phase::Running, Phase::Running, Phase::Succeeded, Phase::Failed]),
         ips in pod_ips(),
         deleting in any::<bool>(),
+        labels in pod_labels(),
+        ports in named_ports(),
     ) -> Pod {
         let mut pod = Pod::test(namespace, name).with_uid(&format!("{name}-{uid}")).created_at(created).in_phase(phase);
         pod.node = node.map(Into::into);
         pod.host_network = host_network;
         pod.ips = ips.into();
         pod.deleting = deleting;
+        pod.labels = labels.into_iter().collect();
+        pod.named_ports = ports;
         pod
     }
 }
@@ -183,14 +188,15 @@ prop_compose! {
 /// Any object. Boxed, as its parts are: what proptest keeps of all of them side by side is more than a stack holds.
 pub(super) fn objects() -> BoxedStrategy<Object> {
     let one = prop_oneof![
-        4 => nodes().prop_map(Object::from).boxed(),
-        18 => pods().prop_map(Object::from).boxed(),
+        5 => nodes().prop_map(Object::from).boxed(),
+        22 => pods().prop_map(Object::from).boxed(),
         6 => services().prop_map(Object::from).boxed(),
         8 => slices().prop_map(Object::from).boxed(),
         1 => service_cidrs().prop_map(Object::from).boxed(),
         1 => address_pools().prop_map(Object::from).boxed(),
-        4 => namespaces().prop_map(Object::from).boxed(),
-        4 => vpcs().prop_map(Object::from).boxed(),
+        5 => namespaces().prop_map(Object::from).boxed(),
+        5 => vpcs().prop_map(Object::from).boxed(),
+        6 => policies().prop_map(Object::from).boxed(),
     ];
     one.boxed()
 }
@@ -217,6 +223,7 @@ pub(super) fn events() -> BoxedStrategy<Event> {
         1 => replace(Kind::AddressPool, address_pools(), 2),
         1 => replace(Kind::Namespace, namespaces(), 2),
         1 => replace(Kind::Vpc, vpcs(), 2),
+        1 => replace(Kind::NetworkPolicy, policies(), 2),
     ];
     one.boxed()
 }
