@@ -8,6 +8,7 @@
 )]
 
 mod evaluator;
+mod services;
 mod world;
 
 use std::collections::HashMap;

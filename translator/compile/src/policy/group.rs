@@ -9,6 +9,9 @@ use ovsdb_schemas::northbound::{address_set, port_group};
 use super::{Acl, Direction, add_set, group_of, host, priority, set_key};
 use crate::context::Context;
 
+/// What OVN turns round: a pod has connected to a service, and is itself behind it. It comes under the service's address.
+const ITSELF: &str = "ip && flags.loopback";
+
 /// The rows of a selection, which a name stands for.
 pub(crate) fn compile(ctx: &mut Context<'_>, name: &str) {
     let Some((seat, wanted)) = ctx.policies().wanted(name) else {
@@ -42,15 +45,18 @@ pub(crate) fn compile(ctx: &mut Context<'_>, name: &str) {
         };
         isolation.add(ctx, group);
         if direction == Direction::Ingress {
-            let from_host = Acl {
-                key: format!("{seat}:host").into(),
-                name: format!("{}:host", seat.selection),
-                direction,
-                priority: priority::HOST,
-                matches: format!("{pods} && {}", host::matches(ctx)),
-                action: "allow-related",
-            };
-            from_host.add(ctx, group);
+            let always = [("host", host::matches(ctx)), ("itself", ITSELF.to_owned())];
+            for (who, matches) in always {
+                let acl = Acl {
+                    key: format!("{seat}:{who}").into(),
+                    name: format!("{}:{who}", seat.selection),
+                    direction,
+                    priority: priority::ALWAYS,
+                    matches: format!("{pods} && {matches}"),
+                    action: "allow-related",
+                };
+                acl.add(ctx, group);
+            }
         }
     }
 }

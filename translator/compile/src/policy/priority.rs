@@ -1,7 +1,7 @@
 //! The priorities of ACLs, one beside the other.
 
-/// What hosts may, which no `NetworkPolicy` takes away.
-pub(super) const HOST: i64 = 10_002;
+/// What no `NetworkPolicy` takes away: what a pod's host sends, and the pod itself.
+pub(super) const ALWAYS: i64 = 10_002;
 /// What a `NetworkPolicy` allows.
 pub(super) const ALLOWED: i64 = 10_001;
 /// That pods are isolated.
