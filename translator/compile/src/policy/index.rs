@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use meridian_model::{Cluster, Name, NamedPort, Pod, PodKey, PolicyKey};
 
-use super::resolve::{Resolved, resolve};
+use super::resolve::{Resolved, resolve, uses};
 use super::selection::{Seat, Selection, Within};
 use crate::addresses::wants_port;
 use crate::vpcs::{Home, Vpcs};
@@ -134,8 +134,12 @@ impl Policies {
         let had_any = self.any();
         let mut stale: BTreeSet<PolicyKey> = news.policies.clone();
         let mut again = BTreeSet::new();
+        // A selection that goes from one policy to another stays.
         for policy in &news.policies {
             self.take_up(policy, cluster, &mut again);
+        }
+        for policy in &news.policies {
+            self.let_go(policy, cluster, &mut again);
         }
         for namespace in &news.namespaces {
             let first = PolicyKey::new(namespace.clone(), "");
@@ -158,34 +162,20 @@ impl Policies {
         changes
     }
 
-    /// Notes which selections a policy speaks of now. The pods of those that are new, or no more, are to be looked at.
-    fn take_up(&mut self, policy: &PolicyKey, cluster: &Cluster, again: &mut BTreeSet<PodKey>) {
-        let before = self.resolved.get(policy).map(|resolved| resolved.uses.clone());
-        let now = cluster.policy(policy).map(|policy| super::resolve::uses(policy));
-        let (before, now) = (before.unwrap_or_default(), now.unwrap_or_default());
-        for selection in before.difference(&now) {
-            let Some(base) = self.bases.get_mut(selection) else {
-                continue;
-            };
-            base.users.remove(policy);
-            if base.users.is_empty() {
-                again.extend(base.members.iter().cloned());
-                self.forget(selection);
-            }
-        }
-        for selection in now {
+    /// Notes which selections a policy speaks of now. The pods of those that are new are to be looked at.
+    fn take_up(&mut self, key: &PolicyKey, cluster: &Cluster, again: &mut BTreeSet<PodKey>) {
+        let Some(policy) = cluster.policy(key) else { return };
+        for selection in uses(policy) {
             if let Some(base) = self.bases.get_mut(&selection) {
-                base.users.insert(policy.clone());
+                base.users.insert(key.clone());
                 continue;
             }
-            let users = BTreeSet::from([policy.clone()]);
-            self.bases.insert(
-                selection.clone(),
-                Base {
-                    users,
-                    ..Base::default()
-                },
-            );
+            let users = BTreeSet::from([key.clone()]);
+            let base = Base {
+                users,
+                ..Base::default()
+            };
+            self.bases.insert(selection.clone(), base);
             match &selection.within {
                 Within::Namespace(namespace) => {
                     again.extend(cluster.pods_in(namespace).map(|pod| pod.key()));
@@ -195,6 +185,23 @@ impl Policies {
                     again.extend(cluster.pods().map(|pod| pod.key()));
                     self.wide.insert(selection);
                 }
+            }
+        }
+    }
+
+    /// Notes which selections a policy spoke of and does no more. The pods of those that nobody speaks of are to be looked at.
+    fn let_go(&mut self, key: &PolicyKey, cluster: &Cluster, again: &mut BTreeSet<PodKey>) {
+        let Some(before) = self.resolved.get(key) else { return };
+        let now = cluster.policy(key).map(|policy| uses(policy)).unwrap_or_default();
+        let gone: Vec<Selection> = before.uses.difference(&now).cloned().collect();
+        for selection in gone {
+            let Some(base) = self.bases.get_mut(&selection) else {
+                continue;
+            };
+            base.users.remove(key);
+            if base.users.is_empty() {
+                again.extend(base.members.iter().cloned());
+                self.forget(&selection);
             }
         }
     }

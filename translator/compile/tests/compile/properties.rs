@@ -163,7 +163,7 @@ fn the_generator_reaches_the_cases_that_matter() {
         ("is none of TCP, UDP, SCTP: this port", "a policy's port of no protocol"),
         ("is a name of pods' ports", "a name for a port of addresses"),
     ];
-    for _ in 0..800 {
+    for _ in 0..1500 {
         let config = configs().new_tree(&mut runner).unwrap().current();
         let steps = steps().new_tree(&mut runner).unwrap().current();
         let mut compiler = Compiler::new(config);

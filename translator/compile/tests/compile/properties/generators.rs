@@ -189,7 +189,7 @@ prop_compose! {
 pub(super) fn objects() -> BoxedStrategy<Object> {
     let one = prop_oneof![
         5 => nodes().prop_map(Object::from).boxed(),
-        22 => pods().prop_map(Object::from).boxed(),
+        26 => pods().prop_map(Object::from).boxed(),
         6 => services().prop_map(Object::from).boxed(),
         8 => slices().prop_map(Object::from).boxed(),
         1 => service_cidrs().prop_map(Object::from).boxed(),
