@@ -82,7 +82,7 @@ fn policy(at: usize) -> NetworkPolicy {
         cidr: "192.0.2.0/24".into(),
         except: ["192.0.2.64/26".into()].into(),
     };
-    let peers: Box<[PolicyPeer]> = if at % 2 == 0 {
+    let peers: Box<[PolicyPeer]> = if at.is_multiple_of(2) {
         [neighbour].into()
     } else {
         [own, block].into()
@@ -158,7 +158,7 @@ async fn through_ovn(cluster: Cluster) {
     }
     let changed = change(&mut running, &central, cluster).await;
     running.stop().await;
-    let pods = (0..cluster.pods).filter(|at| at / NAMESPACES % cluster.nodes == 0);
+    let pods = (0..cluster.pods).filter(|at| (at / NAMESPACES).is_multiple_of(cluster.nodes));
     let pods = pods.map(|at| cluster.pod(at));
     let pods = pods.map(|pod| format!("{}_{}", pod.namespace, pod.name));
     let all: Vec<String> = [format!("mgmt-default-{}", node_name(0))]

@@ -16,6 +16,11 @@ pub(crate) fn default_vpc() -> Name {
     NAME.clone()
 }
 
+/// What OVN calls a port group or an address set, where only letters, digits and underscores will do.
+pub(crate) fn of_row(row: Uuid) -> Arc<str> {
+    format!("mrd_{}", row.simple()).into()
+}
+
 /// The names in one cluster.
 #[derive(Debug)]
 pub(crate) struct Names {
@@ -118,11 +123,6 @@ impl Names {
     pub(crate) fn service_port(&self, service: &ServiceKey) -> Arc<str> {
         let ServiceKey { namespace, name } = service;
         self.name(format_args!("{namespace}_{name}_service"))
-    }
-
-    /// What OVN calls a port group or an address set, where only letters, digits and underscores will do.
-    pub(crate) fn of_row(&self, row: Uuid) -> Arc<str> {
-        format!("mrd_{}", row.simple()).into()
     }
 
     fn name(&self, rest: fmt::Arguments<'_>) -> Arc<str> {

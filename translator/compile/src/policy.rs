@@ -36,7 +36,7 @@ use ovsdb_schemas::northbound::{acl, address_set, port_group};
 
 use self::resolve::{Allowed, Part, Peers};
 use crate::context::Context;
-use crate::names::DEFAULT_VPC;
+use crate::names::{DEFAULT_VPC, of_row};
 
 pub(crate) use group::{compile as compile_selection, join};
 pub(crate) use host::{join as join_host, rows as host_rows};
@@ -172,14 +172,14 @@ fn blocks_of_rule(
 
 /// Adds an address set. Its name in OVN follows from its key.
 fn add_set(ctx: &mut Context<'_>, key: Name) -> (Uuid, Name) {
-    let name = ctx.names().of_row(ctx.uuid(address_set::TABLE, &key));
+    let name = of_row(ctx.uuid(address_set::TABLE, &key));
     let columns = [(address_set::NAME, Datum::scalar(&name))];
     (ctx.row(address_set::TABLE, key, columns, []), name)
 }
 
 /// The name of a selection's address set, which its own unit adds.
 fn set_name(ctx: &Context<'_>, seat: &selection::Seat, v4: bool) -> Name {
-    ctx.names().of_row(ctx.uuid(address_set::TABLE, &set_key(seat, v4)))
+    of_row(ctx.uuid(address_set::TABLE, &set_key(seat, v4)))
 }
 
 fn set_key(seat: &selection::Seat, v4: bool) -> Name {
@@ -189,7 +189,7 @@ fn set_key(seat: &selection::Seat, v4: bool) -> Name {
 /// A selection's port group, and its name in OVN.
 fn group_of(ctx: &Context<'_>, seat: &selection::Seat) -> (Uuid, Name) {
     let group = ctx.uuid(port_group::TABLE, &seat.to_string());
-    (group, ctx.names().of_row(group))
+    (group, of_row(group))
 }
 
 /// Whether a VPC has IPv4, and whether it has IPv6.

@@ -130,7 +130,7 @@ impl Compiler {
     fn settle_policies(&mut self) {
         let news = std::mem::take(&mut self.policy_news);
         let mut policies = std::mem::take(&mut self.policies);
-        let changes = policies.update(news, &self.pods, &self.cluster, &self.vpcs, &*self);
+        let changes = policies.update(&news, &self.pods, &self.cluster, &self.vpcs, &*self);
         self.policies = policies;
         if changes.any {
             self.engine.touch(&Fact::Policies);

@@ -11,13 +11,14 @@ use ovsdb_schemas::northbound::{address_set, port_group};
 use super::add_set;
 use crate::context::Context;
 use crate::ip;
+use crate::names::of_row;
 
 /// What stands for the hosts' ports and addresses, in all VPCs.
 const HOSTS: &str = "hosts";
 
 /// Adds the group of all hosts' ports, and the sets of their addresses.
 pub(crate) fn rows(ctx: &mut Context<'_>) {
-    let name = ctx.names().of_row(group(ctx));
+    let name = of_row(group(ctx));
     let columns = [(port_group::NAME, Datum::scalar(name))];
     ctx.row(port_group::TABLE, HOSTS.into(), columns, []);
     for v4 in [true, false] {
@@ -41,8 +42,8 @@ pub(crate) fn join(ctx: &mut Context<'_>, port: Uuid, networks: &[IpNetwork]) {
 
 /// What a host sends to a pod of its own.
 pub(super) fn matches(ctx: &Context<'_>) -> String {
-    let group = ctx.names().of_row(group(ctx));
-    let [v4, v6] = [true, false].map(|v4| ctx.names().of_row(ctx.uuid(address_set::TABLE, set_key(v4))));
+    let group = of_row(group(ctx));
+    let [v4, v6] = [true, false].map(|v4| of_row(ctx.uuid(address_set::TABLE, set_key(v4))));
     format!("inport == @{group} && (ip4.src == ${v4} || ip6.src == ${v6})")
 }
 

@@ -121,7 +121,7 @@ impl Policies {
     /// Looks again at what happened, and at these pods.
     pub(crate) fn update(
         &mut self,
-        news: News,
+        news: &News,
         pods: &BTreeSet<PodKey>,
         cluster: &Cluster,
         vpcs: &Vpcs,

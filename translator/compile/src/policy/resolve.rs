@@ -189,7 +189,7 @@ impl<'k, F: Fn(&Selection) -> Known<'k>> Scope<'_, F> {
                 Direction::Ingress => {
                     for port in self.numbers(self.subject, &protocol, &name) {
                         let pods = self.subject.with_port(port.clone()).at(self.vpc);
-                        all.push(allow(pods, peers(), one(&port)));
+                        all.push(allow(pods, peers(), Some(one(&port))));
                     }
                 }
                 // The name is that of a port of who is connected to: of addresses nobody knows what their ports are called.
@@ -205,7 +205,7 @@ impl<'k, F: Fn(&Selection) -> Known<'k>> Scope<'_, F> {
                     for (port, selections) in by_port {
                         let sets = self.sets(&selections);
                         let peers = Peers::Some { sets, blocks: false };
-                        all.push(allow(self.subject.at(self.vpc), peers, one(&port)));
+                        all.push(allow(self.subject.at(self.vpc), peers, Some(one(&port))));
                     }
                 }
             }
@@ -225,8 +225,8 @@ impl<'k, F: Fn(&Selection) -> Known<'k>> Scope<'_, F> {
     }
 }
 
-fn one(port: &NamedPort) -> Option<(Protocol, Vec<RangeInclusive<u16>>)> {
-    Some((port.protocol.clone(), vec![port.number..=port.number]))
+fn one(port: &NamedPort) -> (Protocol, Vec<RangeInclusive<u16>>) {
+    (port.protocol.clone(), vec![port.number..=port.number])
 }
 
 /// Whether it is one that has ports.
