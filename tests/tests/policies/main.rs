@@ -118,9 +118,9 @@ fn compare(world: &World) -> Result<usize, String> {
             if !is_asked || !by_own_host {
                 continue;
             }
-            for family in 0..2 {
+            for (family, outside) in OUTSIDE.iter().enumerate() {
                 let address = |end: &End<'_>, port: &str| match end {
-                    End::Outside => OUTSIDE[family].to_owned(),
+                    End::Outside => (*outside).to_owned(),
                     _ => traced.ports[port].ips[family].clone(),
                 };
                 let (src, dst) = (address(source, from), address(target, to));
