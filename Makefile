@@ -8,7 +8,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 export MERIDIAN_BIN_DIR := $(abspath $(BIN))
 
-.PHONY: help setup build demo demo-down cluster cluster-down conformance conformance-vpc e2e-services test lint fmt bench bench-cluster clean-lab
+.PHONY: help setup build demo demo-down cluster cluster-down conformance conformance-vpc e2e-services e2e-policy test lint fmt bench bench-cluster clean-lab
 
 help: ## Show this
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,12 @@ e2e-services: ## All of Kubernetes' own tests of services, on a cluster of its o
 	@scripts/setup kubernetes
 	@cargo build --workspace --bins
 	@integration/conformance/run services
+
+e2e-policy: ## All of Kubernetes' own tests of policies, on a cluster of its own
+	@scripts/require-root e2e-policy
+	@scripts/setup kubernetes
+	@cargo build --workspace --bins
+	@integration/conformance/run policy
 
 test: ## Format, lints and every test, with real packets; needs root
 	@scripts/require-root test

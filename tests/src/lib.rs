@@ -11,6 +11,7 @@ mod manifests;
 mod network;
 mod poll;
 mod programs;
+mod tracer;
 mod translator;
 
 pub use central::Central;
@@ -19,4 +20,5 @@ pub use manifests::{Manifests, Pod, endpoint_slice, node, pod, service};
 pub use network::{Network, Port};
 pub use poll::{DEADLINE, eventually, wait_exit};
 pub use programs::{node_binary, run, translator_binary};
+pub use tracer::Tracer;
 pub use translator::Translator;

@@ -294,7 +294,7 @@ fn the_api_allows_what_is_needed_and_nothing_else() {
             json!([
                 rule("", &["nodes", "namespaces", "pods", "services"], &follow),
                 rule("discovery.k8s.io", &["endpointslices"], &follow),
-                rule("networking.k8s.io", &["servicecidrs"], &follow),
+                rule("networking.k8s.io", &["servicecidrs", "networkpolicies"], &follow),
                 rule(
                     "meridian.dev",
                     &["addresspools", "vpcs", "vpcpeerings", "subnets"],
@@ -303,6 +303,7 @@ fn the_api_allows_what_is_needed_and_nothing_else() {
                 rule("k8s.cni.cncf.io", &["network-attachment-definitions"], &follow),
                 rule("", &["pods", "services"], &get),
                 rule("discovery.k8s.io", &["endpointslices"], &get),
+                rule("networking.k8s.io", &["networkpolicies"], &get),
                 rule("meridian.dev", &["vpcs", "vpcpeerings", "subnets"], &get),
                 rule("", &["services/status"], &json!(["patch"])),
                 rule(

@@ -67,6 +67,8 @@ pub enum Origin {
     Subnets,
     /// The watch of consents to peerings.
     VpcPeerings,
+    /// The watch of policies.
+    NetworkPolicies,
     /// Compiling objects to rows.
     Compile,
     /// Writing rows.
@@ -85,7 +87,7 @@ pub enum Origin {
 
 impl Origin {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Manifests,
         Self::Nodes,
         Self::Namespaces,
@@ -98,6 +100,7 @@ impl Origin {
         Self::NetworkAttachments,
         Self::Subnets,
         Self::VpcPeerings,
+        Self::NetworkPolicies,
         Self::Compile,
         Self::Northbound,
         Self::Chassis,

@@ -1,7 +1,7 @@
 //! How fast the translator is, each figure as a ratio to a floor measured in the same run on the same server:
 //! absolute times say more about the machine than about us.
 //!
-//! `cargo bench -p meridian-tests --bench translator [-- cold event restart memory services vpcs]`; `make bench` builds what it needs
+//! `cargo bench -p meridian-tests --bench translator [-- cold event restart memory services vpcs policies]`; `make bench` builds what it needs
 //! first.
 
 mod cluster;
@@ -9,6 +9,7 @@ mod floor;
 mod harness;
 mod memory;
 mod ovn;
+mod policies;
 mod report;
 mod services;
 mod vpcs;
@@ -60,6 +61,9 @@ fn main() -> ExitCode {
     }
     if asked("vpcs") {
         runtime.block_on(vpcs::vpcs(&mut report));
+    }
+    if asked("policies") {
+        runtime.block_on(policies::policies(&mut report));
     }
     if report.close() {
         ExitCode::SUCCESS

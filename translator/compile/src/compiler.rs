@@ -6,7 +6,7 @@ mod settle;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
 
-use meridian_model::{Cluster, DefinitionKey, Event, Key, Name, PodKey, ServiceKey};
+use meridian_model::{Cluster, DefinitionKey, Event, Key, Name, PodKey, PolicyKey, ServiceKey};
 
 use crate::address_pools::AddressPools;
 use crate::addresses::Addresses;
@@ -17,6 +17,7 @@ use crate::gateways::{Gateways, SlotKey};
 use crate::names::{DEFAULT_VPC, Names};
 use crate::placements::Placements;
 use crate::places::Places;
+use crate::policy::{self, Policies};
 use crate::service_cidrs::ServiceCidrs;
 use crate::slices::{SliceKey, Slices};
 use crate::strays::Strays;
@@ -44,6 +45,7 @@ pub struct Compiler {
     gateways: Gateways,
     addresses: Addresses,
     service_cidrs: ServiceCidrs,
+    policies: Policies,
     pools: AddressPools,
     places: Places,
     vips: Vips,
@@ -51,6 +53,7 @@ pub struct Compiler {
     texts: RefCell<Texts>,
     nodes: BTreeSet<Name>,
     vpc_news: VpcNews,
+    policy_news: policy::News,
     pods: BTreeSet<PodKey>,
     /// What a compile in pieces has still to compile.
     queue: VecDeque<Unit>,
@@ -87,6 +90,7 @@ impl Compiler {
             placements: Placements::default(),
             strays: Strays::default(),
             addresses: Addresses::default(),
+            policies: Policies::default(),
             pools: AddressPools::default(),
             places: Places::default(),
             vips: Vips::default(),
@@ -94,6 +98,7 @@ impl Compiler {
             texts: RefCell::default(),
             nodes: BTreeSet::new(),
             vpc_news: VpcNews::default(),
+            policy_news: policy::News::default(),
             pods: BTreeSet::new(),
             queue: VecDeque::new(),
             half_settled: false,
@@ -113,6 +118,7 @@ impl Compiler {
                     self.nodes.insert(name);
                 }
                 Key::Namespace(name) => {
+                    self.policy_news.namespaces.insert(name.clone());
                     self.vpc_news.namespaces.insert(name);
                 }
                 Key::Vpc(_) | Key::Subnet(_) => self.vpc_news.judge = true,
@@ -148,6 +154,9 @@ impl Compiler {
                         self.engine.mark(pod.clone().into());
                         self.pods.insert(pod.clone());
                     }
+                }
+                Key::NetworkPolicy(namespace, name) => {
+                    self.policy_news.policies.insert(PolicyKey { namespace, name });
                 }
                 Key::EndpointSlice(..) => {}
             }
@@ -274,6 +283,7 @@ impl Compiler {
             gateways: &self.gateways,
             addresses: &self.addresses,
             service_cidrs: &self.service_cidrs,
+            policies: &self.policies,
             pools: &self.pools,
             places: &self.places,
             vips: &self.vips,
@@ -374,6 +384,8 @@ fn compile(world: World<'_>, unit: &Unit) -> Compiled {
         Unit::Slice(vpc, node) => slice::compile(&mut ctx, vpc, node),
         Unit::Subnet(name) => subnet::compile(&mut ctx, name),
         Unit::Gateway(vpc, node) => gateway::compile(&mut ctx, vpc, node),
+        Unit::Selection(name) => policy::compile_selection(&mut ctx, name),
+        Unit::Policy(namespace, name) => policy::compile(&mut ctx, &PolicyKey::new(namespace.clone(), name.clone())),
         Unit::Pod(namespace, name) => pod::compile(&mut ctx, &PodKey::new(namespace.clone(), name.clone())),
         Unit::Service(namespace, name) => {
             service::compile(&mut ctx, &ServiceKey::new(namespace.clone(), name.clone()));

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use ipnetwork::IpNetwork;
 use meridian_api::port;
 use meridian_model::{
-    Cluster, DefinitionKey, Endpoint, EndpointSlice, Interner, Key, Name, NetworkAttachment, NetworkRequest, Node, Pod,
-    PodKey, PortKey, Service, ServiceKey,
+    Cluster, DefinitionKey, Endpoint, EndpointSlice, Interner, Key, Name, NetworkAttachment, NetworkPolicy,
+    NetworkRequest, Node, Pod, PodKey, PolicyKey, PortKey, Service, ServiceKey,
 };
 use ovsdb::{Atom, Datum, Uuid};
 use ovsdb_schemas::northbound;
@@ -25,6 +25,7 @@ use crate::identity::row_uuid;
 use crate::names::{DEFAULT_VPC, Names};
 use crate::placements::{Place, Placements, place_further};
 use crate::places::Places;
+use crate::policy::Policies;
 use crate::segment::{Segment, Spot};
 use crate::service_cidrs::ServiceCidrs;
 use crate::slices::{SliceKey, Slices, Standing};
@@ -52,6 +53,7 @@ pub(crate) struct World<'a> {
     pub(crate) gateways: &'a Gateways,
     pub(crate) addresses: &'a Addresses,
     pub(crate) service_cidrs: &'a ServiceCidrs,
+    pub(crate) policies: &'a Policies,
     pub(crate) pools: &'a AddressPools,
     pub(crate) places: &'a Places,
     pub(crate) vips: &'a Vips,
@@ -126,6 +128,23 @@ impl<'a> Context<'a> {
     pub(crate) fn service(&self, key: &ServiceKey) -> Option<&'a Arc<Service>> {
         self.note(Fact::Object(key.clone().into()));
         self.world.cluster.service(key)
+    }
+
+    pub(crate) fn policy(&self, key: &PolicyKey) -> Option<&'a Arc<NetworkPolicy>> {
+        self.note(Fact::Object(key.clone().into()));
+        self.world.cluster.policy(key)
+    }
+
+    /// Whether there are policies.
+    pub(crate) fn has_policies(&self) -> bool {
+        self.note(Fact::Policies);
+        self.world.policies.any()
+    }
+
+    /// Which pods policies mean. Whoever reads what is theirs there, as a policy, a selection or a pod, is compiled again when it
+    /// changes.
+    pub(crate) fn policies(&self) -> &'a Policies {
+        self.world.policies
     }
 
     /// The slices of a service's endpoints, sorted by name.
@@ -348,6 +367,11 @@ impl<'a> Context<'a> {
     /// The UUID of a row, whoever owns it.
     pub(crate) fn uuid(&self, table: &str, key: &str) -> Uuid {
         row_uuid(self.world.config.cluster_id().map(|id| &**id), table, key)
+    }
+
+    /// A short text that stands for a long one.
+    pub(crate) fn digest(&self, text: &str) -> String {
+        self.uuid("", text).simple().to_string()
     }
 
     /// The UUID of a segment's switch.

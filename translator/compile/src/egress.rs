@@ -14,11 +14,12 @@
 
 use ipnetwork::IpNetwork;
 use meridian_model::Name;
-use ovsdb::{Atom, Datum, Uuid};
+use ovsdb::{Atom, Datum};
 use ovsdb_schemas::northbound::{address_set, logical_router, logical_router_policy};
 
 use crate::context::Context;
 use crate::ip;
+use crate::names::of_row;
 use crate::segment::Spot;
 use crate::slices::SliceKey;
 use crate::vpcs::State;
@@ -65,9 +66,9 @@ pub(crate) fn outward(ctx: &mut Context<'_>, slice: &SliceKey, networks: &[IpNet
         let v4 = network.is_ipv4();
         let name = ctx.names().beside(&slice.vpc, &slice.node, v4);
         let set = ctx.uuid(address_set::TABLE, &name);
-        let columns = [(address_set::NAME, Datum::scalar(identifier(set)))];
+        let columns = [(address_set::NAME, Datum::scalar(of_row(set)))];
         ctx.row(address_set::TABLE, name.clone(), columns, []);
-        let matches = format!("{}.src == ${}", field(v4), identifier(set));
+        let matches = format!("{}.src == ${}", field(v4), of_row(set));
         let hop = ip::management(network).to_string();
         policy(ctx, &slice.vpc, name, OUTWARD, matches, ("reroute", Some(hop)));
     }
@@ -83,11 +84,6 @@ pub(crate) fn leaves_by_its_node(ctx: &mut Context<'_>, spot: &Spot, address: st
         address_set::ADDRESSES,
         Atom::from(address.to_string()),
     );
-}
-
-/// What matches call a set: a word of letters and digits, which names of nodes are not.
-pub(crate) fn identifier(set: Uuid) -> String {
-    format!("set_{}", set.simple())
 }
 
 fn field(v4: bool) -> &'static str {

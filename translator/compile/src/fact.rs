@@ -37,6 +37,8 @@ pub(crate) enum Fact {
     AnyGateway,
     /// Whether there are VPCs beside the default one.
     Vpcs,
+    /// Whether there are policies.
+    Policies,
     /// The networks of ClusterIPs.
     ServiceCidrs,
     /// The pools that services' addresses come from.
@@ -61,6 +63,7 @@ impl Fact {
             Self::GatewayOf(node) => Some(Unit::Node(node.clone())),
             Self::Object(Key::Pod(namespace, name)) => Some(Unit::Pod(namespace.clone(), name.clone())),
             Self::Fare(pod) => Some(pod.clone().into()),
+            Self::Object(Key::NetworkPolicy(namespace, name)) => Some(Unit::Policy(namespace.clone(), name.clone())),
             Self::Object(Key::Service(namespace, name)) => Some(Unit::Service(namespace.clone(), name.clone())),
             Self::Object(
                 Key::Namespace(_)
@@ -78,6 +81,7 @@ impl Fact {
             | Self::Gateways(_)
             | Self::AnyGateway
             | Self::Vpcs
+            | Self::Policies
             | Self::ServiceCidrs
             | Self::Pools
             | Self::Places

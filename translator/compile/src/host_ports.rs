@@ -12,7 +12,7 @@ use ovsdb_schemas::northbound::logical_switch_port;
 use crate::context::Context;
 use crate::slice::interface;
 use crate::slices::SliceKey;
-use crate::{Config, ip, port};
+use crate::{Config, ip, policy, port};
 
 pub(crate) fn compile(ctx: &mut Context<'_>, key: &SliceKey, networks: &[IpNetwork], switch: Uuid) {
     management(ctx, key, networks, switch);
@@ -43,14 +43,9 @@ fn management(ctx: &mut Context<'_>, key: &SliceKey, networks: &[IpNetwork], swi
         ..host_facts(config, ip::mac(networks.iter().map(|&network| ip::management(network))))
     };
     let name = ctx.names().management(&key.vpc, &key.node);
-    host_port(
-        ctx,
-        &key.node,
-        name,
-        switch,
-        &facts,
-        port::addresses(&facts).to_string(),
-    );
+    let addresses = port::addresses(&facts).to_string();
+    let port = host_port(ctx, &key.node, name, switch, &facts, addresses);
+    policy::join_host(ctx, port, networks);
 }
 
 /// What the host has to know of another VPC than the default one.
@@ -159,7 +154,14 @@ fn host_facts(config: &Config, mac: String) -> PortFacts {
     }
 }
 
-fn host_port(ctx: &mut Context<'_>, node: &str, name: Arc<str>, switch: Uuid, facts: &PortFacts, addresses: String) {
+fn host_port(
+    ctx: &mut Context<'_>,
+    node: &str,
+    name: Arc<str>,
+    switch: Uuid,
+    facts: &PortFacts,
+    addresses: String,
+) -> Uuid {
     // No port security: through these ports come whatever sources the host forwards.
     let columns = [
         (logical_switch_port::TYPE, Datum::scalar("")),
@@ -167,5 +169,5 @@ fn host_port(ctx: &mut Context<'_>, node: &str, name: Arc<str>, switch: Uuid, fa
         (logical_switch_port::PORT_SECURITY, Datum::empty()),
         (logical_switch_port::OPTIONS, ctx.map([(port::REQUESTED_CHASSIS, node)])),
     ];
-    port::add(ctx, name, switch, columns, Some((facts, None)));
+    port::add(ctx, name, switch, columns, Some((facts, None)))
 }

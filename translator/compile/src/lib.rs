@@ -38,6 +38,7 @@ mod peers;
 mod placements;
 mod places;
 mod pod;
+mod policy;
 mod pool;
 mod port;
 mod problem;

@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 use ipnetwork::IpNetwork;
 use meridian_api::name;
 use meridian_model::{Name, PodKey, PortKey, ServiceKey};
+use ovsdb::Uuid;
 
 use crate::segment::Segment;
 
@@ -19,6 +20,11 @@ const UPLINK: &str = "-router";
 pub(crate) fn default_vpc() -> Name {
     static NAME: LazyLock<Name> = LazyLock::new(|| DEFAULT_VPC.into());
     NAME.clone()
+}
+
+/// What OVN calls a port group or an address set, where only letters, digits and underscores will do.
+pub(crate) fn of_row(row: Uuid) -> Arc<str> {
+    format!("mrd_{}", row.simple()).into()
 }
 
 /// The names in one cluster.

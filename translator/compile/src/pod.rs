@@ -23,7 +23,7 @@ use crate::slice::interface;
 use crate::slices::{SliceKey, Standing};
 use crate::subnet::dhcp_options;
 use crate::vpcs::SubnetState;
-use crate::{egress, fixed, ip, port};
+use crate::{egress, fixed, ip, policy, port};
 
 const NODE_NAME: &str = "spec.nodeName";
 
@@ -267,5 +267,9 @@ fn add_port(ctx: &mut Context<'_>, key: &PortKey, pod: &Pod, spot: &Spot, facts:
             columns.push((column, Datum::set(options)));
         }
     }
-    port::add(ctx, names.port(key), switch, columns, Some((facts, Some(&pod.uid))));
+    let row = port::add(ctx, names.port(key), switch, columns, Some((facts, Some(&pod.uid))));
+    if key.is_first() {
+        let ips: Vec<_> = facts.ips.iter().map(IpNetwork::ip).collect();
+        policy::join(ctx, &key.pod, row, &ips);
+    }
 }

@@ -23,7 +23,7 @@ pub(crate) fn add(
     switch: Uuid,
     columns: impl IntoIterator<Item = (&'static str, Datum)>,
     facts: Option<(&PortFacts, Option<&Name>)>,
-) {
+) -> Uuid {
     let columns: Vec<_> = columns
         .into_iter()
         .chain([(logical_switch_port::NAME, Datum::scalar(&name))])
@@ -31,6 +31,7 @@ pub(crate) fn add(
     let ids = facts.map_or_else(Vec::new, |(facts, uid)| ids(ctx, facts, uid));
     let port = ctx.row(logical_switch_port::TABLE, name, columns, ids);
     ctx.link(logical_switch::TABLE, switch, logical_switch::PORTS, port);
+    port
 }
 
 /// Adds a port that nobody plugs to the switch of services: one that tells every host what `id` holds.

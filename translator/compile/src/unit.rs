@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use meridian_model::{Name, PodKey, ServiceKey};
+use meridian_model::{Name, PodKey, PolicyKey, ServiceKey};
 
 /// What owns rows. Written as `kind/name` in `external_ids:meridian/owner`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,6 +18,10 @@ pub enum Unit {
     Subnet(Name),
     /// What a VPC has at one of its gateways. VPC, then node.
     Gateway(Name, Name),
+    /// What policies make of the pods that they select, by the name of the selection.
+    Selection(Name),
+    /// A policy: what it allows. Namespace, then name.
+    Policy(Name, Name),
     /// A pod: its logical port. Namespace, then name.
     Pod(Name, Name),
     /// A service: its load balancers. Namespace, then name.
@@ -27,8 +31,8 @@ pub enum Unit {
 /// Why a text names no unit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} names no unit: expected vpc/NAME, node/NAME, slice/VPC/NODE, subnet/NAME, gateway/VPC/NODE, pod/NAMESPACE/NAME or \
-     service/NAMESPACE/NAME"
+    "{text:?} names no unit: expected vpc/NAME, node/NAME, slice/VPC/NODE, subnet/NAME, gateway/VPC/NODE, selection/PODS, \
+     networkpolicy/NAMESPACE/NAME, pod/NAMESPACE/NAME or service/NAMESPACE/NAME"
 )]
 pub struct UnitParseError {
     text: String,
@@ -49,6 +53,8 @@ impl Unit {
             Self::Slice(vpc, node) => ["slice/", vpc, "/", node].concat(),
             Self::Subnet(name) => ["subnet/", name].concat(),
             Self::Gateway(vpc, node) => ["gateway/", vpc, "/", node].concat(),
+            Self::Selection(name) => ["selection/", name].concat(),
+            Self::Policy(namespace, name) => ["networkpolicy/", namespace, "/", name].concat(),
             Self::Pod(namespace, name) => ["pod/", namespace, "/", name].concat(),
             Self::Service(namespace, name) => ["service/", namespace, "/", name].concat(),
         }
@@ -59,6 +65,10 @@ impl FromStr for Unit {
     type Err = UnitParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // Labels have slashes.
+        if let Some(name) = text.strip_prefix("selection/").filter(|name| !name.is_empty()) {
+            return Ok(Self::Selection(name.into()));
+        }
         let mut words = text.split('/');
         let unit = match (words.next(), words.next(), words.next(), words.next()) {
             (Some("vpc"), Some(name), None, None) if !name.is_empty() => Self::Vpc(name.into()),
@@ -69,6 +79,9 @@ impl FromStr for Unit {
             }
             (Some("gateway"), Some(vpc), Some(node), None) if !vpc.is_empty() && !node.is_empty() => {
                 Self::Gateway(vpc.into(), node.into())
+            }
+            (Some("networkpolicy"), Some(namespace), Some(name), None) if !namespace.is_empty() && !name.is_empty() => {
+                Self::Policy(namespace.into(), name.into())
             }
             (Some("pod"), Some(namespace), Some(name), None) if !namespace.is_empty() && !name.is_empty() => {
                 Self::Pod(namespace.into(), name.into())
@@ -85,6 +98,12 @@ impl FromStr for Unit {
 impl From<ServiceKey> for Unit {
     fn from(key: ServiceKey) -> Self {
         Self::Service(key.namespace, key.name)
+    }
+}
+
+impl From<PolicyKey> for Unit {
+    fn from(key: PolicyKey) -> Self {
+        Self::Policy(key.namespace, key.name)
     }
 }
 
@@ -106,6 +125,8 @@ mod tests {
             Unit::Slice("blue".into(), "node-a".into()),
             Unit::Subnet("vms".into()),
             Unit::Gateway("blue".into(), "node-a".into()),
+            Unit::Selection("default:shop:meridian.dev/app=web".into()),
+            Unit::Policy("shop".into(), "web".into()),
             Unit::Pod("shop".into(), "web-0".into()),
             Unit::Service("shop".into(), "web".into()),
         ] {
@@ -122,6 +143,7 @@ mod tests {
             "slice/blue",
             "pod//web-0",
             "service/shop",
+            "selection/",
             "policy/shop/web",
             "node/a/b",
         ] {

@@ -10,7 +10,7 @@ use ovsdb_schemas::northbound::{load_balancer_group, logical_router, logical_swi
 use crate::context::Context;
 use crate::names::{DEFAULT_VPC, default_vpc};
 use crate::vpcs::State;
-use crate::{Peering, egress, gateway, ip, peers, port};
+use crate::{Peering, egress, gateway, ip, peers, policy, port};
 
 /// How long the router remembers a neighbour that does not talk, in seconds.
 const MAC_BINDING_AGE: &str = "300";
@@ -64,6 +64,9 @@ pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &Name) {
         gateway::switch(ctx);
         if ctx.has_vpcs() {
             hosts(ctx);
+        }
+        if ctx.has_policies() {
+            policy::host_rows(ctx);
         }
         report(ctx);
     }

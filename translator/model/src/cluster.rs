@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use self::services::Services;
 use crate::{
-    AddressPool, DefinitionKey, EndpointSlice, Interner, Key, Kind, Name, Namespace, NetworkAttachment, Node, Object,
-    Pod, PodKey, Service, ServiceCidr, ServiceKey, Subnet, Vpc, VpcPeering,
+    AddressPool, DefinitionKey, EndpointSlice, Interner, Key, Kind, Name, Namespace, NetworkAttachment, NetworkPolicy,
+    Node, Object, Pod, PodKey, PolicyKey, Service, ServiceCidr, ServiceKey, Subnet, Vpc, VpcPeering,
 };
 
 /// Something that was seen to happen to the cluster.
@@ -29,6 +29,7 @@ pub struct Cluster {
     namespaces: BTreeMap<Name, Arc<Namespace>>,
     pods: HashMap<PodKey, Arc<Pod>>,
     pods_on: HashMap<Name, BTreeSet<PodKey>>,
+    pods_in: HashMap<Name, BTreeSet<Name>>,
     services: Services,
     service_cidrs: BTreeMap<Name, Arc<ServiceCidr>>,
     address_pools: BTreeMap<Name, Arc<AddressPool>>,
@@ -38,6 +39,7 @@ pub struct Cluster {
     attached: HashMap<DefinitionKey, BTreeSet<PodKey>>,
     subnets: BTreeMap<Name, Arc<Subnet>>,
     vpc_peerings: BTreeMap<Name, Arc<VpcPeering>>,
+    policies: BTreeMap<PolicyKey, Arc<NetworkPolicy>>,
     names: Interner,
 }
 
@@ -89,6 +91,13 @@ impl Cluster {
         self.pods_on.get(node).into_iter().flatten()
     }
 
+    /// The pods of a namespace, sorted.
+    pub fn pods_in<'a>(&'a self, namespace: &Name) -> impl Iterator<Item = &'a Arc<Pod>> + use<'a> {
+        let namespace = namespace.clone();
+        let names = self.pods_in.get(&namespace).into_iter().flatten();
+        names.filter_map(move |name| self.pods.get(&PodKey::new(namespace.clone(), name.clone())))
+    }
+
     /// A service.
     pub fn service(&self, key: &ServiceKey) -> Option<&Arc<Service>> {
         self.services.get(key)
@@ -117,6 +126,16 @@ impl Cluster {
     /// All pools of addresses for services, by name.
     pub fn address_pools(&self) -> impl ExactSizeIterator<Item = &Arc<AddressPool>> {
         self.address_pools.values()
+    }
+
+    /// A policy.
+    pub fn policy(&self, key: &PolicyKey) -> Option<&Arc<NetworkPolicy>> {
+        self.policies.get(key)
+    }
+
+    /// All policies, by namespace and name.
+    pub fn policies(&self) -> impl ExactSizeIterator<Item = &Arc<NetworkPolicy>> {
+        self.policies.values()
     }
 
     /// All VPCs beside the default one, by name.
@@ -190,6 +209,10 @@ impl Cluster {
                 let name = peering.name.clone();
                 changed.extend(put(&mut self.vpc_peerings, name, peering).map(Key::VpcPeering));
             }
+            Object::NetworkPolicy(policy) => {
+                let key = policy.key();
+                changed.extend(put(&mut self.policies, key, policy).map(Key::from));
+            }
         }
     }
 
@@ -238,10 +261,13 @@ impl Cluster {
             self.names.share(key);
             self.names.share(value);
         }
+        for port in &mut pod.named_ports {
+            self.names.share(&mut port.name);
+        }
         let key = pod.key();
         if let Some(old) = &old {
             if old.node != pod.node {
-                self.leave(old);
+                self.leave_node(old);
             }
             if old.networks != pod.networks {
                 self.detach(old);
@@ -251,6 +277,8 @@ impl Cluster {
             let pods = self.attached.entry(request.definition.clone()).or_default();
             pods.insert(key.clone());
         }
+        let namespace = self.pods_in.entry(key.namespace.clone()).or_default();
+        namespace.insert(key.name.clone());
         if let Some(node) = &pod.node {
             self.pods_on.entry(node.clone()).or_default().insert(key.clone());
         }
@@ -281,6 +309,10 @@ impl Cluster {
             }
             Key::Subnet(name) => self.subnets.remove(name).is_some(),
             Key::VpcPeering(name) => self.vpc_peerings.remove(name).is_some(),
+            Key::NetworkPolicy(namespace, name) => {
+                let key = PolicyKey::new(namespace.clone(), name.clone());
+                self.policies.remove(&key).is_some()
+            }
         };
         if was_there {
             changed.push(key);
@@ -288,6 +320,16 @@ impl Cluster {
     }
 
     fn leave(&mut self, pod: &Pod) {
+        self.leave_node(pod);
+        if let Some(pods) = self.pods_in.get_mut(&pod.namespace) {
+            pods.remove(&pod.name);
+            if pods.is_empty() {
+                self.pods_in.remove(&pod.namespace);
+            }
+        }
+    }
+
+    fn leave_node(&mut self, pod: &Pod) {
         let Some(node) = &pod.node else { return };
         if let Some(pods) = self.pods_on.get_mut(node) {
             pods.remove(&pod.key());
@@ -337,15 +379,16 @@ impl Cluster {
             Kind::NetworkAttachment => Box::new(self.attachments.keys().cloned().map(Key::from)),
             Kind::Subnet => Box::new(self.subnets.keys().cloned().map(Key::Subnet)),
             Kind::VpcPeering => Box::new(self.vpc_peerings.keys().cloned().map(Key::VpcPeering)),
+            Kind::NetworkPolicy => Box::new(self.policies.keys().cloned().map(Key::from)),
         }
     }
 }
 
-/// The name if the object is different now.
-fn put<K: Clone + Ord, T: PartialEq>(objects: &mut BTreeMap<K, Arc<T>>, name: K, object: T) -> Option<K> {
-    if objects.get(&name).is_some_and(|old| **old == object) {
+/// The key if the object is different now.
+fn put<K: Ord + Clone, T: PartialEq>(objects: &mut BTreeMap<K, Arc<T>>, key: K, object: T) -> Option<K> {
+    if objects.get(&key).is_some_and(|old| **old == object) {
         return None;
     }
-    objects.insert(name.clone(), Arc::new(object));
-    Some(name)
+    objects.insert(key.clone(), Arc::new(object));
+    Some(key)
 }

@@ -10,6 +10,7 @@ mod attachment;
 mod cluster;
 mod intern;
 mod object;
+mod policy;
 mod selector;
 mod service;
 mod subnet;
@@ -21,6 +22,7 @@ pub use attachment::{AttachmentConfig, DefinitionKey, NetworkAttachment, Network
 pub use cluster::{Cluster, Event};
 pub use intern::Interner;
 pub use object::{Key, Kind, Labels, Name, Namespace, Node, Object, Phase, Pod, PodKey, Timestamp};
+pub use policy::{NamedPort, NetworkPolicy, PolicyKey, PolicyPeer, PolicyPort, PolicyRule, PortMatch};
 pub use selector::{Requirement, Selector};
 pub use service::{
     AddressPool, AddressType, Announcement, Endpoint, EndpointPort, EndpointSlice, EndpointState, Hints, Protocol,

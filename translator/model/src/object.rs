@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::{
-    AddressPool, EndpointSlice, NetworkAttachment, NetworkRequest, Networks, Service, ServiceCidr, Subnet, Vpc,
-    VpcPeering,
+    AddressPool, EndpointSlice, NamedPort, NetworkAttachment, NetworkPolicy, NetworkRequest, Networks, Service,
+    ServiceCidr, Subnet, Vpc, VpcPeering,
 };
 
 /// A name or another short text, shared rather than copied.
@@ -41,6 +41,8 @@ pub enum Kind {
     Subnet,
     /// `meridian.dev/v1alpha1/VpcPeering`.
     VpcPeering,
+    /// `networking.k8s.io/v1/NetworkPolicy`.
+    NetworkPolicy,
 }
 
 /// Names one object of the cluster.
@@ -68,6 +70,8 @@ pub enum Key {
     Subnet(Name),
     /// One side's consent to a peering, by name.
     VpcPeering(Name),
+    /// Who may talk to some pods, by namespace and name.
+    NetworkPolicy(Name, Name),
 }
 
 /// Names a pod where only pods are meant.
@@ -104,6 +108,8 @@ pub enum Object {
     Subnet(Subnet),
     /// One side's consent to a peering.
     VpcPeering(VpcPeering),
+    /// Who may talk to some pods.
+    NetworkPolicy(NetworkPolicy),
 }
 
 /// A machine of the cluster.
@@ -165,6 +171,8 @@ pub struct Pod {
     pub subnet: Option<Name>,
     /// The annotation `meridian.dev/ips` as written: the addresses that it is to have.
     pub fixed_ips: Option<Name>,
+    /// The ports of its containers that have names, sorted.
+    pub named_ports: Box<[NamedPort]>,
 }
 
 /// `status.phase` of a pod.
@@ -243,6 +251,11 @@ impl Key {
         Self::VpcPeering(name.into())
     }
 
+    /// Names a policy.
+    pub fn network_policy(namespace: impl Into<Name>, name: impl Into<Name>) -> Self {
+        Self::NetworkPolicy(namespace.into(), name.into())
+    }
+
     /// The kind of the object named.
     pub fn kind(&self) -> Kind {
         match self {
@@ -257,6 +270,7 @@ impl Key {
             Self::NetworkAttachment(..) => Kind::NetworkAttachment,
             Self::Subnet(_) => Kind::Subnet,
             Self::VpcPeering(_) => Kind::VpcPeering,
+            Self::NetworkPolicy(..) => Kind::NetworkPolicy,
         }
     }
 }
@@ -276,6 +290,7 @@ impl Object {
             Self::NetworkAttachment(attachment) => attachment.key.clone().into(),
             Self::Subnet(subnet) => Key::Subnet(subnet.name.clone()),
             Self::VpcPeering(peering) => Key::VpcPeering(peering.name.clone()),
+            Self::NetworkPolicy(policy) => policy.key().into(),
         }
     }
 }
@@ -404,6 +419,7 @@ impl fmt::Display for Key {
             Self::NetworkAttachment(namespace, name) => write!(f, "networkattachmentdefinition/{namespace}/{name}"),
             Self::Subnet(name) => write!(f, "subnet/{name}"),
             Self::VpcPeering(name) => write!(f, "vpcpeering/{name}"),
+            Self::NetworkPolicy(namespace, name) => write!(f, "networkpolicy/{namespace}/{name}"),
         }
     }
 }

@@ -22,6 +22,11 @@ pub enum Requirement {
 }
 
 impl Selector {
+    /// Whether it selects everything.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether the selector selects what has these labels.
     pub fn matches(&self, labels: &Labels) -> bool {
         self.0.iter().all(|requirement| requirement.holds(labels))
@@ -29,6 +34,16 @@ impl Selector {
 }
 
 impl Requirement {
+    fn sorted(mut self) -> Self {
+        if let Self::In(_, values) | Self::NotIn(_, values) = &mut self {
+            let mut sorted = std::mem::take(values).into_vec();
+            sorted.sort_unstable();
+            sorted.dedup();
+            *values = sorted.into();
+        }
+        self
+    }
+
     fn holds(&self, labels: &Labels) -> bool {
         match self {
             Self::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
@@ -70,8 +85,10 @@ impl fmt::Display for Requirement {
 
 impl FromIterator<Requirement> for Selector {
     fn from_iter<T: IntoIterator<Item = Requirement>>(requirements: T) -> Self {
-        let mut requirements: Vec<_> = requirements.into_iter().collect();
+        // Two that say the same in another order are one.
+        let mut requirements: Vec<_> = requirements.into_iter().map(Requirement::sorted).collect();
         requirements.sort_unstable();
+        requirements.dedup();
         Self(requirements.into())
     }
 }

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use crate::{
     AddressPool, AddressType, AttachmentConfig, DefinitionKey, Dhcp, Egress, Endpoint, EndpointPort, EndpointSlice,
-    EndpointState, Event, Hints, Labels, Name, Namespace, NetworkAttachment, NetworkRequest, Node, Object, Phase, Pod,
-    Protocol, Requirement, Scope, Service, ServiceCidr, ServicePort, ServiceType, Subnet, Timestamp, TrafficPolicy,
-    Vpc, VpcPeering,
+    EndpointState, Event, Hints, Labels, Name, NamedPort, Namespace, NetworkAttachment, NetworkPolicy, NetworkRequest,
+    Node, Object, Phase, Pod, PolicyRule, Protocol, Requirement, Scope, Selector, Service, ServiceCidr, ServicePort,
+    ServiceType, Subnet, Timestamp, TrafficPolicy, Vpc, VpcPeering,
 };
 
 fn addresses<'a>(ips: impl IntoIterator<Item = &'a str>) -> Box<[IpAddr]> {
@@ -82,6 +82,14 @@ impl Namespace {
         self
     }
 
+    /// With a label more.
+    #[must_use]
+    pub fn labelled(mut self, key: &str, value: &str) -> Self {
+        let labels = self.labels.iter().map(|(key, value)| (key.clone(), value.clone()));
+        self.labels = labels.chain([(key.into(), value.into())]).collect();
+        self
+    }
+
     /// In a VPC of [`Vpc::test`].
     #[must_use]
     pub fn in_vpc(mut self, vpc: &str) -> Self {
@@ -107,6 +115,7 @@ impl Pod {
             networks: None,
             subnet: None,
             fixed_ips: None,
+            named_ports: Box::default(),
         }
     }
 
@@ -177,6 +186,24 @@ impl Pod {
     #[must_use]
     pub fn with_ips<'a>(mut self, ips: impl IntoIterator<Item = &'a str>) -> Self {
         self.ips = addresses(ips);
+        self
+    }
+
+    /// With a label more.
+    #[must_use]
+    pub fn labelled(mut self, key: &str, value: &str) -> Self {
+        let labels = self.labels.iter().map(|(key, value)| (key.clone(), value.clone()));
+        self.labels = labels.chain([(key.into(), value.into())]).collect();
+        self
+    }
+
+    /// With a container port more that has a name.
+    #[must_use]
+    pub fn with_named_port(mut self, name: &str, protocol: Protocol, number: u16) -> Self {
+        let name = name.into();
+        let port = NamedPort { name, protocol, number };
+        self.named_ports = self.named_ports.into_iter().chain([port]).collect();
+        self.named_ports.sort_unstable();
         self
     }
 
@@ -529,6 +556,41 @@ impl Subnet {
     }
 }
 
+impl NetworkPolicy {
+    /// A policy for all pods of its namespace, which speaks of no direction.
+    pub fn test(namespace: &str, name: &str) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+            created: Timestamp(0),
+            pods: Selector::default(),
+            ingress: None,
+            egress: None,
+        }
+    }
+
+    /// For pods with that label.
+    #[must_use]
+    pub fn of_pods(mut self, key: &str, value: &str) -> Self {
+        self.pods = Selector::of_label(key, value);
+        self
+    }
+
+    /// Allowing this to come in, and nothing else.
+    #[must_use]
+    pub fn with_ingress(mut self, rules: impl IntoIterator<Item = PolicyRule>) -> Self {
+        self.ingress = Some(rules.into_iter().collect());
+        self
+    }
+
+    /// Allowing this to go out, and nothing else.
+    #[must_use]
+    pub fn with_egress(mut self, rules: impl IntoIterator<Item = PolicyRule>) -> Self {
+        self.egress = Some(rules.into_iter().collect());
+        self
+    }
+}
+
 impl VpcPeering {
     /// Named `<vpc>-<peer>`.
     pub fn test(vpc: &str, peer: &str) -> Self {
@@ -538,6 +600,13 @@ impl VpcPeering {
             vpc: vpc.into(),
             peer: peer.into(),
         }
+    }
+}
+
+impl Selector {
+    /// What has that label.
+    pub fn of_label(key: &str, value: &str) -> Self {
+        Self::from_iter([Requirement::In(key.into(), [value.into()].into())])
     }
 }
 

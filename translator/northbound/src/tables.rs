@@ -68,7 +68,8 @@ const VOLATILE: [(&str, &[&str]); 2] = [
 ];
 
 /// The tables Meridian writes. What is not among them is neither watched nor written.
-const WRITTEN: [&str; 13] = [
+const WRITTEN: [&str; 14] = [
+    nb::acl::TABLE,
     nb::address_set::TABLE,
     nb::dhcp_options::TABLE,
     nb::gateway_chassis::TABLE,

@@ -27,6 +27,10 @@ const NO_PORT: &str = "FailedPortWrite";
 const NO_NETWORK: &str = "FailedVpcWrite";
 /// The Northbound database refuses what the Subnet is made of.
 const NO_SWITCH: &str = "FailedSubnetWrite";
+/// A part of a policy makes no sense, and is passed over.
+const PASSED_OVER: &str = "PolicyRuleIgnored";
+/// The Northbound database refuses what a policy is made of.
+const NO_POLICY: &str = "FailedPolicyWrite";
 /// The Northbound database refuses what the service is made of.
 const NO_BALANCER: &str = "FailedLoadBalancerWrite";
 
@@ -73,6 +77,8 @@ pub(crate) enum Subject {
     Subnet,
     /// `meridian.dev/v1alpha1/VpcPeering`.
     VpcPeering,
+    /// `networking.k8s.io/v1/NetworkPolicy`.
+    NetworkPolicy,
 }
 
 /// The problems whose object is of such a kind.
@@ -89,6 +95,7 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
         "pod" => Subject::Pod,
         "service" => Subject::Service,
         "endpointslice" => Subject::EndpointSlice,
+        "networkpolicy" => Subject::NetworkPolicy,
         // Of the default VPC there is no object that an event could be about.
         "vpc" if name != DEFAULT_VPC => Subject::Vpc,
         "subnet" => Subject::Subnet,
@@ -120,6 +127,9 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
         (Origin::Northbound, Subject::Vpc) => (NO_NETWORK, "BuildNetwork", problem.message.clone()),
         (Origin::Northbound, Subject::Pod) => (NO_PORT, "WritePort", problem.message.clone()),
         (Origin::Northbound, Subject::Service) => (NO_BALANCER, "WriteLoadBalancer", problem.message.clone()),
+        (Origin::Compile, Subject::NetworkPolicy) => (PASSED_OVER, "CompilePolicy", field_and_message(problem)),
+        (Origin::Northbound, Subject::NetworkPolicy) => (NO_POLICY, "WritePolicy", problem.message.clone()),
+        (Origin::NetworkPolicies, _) => unreadable("UnreadablePolicy", "ReadPolicy"),
         (Origin::Allocation, _) => (
             problem.reason.unwrap_or(NO_ADDRESS),
             "AllocateAddress",

@@ -9,6 +9,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, Patch, PatchParams, PostParams};
@@ -40,7 +41,7 @@ pub(super) enum Refusal {
     Moot,
     /// It is not allowed.
     #[error(
-        "{0}: grant get of pods, services, endpointslices, vpcs, vpcpeerings and subnets, and create and patch of events in events.k8s.io, as the ClusterRole \
+        "{0}: grant get of pods, services, endpointslices, vpcs, vpcpeerings, subnets and networkpolicies, and create and patch of events in events.k8s.io, as the ClusterRole \
          meridian-translator of the chart does"
     )]
     Forbidden(String),
@@ -137,6 +138,7 @@ impl Recorder {
             Subject::Vpc => ("meridian.dev/v1alpha1", "Vpc"),
             Subject::Subnet => ("meridian.dev/v1alpha1", "Subnet"),
             Subject::VpcPeering => ("meridian.dev/v1alpha1", "VpcPeering"),
+            Subject::NetworkPolicy => ("networking.k8s.io/v1", "NetworkPolicy"),
         };
         Event {
             metadata: ObjectMeta {
@@ -194,6 +196,10 @@ async fn metadata(client: &Client, complaint: &Complaint) -> Result<ObjectMeta, 
         Subject::Vpc => Api::<Vpc>::all(client).get_metadata(name).await?.metadata,
         Subject::Subnet => Api::<Subnet>::all(client).get_metadata(name).await?.metadata,
         Subject::VpcPeering => Api::<VpcPeering>::all(client).get_metadata(name).await?.metadata,
+        Subject::NetworkPolicy => {
+            let policies = Api::<NetworkPolicy>::namespaced(client, namespace);
+            policies.get_metadata(name).await?.metadata
+        }
     })
 }
 

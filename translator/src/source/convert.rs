@@ -6,6 +6,8 @@
 
 mod address_pool;
 mod attachment;
+mod network_policy;
+mod selector;
 mod service;
 mod subnet;
 mod vpc;
@@ -17,7 +19,7 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use meridian_api::annotation::{FIXED_IPS, SUBNET};
-use meridian_model::{Key, Kind, Labels, Name, Namespace, Node, Object, Phase, Pod, Timestamp};
+use meridian_model::{Key, Kind, Labels, Name, NamedPort, Namespace, Node, Object, Phase, Pod, Timestamp};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -76,6 +78,9 @@ pub fn from_value_of(kind: Kind, value: Value) -> Result<Object, InvalidObject> 
             .map(Object::NetworkAttachment),
         Kind::Subnet => typed(value).and_then(subnet::subnet).map(Object::Subnet),
         Kind::VpcPeering => typed(value).and_then(vpc_peering::vpc_peering).map(Object::VpcPeering),
+        Kind::NetworkPolicy => typed(value)
+            .and_then(network_policy::network_policy)
+            .map(Object::NetworkPolicy),
     };
     result.map_err(|error| error.of(Some(kind), &identity.unwrap_or(Value::Null)))
 }
@@ -102,6 +107,7 @@ fn used_kind(value: &Value) -> Result<Option<Kind>, FieldError> {
         ("k8s.cni.cncf.io/v1", "NetworkAttachmentDefinition") => Some(Kind::NetworkAttachment),
         ("meridian.dev/v1alpha1", "Subnet") => Some(Kind::Subnet),
         ("meridian.dev/v1alpha1", "VpcPeering") => Some(Kind::VpcPeering),
+        ("networking.k8s.io/v1", "NetworkPolicy") => Some(Kind::NetworkPolicy),
         _ => None,
     })
 }
@@ -126,6 +132,7 @@ pub fn key_of(kind: Kind, value: &Value) -> Option<Key> {
         Kind::NetworkAttachment => Key::network_attachment(namespace(), name),
         Kind::Subnet => Key::subnet(name),
         Kind::VpcPeering => Key::vpc_peering(name),
+        Kind::NetworkPolicy => Key::network_policy(namespace(), name),
     })
 }
 
@@ -182,9 +189,10 @@ fn pod(mut pod: core::Pod) -> Result<Pod, FieldError> {
     let mut annotations = pod.metadata.annotations.take().unwrap_or_default();
     let mirrored = annotations.remove(MIRRORED).filter(|uid| !uid.is_empty());
     let meta = Meta::read(pod.metadata)?;
-    let spec = pod.spec.unwrap_or_default();
+    let mut spec = pod.spec.unwrap_or_default();
     let status = pod.status.unwrap_or_default();
     Ok(Pod {
+        named_ports: named_ports(&mut spec)?,
         networks: attachment::networks(&annotations, &meta.namespace_or_default()),
         namespace: meta.namespace_or_default(),
         name: meta.name,
@@ -199,6 +207,35 @@ fn pod(mut pod: core::Pod) -> Result<Pod, FieldError> {
         subnet: annotations.remove(SUBNET).map(Name::from),
         fixed_ips: annotations.remove(FIXED_IPS).map(Name::from),
     })
+}
+
+/// Of containers, and of those that run beside them from the start (sidecars).
+fn named_ports(spec: &mut core::PodSpec) -> Result<Box<[NamedPort]>, FieldError> {
+    let containers = std::mem::take(&mut spec.containers).into_iter().enumerate();
+    let containers = containers.map(|(at, container)| ("containers", at, container));
+    let sidecars = spec.init_containers.take().unwrap_or_default().into_iter().enumerate();
+    let sidecars = sidecars.map(|(at, container)| ("initContainers", at, container));
+    let sidecars = sidecars.filter(|(.., container)| container.restart_policy.as_deref() == Some("Always"));
+    let mut named = Vec::new();
+    for (list, at, container) in containers.chain(sidecars) {
+        for (n, port) in container.ports.unwrap_or_default().into_iter().enumerate() {
+            let Some(name) = port.name.filter(|name| !name.is_empty()) else {
+                continue;
+            };
+            let number = u16::try_from(port.container_port).map_err(|_| {
+                let field = format!("spec.{list}[{at}].ports[{n}].containerPort");
+                FieldError::new(field, format_args!("{} is no port", port.container_port))
+            })?;
+            named.push(NamedPort {
+                name: name.into(),
+                protocol: service::protocol(port.protocol.as_deref()),
+                number,
+            });
+        }
+    }
+    named.sort_unstable();
+    named.dedup();
+    Ok(named.into())
 }
 
 fn phase(phase: Option<&str>) -> Result<Phase, FieldError> {

@@ -295,6 +295,7 @@ fn kind_of(plural: &str) -> &'static str {
         "subnets" => "Subnet",
         "network-attachment-definitions" => "NetworkAttachmentDefinition",
         "vpcpeerings" => "VpcPeering",
+        "networkpolicies" => "NetworkPolicy",
         other => panic!("nobody should ask for {other}"),
     }
 }

@@ -175,6 +175,7 @@ impl Told {
         let slices = cluster.endpoint_slices().map(|slice| Object::from((**slice).clone()));
         let cidrs = cluster.service_cidrs().map(|cidr| Object::from((**cidr).clone()));
         let pools = cluster.address_pools().map(|pool| Object::from((**pool).clone()));
+        let policies = cluster.policies().map(|policy| Object::from((**policy).clone()));
         let vpcs = cluster.vpcs().map(|vpc| Object::from((**vpc).clone()));
         let subnets = cluster.subnets().map(|subnet| Object::from((**subnet).clone()));
         let mut objects: Vec<Object> = nodes
@@ -186,6 +187,7 @@ impl Told {
             .chain(pools)
             .chain(vpcs)
             .chain(subnets)
+            .chain(policies)
             .collect();
         objects.sort_by_key(Object::key);
         objects

@@ -1,4 +1,5 @@
-//! What is settled before units compile: which VPC everything is in, who has which slice, and who has which address.
+//! What is settled before units compile: which VPC everything is in, who has which slice, which pods policies mean, and who has which
+//! address.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -13,6 +14,7 @@ use crate::fact::Fact;
 use crate::names::default_vpc;
 use crate::placements::{self, Place};
 use crate::places::Places;
+use crate::policy;
 use crate::pool::Layout;
 use crate::segment::{Segment, SubnetKey};
 use crate::slices::{SliceKey, Standing};
@@ -77,6 +79,7 @@ impl Compiler {
             }
             self.engine.touch(&Fact::Slice(slice));
         }
+        self.settle_policies();
     }
 
     /// Which nodes are gateways of which VPCs.
@@ -155,6 +158,8 @@ impl Compiler {
                 }
             }
         }
+        self.policy_news.vpcs |= !update.vpcs.is_empty();
+        self.policy_news.namespaces.extend(update.namespaces.iter().cloned());
         for vpc in update.vpcs {
             let mut slices = Vec::new();
             for (slice, pods) in self.placements.slices(&vpc) {
@@ -205,6 +210,26 @@ impl Compiler {
         let all: Vec<SubnetKey> = self.vpcs.subnets().map(SubnetState::key).collect();
         for subnet in &all {
             self.set_subnet(subnet);
+        }
+    }
+
+    /// Which pods are meant by which policy.
+    fn settle_policies(&mut self) {
+        let news = std::mem::take(&mut self.policy_news);
+        let mut policies = std::mem::take(&mut self.policies);
+        let changes = policies.update(&news, &self.pods, &self.cluster, &self.vpcs, &*self);
+        self.policies = policies;
+        if changes.any {
+            self.engine.touch(&Fact::Policies);
+        }
+        for policy in changes.policies {
+            self.engine.mark(policy.into());
+        }
+        for selection in changes.selections {
+            self.engine.mark(Unit::Selection(selection));
+        }
+        for pod in changes.pods {
+            self.engine.mark(pod.into());
         }
     }
 
@@ -347,4 +372,13 @@ fn stray(pod: &Pod, place: &Place, home: &Home<'_>) -> Option<Stray> {
 fn request<'a>(pod: &'a Pod, port: &PortKey) -> Option<&'a NetworkRequest> {
     let mut further = pod.further().iter();
     further.find(|request| Some(&request.interface) == port.interface.as_ref())
+}
+
+impl policy::Whereabouts for Compiler {
+    fn vpc(&self, pod: &Pod) -> Option<Name> {
+        match self.placements.place(pod, &self.vpcs, &self.addresses, &self.config) {
+            Place::In(spot) => Some(spot.vpc().clone()),
+            Place::Nowhere(..) | Place::Unwanted => None,
+        }
+    }
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use meridian_compile::{Config, Settings};
 use meridian_model::{
-    EndpointSlice, Namespace, NetworkAttachment, Node, Pod, Protocol, Service, Subnet, TrafficPolicy, Vpc,
+    EndpointSlice, Namespace, NetworkAttachment, NetworkPolicy, Node, Pod, PolicyRule, Protocol, Service, Subnet,
+    TrafficPolicy, Vpc,
 };
 
 use crate::support::Lab;
@@ -79,7 +80,12 @@ fn written() -> BTreeMap<&'static str, BTreeSet<String>> {
         )
         .with(service("sticky", "10.96.0.8").with_affinity(86_400))
         .with(local.with_external_ips(["192.0.2.7"]))
-        .with(slice.ready(["10.244.0.9"]).on("a"));
+        .with(slice.ready(["10.244.0.9"]).on("a"))
+        .with(
+            NetworkPolicy::test("shop", "web")
+                .with_ingress([])
+                .with_egress([PolicyRule::default()]),
+        );
     let desired = lab.0.desired();
     let mut written: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for row in desired.tables().flat_map(|table| desired.rows(table)) {

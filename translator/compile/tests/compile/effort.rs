@@ -1,7 +1,10 @@
 //! The cost of an event does not grow with the cluster: what counts is how many units compile.
 
 use meridian_compile::Compiler;
-use meridian_model::{AddressPool, EndpointSlice, Event, Key, Kind, Node, Object, Phase, Pod, Service};
+use meridian_model::{
+    AddressPool, EndpointSlice, Event, Key, Kind, NetworkPolicy, Node, Object, Phase, Pod, PolicyPeer, PolicyRule,
+    Selector, Service,
+};
 
 use crate::support::config;
 
@@ -119,6 +122,88 @@ fn a_full_list_compiles_only_what_differs_from_before() {
     list[9] = web(10).with_uid("another").into();
     compiler.apply(Event::Replace(Kind::Pod, list));
     assert_eq!(compiler.compile().units, 2, "one is gone, one is another");
+}
+
+/// Of a tenth of the pods, from another tenth.
+fn policy(n: usize) -> NetworkPolicy {
+    let peer = PolicyPeer::Pods {
+        namespaces: None,
+        pods: Selector::of_label("tenth", &((n + 1) % 10).to_string()),
+    };
+    let rule = PolicyRule {
+        peers: [peer].into(),
+        ports: Box::default(),
+    };
+    NetworkPolicy::test("shop", &format!("policy-{n}"))
+        .of_pods("tenth", &(n % 10).to_string())
+        .with_ingress([rule])
+}
+
+#[test]
+fn with_many_policies_a_pod_is_one_element_of_what_it_matches() {
+    let mut compiler = large();
+    for n in 0..500 {
+        compiler.apply(Event::apply(policy(n)));
+    }
+    for n in 0..PODS {
+        compiler.apply(Event::apply(web(n).labelled("tenth", &(n % 10).to_string())));
+    }
+    compiler.compile();
+    let links = |compiler: &mut Compiler, event: Event| {
+        compiler.apply(event);
+        let delta = compiler.compile();
+        let mut links: Vec<_> = delta.links.iter().map(|link| (link.table, link.column)).collect();
+        links.sort_unstable();
+        (delta.units, delta.rows.len(), links)
+    };
+    let new = |name: &str| Pod::test("shop", name).on("node-7");
+    let port = ("Logical_Switch", "ports");
+    assert_eq!(
+        links(&mut compiler, Event::apply(new("other"))),
+        (1, 1, vec![port]),
+        "who matches nothing costs nothing"
+    );
+    let of_policies = [("Address_Set", "addresses"), port, ("Port_Group", "ports")];
+    let matching = new("matching").labelled("tenth", "3");
+    assert_eq!(links(&mut compiler, Event::apply(matching)), (1, 1, of_policies.into()));
+    let moved = new("matching").labelled("tenth", "4");
+    let (units, rows, changed) = links(&mut compiler, Event::apply(moved));
+    assert_eq!(
+        (units, rows, changed.len()),
+        (1, 0, 4),
+        "out of one group and set, into another"
+    );
+    assert_eq!(
+        links(&mut compiler, Event::Delete(Key::pod("shop", "matching"))),
+        (1, 1, of_policies.into())
+    );
+}
+
+#[test]
+fn a_rule_that_changes_compiles_its_policy_alone() {
+    let mut compiler = large();
+    for n in 0..PODS {
+        compiler.apply(Event::apply(web(n).labelled("tenth", &(n % 10).to_string())));
+    }
+    compiler.apply(Event::apply(policy(0)));
+    compiler.apply(Event::apply(policy(10)));
+    compiler.compile();
+    let mut changed = policy(0);
+    let mut rules = changed.ingress.clone().unwrap_or_default();
+    rules[0].peers = [PolicyPeer::Block {
+        cidr: "192.0.2.0/24".into(),
+        except: Box::default(),
+    }]
+    .into();
+    changed.ingress = Some(rules);
+    compiler.apply(Event::apply(changed));
+    // Another policy has the pods that this one named before, so that their set stays.
+    let delta = compiler.compile();
+    assert_eq!(
+        (delta.units, delta.rows.len()),
+        (2, 3),
+        "the policy, and that a set has one user less"
+    );
 }
 
 #[test]

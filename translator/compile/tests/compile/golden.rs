@@ -4,8 +4,8 @@ use std::path::Path;
 
 use meridian_compile::{Config, Settings};
 use meridian_model::{
-    AddressPool, EndpointSlice, Namespace, NetworkAttachment, Node, Phase, Pod, Protocol, Service, Subnet,
-    TrafficPolicy, Vpc,
+    AddressPool, EndpointSlice, Namespace, NetworkAttachment, NetworkPolicy, Node, Phase, Pod, PolicyPeer, PolicyPort,
+    PolicyRule, PortMatch, Protocol, Selector, Service, Subnet, TrafficPolicy, Vpc,
 };
 
 use crate::support::Lab;
@@ -200,4 +200,41 @@ fn a_vpc_with_two_gateways() {
         .with(Namespace::test("sky").in_vpc("blue"))
         .with(Pod::test("sky", "web-0").on("a"));
     check("a_vpc_with_two_gateways.txt", &lab);
+}
+
+#[test]
+fn a_policy_with_pods_blocks_and_named_ports() {
+    let web = PolicyRule {
+        peers: [
+            PolicyPeer::Pods {
+                namespaces: Some(Selector::of_label("team", "a")),
+                pods: Selector::of_label("app", "client"),
+            },
+            PolicyPeer::Block {
+                cidr: "192.0.2.0/24".into(),
+                except: ["192.0.2.64/26".into()].into(),
+            },
+        ]
+        .into(),
+        ports: [PortMatch::Named("http".into()), PortMatch::Range(8000..=8005)]
+            .map(|port| PolicyPort {
+                protocol: Protocol::Tcp,
+                port,
+            })
+            .into(),
+    };
+    let policy = NetworkPolicy::test("shop", "web")
+        .of_pods("app", "web")
+        .with_ingress([web])
+        .with_egress([]);
+    let pod = |namespace: &str, name: &str, app: &str| Pod::test(namespace, name).on("a").labelled("app", app);
+    let lab = Lab::of(&["10.244.0.0/16"])
+        .with(Node::test("a").with_cidrs(["10.244.3.0/24"]))
+        .with(Namespace::test("shop"))
+        .with(Namespace::test("team").labelled("team", "a"))
+        .with(policy)
+        .with(pod("shop", "web-0", "web").with_named_port("http", Protocol::Tcp, 80))
+        .with(pod("shop", "db-0", "db"))
+        .with(pod("team", "client-0", "client"));
+    check("a_policy_with_pods_blocks_and_named_ports.txt", &lab);
 }

@@ -7,6 +7,7 @@ mod attachments;
 mod checks;
 mod generators;
 mod oracle;
+mod policies;
 mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,7 @@ use proptest::prelude::*;
 use self::checks::{Mirror, all_links, all_rows, check_consistency, check_equal, from_scratch, problems, scramble};
 use self::generators::{Step, claims, configs, events, objects, steps};
 use self::oracle::check_locality;
+use self::policies::check_policies;
 
 proptest! {
     #[test]
@@ -40,6 +42,7 @@ proptest! {
                     prop_assert_eq!(&mirror.links, &all_links(compiler.desired()));
                     check_consistency(compiler.desired());
                     check_locality(&compiler);
+                    check_policies(&compiler);
                     check_equal(&compiler, &from_scratch(&compiler, Object::key));
                 }
             }
@@ -180,6 +183,11 @@ const TELLING: &[(&str, &str)] = &[
     ),
     ("only for virtual machines", "a pod in a VPC for virtual machines"),
     ("only for pods that are no", "a virtual machine in a VPC for pods"),
+    ("this block is passed over", "a policy's block that is no network"),
+    ("rather than allow what it excepts", "an exception that is no network"),
+    ("is not inside", "an exception from elsewhere"),
+    ("is none of TCP, UDP, SCTP: this port", "a policy's port of no protocol"),
+    ("is a name of pods' ports", "a name for a port of addresses"),
 ];
 
 #[test]

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use meridian_compile::LinkId;
-use ovsdb_schemas::northbound::{load_balancer, logical_switch_port};
+use ovsdb_schemas::northbound::{acl, load_balancer, logical_switch_port};
 use uuid::Uuid;
 
 use super::{LinkChange, Plan, RowChange};
@@ -29,6 +29,8 @@ pub(crate) enum Phase {
     FreeAddresses,
     /// Rows that stand by themselves, and everything ovn-northd recomputes for.
     Structure,
+    /// What isolates ports, and what is let through to them: before there are the ports.
+    Guards,
     /// Ports that change: an address may move from one to another.
     ChangePorts,
     /// What hangs on the structure.
@@ -151,6 +153,7 @@ fn phase_of_row(name: &str, change: &RowChange) -> Phase {
         RowChange::Delete if is_port => Phase::FreeAddresses,
         RowChange::Delete => Phase::Remove,
         _ if dear => Phase::Structure,
+        RowChange::Insert if name == acl::TABLE => Phase::Guards,
         RowChange::Update(_) => Phase::ChangePorts,
         RowChange::Insert => Phase::Fill,
     }
@@ -161,7 +164,7 @@ fn phase_of_row(name: &str, change: &RowChange) -> Phase {
 pub(crate) fn independent_phase(batch: &[Group]) -> Option<Phase> {
     let phase = batch.first()?.phase;
     let alike = batch.iter().all(|group| group.phase == phase);
-    (alike && matches!(phase, Phase::FreeAddresses | Phase::Fill)).then_some(phase)
+    (alike && matches!(phase, Phase::FreeAddresses | Phase::Guards | Phase::Fill)).then_some(phase)
 }
 
 /// Cuts groups into batches, one transaction each. What fits one transaction becomes one.
@@ -174,7 +177,8 @@ pub(crate) fn batches(groups: Vec<Group>) -> Vec<Vec<Group>> {
     let mut weight = 0;
     for group in groups {
         let limit = match group.phase {
-            Phase::Structure | Phase::Remove => DEAR_BATCH,
+            // All guards at once: isolated from everybody before it is told from whom not would be a gap.
+            Phase::Structure | Phase::Guards | Phase::Remove => DEAR_BATCH,
             Phase::FreeAddresses | Phase::ChangePorts | Phase::Fill => BATCH,
         };
         let fits = batches.last().is_some_and(|batch| {

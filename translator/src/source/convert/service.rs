@@ -206,7 +206,7 @@ fn state(conditions: Option<&discovery::EndpointConditions>) -> EndpointState {
     }
 }
 
-fn protocol(text: Option<&str>) -> Protocol {
+pub(super) fn protocol(text: Option<&str>) -> Protocol {
     match text {
         None | Some("" | "TCP") => Protocol::Tcp,
         Some("UDP") => Protocol::Udp,

@@ -1,10 +1,10 @@
 //! Networks of their own for the pods of some namespaces.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use meridian_api::name::is_vpc;
 use meridian_api::vpc::{EgressMode, Scope as GivenScope, Vpc as Given};
-use meridian_model::{Egress, Name, Requirement, Scope, Selector, Vpc};
+use meridian_model::{Egress, Name, Scope, Vpc};
 
+use super::selector::selector;
 use super::{FieldError, Meta};
 
 pub(super) fn vpc(vpc: Given) -> Result<Vpc, FieldError> {
@@ -60,41 +60,6 @@ fn egress(egress: meridian_api::vpc::Egress) -> Result<Egress, FieldError> {
             SELECTOR,
             "there are gateways in mode Gateway alone: set spec.egress.mode to it, or leave the selector out",
         )),
-    }
-}
-
-fn selector(field: &str, selector: LabelSelector) -> Result<Selector, FieldError> {
-    let labels = selector.match_labels.unwrap_or_default().into_iter();
-    let labels = labels.map(|(key, value)| Ok(Requirement::In(key.into(), [value.into()].into())));
-    let expressions = selector.match_expressions.unwrap_or_default().into_iter().enumerate();
-    let expressions =
-        expressions.map(|(at, expression)| requirement(&format!("{field}.matchExpressions[{at}]"), expression));
-    labels.chain(expressions).collect()
-}
-
-fn requirement(field: &str, expression: LabelSelectorRequirement) -> Result<Requirement, FieldError> {
-    let LabelSelectorRequirement { key, operator, values } = expression;
-    let values: Box<[Name]> = values.unwrap_or_default().into_iter().map(Name::from).collect();
-    let (requirement, listed) = match operator.as_str() {
-        "In" => (Requirement::In(key.into(), values.clone()), true),
-        "NotIn" => (Requirement::NotIn(key.into(), values.clone()), true),
-        "Exists" => (Requirement::Exists(key.into()), false),
-        "DoesNotExist" => (Requirement::DoesNotExist(key.into()), false),
-        other => {
-            let message = format_args!("{other:?} is none of In, NotIn, Exists, DoesNotExist");
-            return Err(FieldError::new(format!("{field}.operator"), message));
-        }
-    };
-    match (listed, values.is_empty()) {
-        (true, true) => Err(FieldError::new(
-            format!("{field}.values"),
-            format_args!("missing: {operator} needs one at least"),
-        )),
-        (false, false) => Err(FieldError::new(
-            format!("{field}.values"),
-            format_args!("{operator} takes none"),
-        )),
-        _ => Ok(requirement),
     }
 }
 

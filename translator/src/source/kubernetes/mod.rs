@@ -35,7 +35,7 @@ pub use patience::Patience;
 /// The name of the source of nodes.
 pub const NODES: &str = "nodes";
 /// The names of these sources.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 12] = [
     NODES,
     "namespaces",
     "pods",
@@ -47,13 +47,14 @@ pub const NAMES: [&str; 11] = [
     "subnets",
     "network-attachment-definitions",
     "vpcpeerings",
+    "networkpolicies",
 ];
 
 /// Starts to follow a cluster. The watches end with the set.
 pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> JoinSet<()> {
     use k8s_openapi::api::core::v1;
     use k8s_openapi::api::discovery::v1::EndpointSlice;
-    use k8s_openapi::api::networking::v1::ServiceCIDR;
+    use k8s_openapi::api::networking::v1::{NetworkPolicy, ServiceCIDR};
     use meridian_api::address_pool::AddressPool;
     use meridian_api::attachment::NetworkAttachmentDefinition;
     use meridian_api::subnet::Subnet;
@@ -81,6 +82,7 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
         subnets,
         attachments,
         peerings,
+        policies,
     ] = NAMES;
     let mut tasks = JoinSet::new();
     tasks.spawn(follow(nodes, Kind::Node, Origin::Nodes).run::<v1::Node>(cluster.clone()));
@@ -105,5 +107,7 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
     // And who does not know these takes peers apart.
     let peerings = follow(peerings, Kind::VpcPeering, Origin::VpcPeerings).optional_and_readable();
     tasks.spawn(peerings.run::<VpcPeering>(cluster.clone()));
+    let policies = follow(policies, Kind::NetworkPolicy, Origin::NetworkPolicies);
+    tasks.spawn(policies.run::<NetworkPolicy>(cluster.clone()));
     tasks
 }

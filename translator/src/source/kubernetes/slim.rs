@@ -63,6 +63,10 @@ impl Modelled for meridian_api::vpc_peering::VpcPeering {
     const KIND: Kind = Kind::VpcPeering;
 }
 
+impl Modelled for k8s_openapi::api::networking::v1::NetworkPolicy {
+    const KIND: Kind = Kind::NetworkPolicy;
+}
+
 /// An object of type `K`, reduced to the model.
 pub(super) struct Slim<K> {
     version: Option<String>,

@@ -10,6 +10,7 @@ use meridian_model::{
 use proptest::prelude::*;
 
 use super::attachments::{definitions, further_ips, networks};
+use super::policies::{named_ports, pod_labels, policies};
 use super::services::{address_pools, service_cidrs, services, slices};
 use crate::support::config;
 
@@ -276,12 +277,16 @@ prop_compose! {
         subnet in prop::option::weighted(0.2, subnet_names()),
         fixed in fixed_ips(),
         virtual_machine in prop::bool::weighted(0.15),
+        labels in pod_labels(),
+        ports in named_ports(),
     ) -> Pod {
         let mut pod = Pod::test(namespace, name).with_uid(&format!("{name}-{uid}")).created_at(created).in_phase(phase);
         pod.node = node.map(Into::into);
         pod.host_network = host_network;
         pod.ips = ips.into();
         pod.deleting = deleting;
+        pod.labels = labels.into_iter().collect();
+        pod.named_ports = ports;
         pod.networks = networks;
         pod.subnet = subnet.map(Into::into);
         pod.fixed_ips = fixed.map(Into::into);
@@ -295,14 +300,15 @@ prop_compose! {
 /// Any object. Boxed, as its parts are: what proptest keeps of all of them side by side is more than a stack holds.
 pub(super) fn objects() -> BoxedStrategy<Object> {
     let one = prop_oneof![
-        4 => nodes().prop_map(Object::from).boxed(),
-        18 => pods().prop_map(Object::from).boxed(),
+        5 => nodes().prop_map(Object::from).boxed(),
+        26 => pods().prop_map(Object::from).boxed(),
         6 => services().prop_map(Object::from).boxed(),
         8 => slices().prop_map(Object::from).boxed(),
         1 => service_cidrs().prop_map(Object::from).boxed(),
         1 => address_pools().prop_map(Object::from).boxed(),
-        4 => namespaces().prop_map(Object::from).boxed(),
-        4 => vpcs().prop_map(Object::from).boxed(),
+        5 => namespaces().prop_map(Object::from).boxed(),
+        5 => vpcs().prop_map(Object::from).boxed(),
+        5 => policies().prop_map(Object::from).boxed(),
         1 => definitions().prop_map(Object::from).boxed(),
         3 => subnets().prop_map(Object::from).boxed(),
         2 => vpc_peerings().prop_map(Object::from).boxed(),
@@ -335,6 +341,7 @@ pub(super) fn events() -> BoxedStrategy<Event> {
         1 => replace(Kind::NetworkAttachment, definitions(), 2),
         1 => replace(Kind::Subnet, subnets(), 3),
         1 => replace(Kind::VpcPeering, vpc_peerings(), 2),
+        1 => replace(Kind::NetworkPolicy, policies(), 2),
     ];
     one.boxed()
 }

@@ -1,0 +1,108 @@
+//! Who may connect to pods.
+
+use serde_json::json;
+
+use crate::cluster::shared;
+use crate::probe::Protocol;
+use crate::service::{PORTS, Service};
+
+const PODS: [(&str, &str); 4] = [
+    ("server", "node-1"),
+    ("friend", "node-2"),
+    ("beside", "node-1"),
+    ("stranger", "node-3"),
+];
+
+#[test]
+fn those_whom_a_policy_names_and_the_pods_own_host() {
+    let Some(cluster) = shared() else { return };
+    let _busy = cluster.busy();
+    let ns = "in-names";
+    cluster.put_pods(ns, &PODS);
+    let server = format!("{ns}/server");
+    let [friend, beside, stranger] = ["friend", "beside", "stranger"].map(|name| format!("{ns}/{name}"));
+    let all = [&*friend, &*beside, &*stranger, "node-1", "node-2"];
+    cluster.from(&all, cluster.at(&server)).answered_by(&[&server]);
+
+    let spec = json!({
+        "podSelector": {"matchLabels": {"name": "server"}},
+        "ingress": [{
+            "from": [{"podSelector": {"matchLabels": {"name": "friend"}}}],
+            "ports": [{"port": "http"}, {"port": PORTS[1], "protocol": "UDP"}],
+        }],
+    });
+    cluster.put(ns, "friends", &spec);
+    cluster
+        .from(&[&beside, &stranger, "node-2"], cluster.at(&server))
+        .lost();
+    cluster
+        .from(&[&friend, "node-1"], cluster.at(&server))
+        .answered_by(&[&server]);
+    // Who is isolated from others may connect to whom it likes.
+    cluster
+        .from(&[&server], cluster.at(&stranger))
+        .answered_by(&[&stranger]);
+
+    let service = cluster.serve(Service::new("in-names", 90).of("in-names"), &server, "node-1");
+    let clients: [&str; 2] = [&friend, &server];
+    cluster.from(&clients, service.cluster()).answered_by(&[&server]);
+    cluster.from(&[&beside, &stranger], service.cluster()).lost();
+
+    cluster.delete("NetworkPolicy", ns, "friends");
+    cluster.from(&all, cluster.at(&server)).answered_by(&[&server]);
+}
+
+#[test]
+fn a_named_port_opens_no_other() {
+    let Some(cluster) = shared() else { return };
+    let _busy = cluster.busy();
+    let ns = "in-ports";
+    cluster.put_pods(ns, &PODS);
+    let (server, friend) = (format!("{ns}/server"), format!("{ns}/friend"));
+    let named = |name: &str| {
+        json!({
+            "podSelector": {"matchLabels": {"name": "server"}},
+            "ingress": [{"ports": [{"port": name}]}],
+        })
+    };
+    cluster.put(ns, "named", &named("http"));
+    cluster
+        .from(&[&friend], cluster.at(&server))
+        .over_tcp()
+        .answered_by(&[&server]);
+    let udp = cluster.at(&server);
+    let lost = cluster.within(&friend, || {
+        let ask = |at| Protocol::Udp.ask(at, crate::client::AT_ONCE);
+        udp.iter().all(|at| ask(*at).name() == "lost")
+    });
+    assert!(lost, "the protocol that the port is not of was let through");
+    cluster.put(ns, "named", &named("no-such-port"));
+    cluster.from(&[&friend], cluster.at(&server)).lost();
+}
+
+#[test]
+fn who_stays_allowed_notices_nothing_of_a_change() {
+    let Some(cluster) = shared() else { return };
+    let _quiet = cluster.quiet();
+    let ns = "in-change";
+    cluster.put_pods(ns, &PODS);
+    let (server, friend, stranger) = (format!("{ns}/server"), format!("{ns}/friend"), format!("{ns}/stranger"));
+    let spec = |others: &[&str]| {
+        let peers = others.iter().chain(&["friend"]);
+        let peers: Vec<_> = peers
+            .map(|name| json!({"podSelector": {"matchLabels": {"name": name}}}))
+            .collect();
+        json!({"podSelector": {"matchLabels": {"name": "server"}}, "ingress": [{"from": peers}]})
+    };
+    cluster.put(ns, "changing", &spec(&[]));
+    cluster.from(&[&stranger], cluster.at(&server)).lost();
+    cluster.from(&[&friend], cluster.at(&server)).answered_by(&[&server]);
+    cluster.undisturbed(&[&friend], &cluster.at(&server), || {
+        for _ in 0..5 {
+            cluster.put(ns, "changing", &spec(&["beside", "stranger"]));
+            cluster.from(&[&stranger], cluster.at(&server)).answered_by(&[&server]);
+            cluster.put(ns, "changing", &spec(&["beside"]));
+            cluster.from(&[&stranger], cluster.at(&server)).lost();
+        }
+    });
+}
