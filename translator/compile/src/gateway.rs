@@ -1,7 +1,7 @@
 //! What a VPC has at its gateways, for egress mode `Gateway`.
 //!
 //! ```text
-//! [ Logical_Router vpc-blue ] -ports-> [ LRP egress-blue.N ] <-router-port- [ LSP egress-blue.N-router ]
+//! [ Logical_Router vpc-blue ] -ports-> [ LRP egress-blue.N ] <-router-port- [ LSP uplink-blue.N ]
 //!        |    |                           |       ^                                  ^
 //!        |    |          gateway_chassis -+       | gateway_port                     | ports
 //!        |    |        N, and others to fall to   |             [ Logical_Switch egress-default ] -ports-> [ LSP egress-default ]

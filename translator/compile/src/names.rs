@@ -137,7 +137,7 @@ impl Names {
 
     /// What leads from the hosts' switch to it.
     pub(crate) fn slot_uplink(&self, vpc: &str, node: &str) -> Arc<str> {
-        self.name(format_args!("egress-{vpc}.{node}-router"))
+        self.name(format_args!("uplink-{vpc}.{node}"))
     }
 
     /// That it may be at a chassis. Names of nodes have no `@`.

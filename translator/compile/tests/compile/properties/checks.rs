@@ -262,9 +262,10 @@ fn check_peers(desired: &Desired) {
     }
 }
 
-/// Of a pod's interfaces at most one has a way to any address of another network than the first's, and none has two.
+/// Of a pod's interfaces none has the network of another, nor have two a route to one address. A route may lead to more than another
+/// interface's network, which is longer and wins.
 fn check_attachments(desired: &Desired) {
-    let mut reached: BTreeMap<Unit, Vec<IpNetwork>> = BTreeMap::new();
+    let mut reached: BTreeMap<Unit, Vec<(bool, IpNetwork)>> = BTreeMap::new();
     for port in desired.rows(LSP) {
         if !matches!(port.owner, Unit::Pod(..)) {
             continue;
@@ -273,12 +274,22 @@ fn check_attachments(desired: &Desired) {
         let facts = PortFacts::from_external_ids(|key| ids.get_str(key)).expect("the facts can be read");
         let is_first = !port.key.contains('@');
         assert_eq!(is_first, !facts.gateways.is_empty(), "{}", port.key);
-        let networks = facts.routes.iter().map(|route| route.destination).chain(facts.ips);
-        let networks: Vec<IpNetwork> = networks.collect();
+        let routes = facts.routes.iter().map(|route| (true, route.destination));
+        let own = facts.ips.iter().map(|ip| (false, *ip));
+        let networks: Vec<(bool, IpNetwork)> = routes.chain(own).collect();
         let others = reached.entry(port.owner.clone()).or_default();
-        for network in &networks {
-            let overlaps = |other: &&IpNetwork| other.contains(network.ip()) || network.contains(other.ip());
-            let other = others.iter().find(overlaps);
+        for &(is_route, network) in &networks {
+            let clashes = |&&(other_is_route, other): &&(bool, IpNetwork)| {
+                let overlaps = other.contains(network.ip()) || network.contains(other.ip());
+                let wins = |route: IpNetwork, own: IpNetwork| route.prefix() < own.prefix();
+                overlaps
+                    && match (is_route, other_is_route) {
+                        (true, false) => !wins(network, other),
+                        (false, true) => !wins(other, network),
+                        _ => true,
+                    }
+            };
+            let other = others.iter().find(clashes);
             assert_eq!(other, None, "{network} of {} is another interface's, too", port.key);
         }
         others.extend(networks);

@@ -271,14 +271,14 @@ prop_compose! {
         node in prop::option::weighted(0.9, prop::sample::select(vec!["a", "a", "a", "b", "c", "unknown"])),
         host_network in prop::bool::weighted(0.1),
         phase in prop::sample::select(vec![Phase::Pending, Phase::Running, Phase::Running, Phase::Succeeded, Phase::Failed]),
-        ips in pod_ips(),
+        ips in pod_ips().boxed(),
         deleting in any::<bool>(),
-        networks in networks(),
+        networks in networks().boxed(),
         subnet in prop::option::weighted(0.2, subnet_names()),
-        fixed in fixed_ips(),
+        fixed in fixed_ips().boxed(),
         virtual_machine in prop::bool::weighted(0.15),
-        labels in pod_labels(),
-        ports in named_ports(),
+        labels in pod_labels().boxed(),
+        ports in named_ports().boxed(),
     ) -> Pod {
         let mut pod = Pod::test(namespace, name).with_uid(&format!("{name}-{uid}")).created_at(created).in_phase(phase);
         pod.node = node.map(Into::into);

@@ -66,7 +66,11 @@ fn port() -> impl Strategy<Value = PolicyPort> {
 }
 
 fn rules() -> impl Strategy<Value = Option<Vec<PolicyRule>>> {
-    let rule = (prop::collection::vec(peer(), 0..3), prop::collection::vec(port(), 0..3));
+    // Boxed: what proptest keeps of all of them side by side is more than a stack holds.
+    let rule = (
+        prop::collection::vec(peer().boxed(), 0..3),
+        prop::collection::vec(port().boxed(), 0..3),
+    );
     let rule = rule.prop_map(|(peers, ports)| PolicyRule {
         peers: peers.into(),
         ports: ports.into(),
@@ -78,9 +82,9 @@ prop_compose! {
     pub(super) fn policies()(
         namespace in prop::sample::select(vec!["x", "y"]),
         name in prop::sample::select(vec!["n", "m"]),
-        pods in selector("app", vec!["web", "db"]),
-        ingress in rules(),
-        egress in rules(),
+        pods in selector("app", vec!["web", "db"]).boxed(),
+        ingress in rules().boxed(),
+        egress in rules().boxed(),
     ) -> NetworkPolicy {
         let mut policy = NetworkPolicy::test(namespace, name);
         policy.pods = pods;
