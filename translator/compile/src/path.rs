@@ -17,6 +17,7 @@ mod destination;
 mod host;
 mod known;
 mod ovn;
+mod policy;
 mod trail;
 
 use std::net::IpAddr;
@@ -32,8 +33,9 @@ use self::trail::Trail;
 pub use self::trail::{Branch, OvnClaim, OvnOutcome, Step, Verdict, Way};
 use crate::Desired;
 use crate::context::World;
+use crate::ip;
 use crate::pod::explain::{self as pod};
-use crate::slices::SliceKey;
+use crate::slices::{SliceKey, Standing};
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,6 +210,7 @@ fn way(map: Map<'_>, from: &PortKey, origin: &pod::Seat, target: Option<&PodKey>
         port: map.world.names.port(from).to_string(),
         sources: origin.ips.clone(),
         of_host: false,
+        pod: from.is_first().then(|| from.pod.clone()),
     };
     let first = Step {
         at: format!("node {}", origin.spot.node),
@@ -261,7 +264,30 @@ fn enter(map: Map<'_>, entry: &Entry, to: &Destination) -> (Trail, Vec<OvnClaim>
 
 /// What becomes of it past the load balancers.
 fn carried(map: Map<'_>, entry: &Entry, to: &Destination, endpoint: Option<std::net::SocketAddr>) -> (Trail, OvnClaim) {
-    let (steps, exit) = ovn::carry(map, &entry.spot, to.address);
+    let mut before = None;
+    if let Some(pod) = &entry.pod {
+        match policy::judge(map, (pod, &entry.spot.node), false, to.address, to) {
+            Some((step, false)) => return stopped([step], pod, endpoint),
+            Some((step, true)) => before = Some(step),
+            None => {}
+        }
+    }
+    let (mut steps, exit) = ovn::carry(map, &entry.spot, to.address);
+    steps.splice(0..0, before);
+    if let Exit::Pod(port) = &exit
+        && port.is_first()
+        && entry.pod.as_ref() != Some(&port.pod)
+        && let Some((step, goes_on)) = let_in(map, entry, &port.pod, to)
+    {
+        // Delivered is what the last step says.
+        let at = steps.len().saturating_sub(1);
+        if !goes_on {
+            steps.truncate(at);
+            steps.push(step);
+            return stopped(steps, &port.pod, endpoint);
+        }
+        steps.insert(at, step);
+    }
     let names = map.world.names;
     let (outcome, port) = match &exit {
         Exit::Pod(pod) => (OvnOutcome::Delivered, Some(names.port(pod))),
@@ -312,4 +338,33 @@ fn carried(map: Map<'_>, entry: &Entry, to: &Destination, endpoint: Option<std::
         Exit::Nobody(at) | Exit::Nowhere(at) => Trail::end(steps, Verdict::Dropped, at),
     };
     (trail, claim)
+}
+
+/// What a pod's policies say of what comes to it. Its own host reaches it in any case.
+fn let_in(map: Map<'_>, entry: &Entry, pod: &PodKey, to: &Destination) -> Option<(Step, bool)> {
+    let node = map.world.cluster.pod(pod)?.node.as_ref()?;
+    let source = entry.sources.iter().find(|ip| ip.is_ipv4() == to.address.is_ipv4())?;
+    let slice = map.world.slices.standing(&entry.spot.slice());
+    let is_own_host = match slice {
+        Some(Standing::Slice(networks)) => {
+            entry.pod.is_none()
+                && entry.spot.node == *node
+                && networks.iter().any(|network| ip::management(*network) == *source)
+        }
+        _ => false,
+    };
+    if is_own_host {
+        return None;
+    }
+    policy::judge(map, (pod, node), true, *source, to)
+}
+
+/// The end of what policies do not let through.
+fn stopped(
+    steps: impl IntoIterator<Item = Step>,
+    pod: &PodKey,
+    endpoint: Option<std::net::SocketAddr>,
+) -> (Trail, OvnClaim) {
+    let trail = Trail::end(steps, Verdict::Dropped, format!("policies of pod {pod}"));
+    (trail, OvnClaim::new(OvnOutcome::Dropped, None, endpoint))
 }

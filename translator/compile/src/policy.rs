@@ -24,6 +24,7 @@ mod ports;
 mod priority;
 mod resolve;
 mod selection;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -41,6 +42,7 @@ use crate::names::{DEFAULT_VPC, of_row};
 pub(crate) use group::{compile as compile_selection, join};
 pub(crate) use host::{join as join_host, rows as host_rows};
 pub(crate) use index::{News, Policies, Whereabouts};
+pub(crate) use verdict::{Packet, Verdict, verdict};
 
 /// ACLs that are looked at once services' addresses have been translated, so that who is connected to is the pod itself.
 const AFTER_LB: &str = "apply-after-lb";
@@ -154,9 +156,7 @@ fn blocks_of_rule(
     if networks.is_empty() {
         return None;
     }
-    let family = if v4 { "v4" } else { "v6" };
-    let key = format!("{}:{}[{at}]:{family}", policy.key(), direction.word());
-    let (set, name) = add_set(ctx, key.into());
+    let (set, name) = add_set(ctx, block_key(&policy.key(), direction, at, v4));
     for network in networks {
         // Of one address the prefix length goes without saying.
         let whole = network.prefix() == crate::ip::width(network);
@@ -180,6 +180,12 @@ fn add_set(ctx: &mut Context<'_>, key: Name) -> (Uuid, Name) {
 /// The name of a selection's address set, which its own unit adds.
 fn set_name(ctx: &Context<'_>, seat: &selection::Seat, v4: bool) -> Name {
     of_row(ctx.uuid(address_set::TABLE, &set_key(seat, v4)))
+}
+
+/// The key of the address set of a rule's blocks.
+fn block_key(policy: &PolicyKey, direction: Direction, rule: usize, v4: bool) -> Name {
+    let family = if v4 { "v4" } else { "v6" };
+    format!("{policy}:{}[{rule}]:{family}", direction.word()).into()
 }
 
 fn set_key(seat: &selection::Seat, v4: bool) -> Name {

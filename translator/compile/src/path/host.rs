@@ -234,6 +234,7 @@ fn here(map: Map<'_>, node: &Name, to: &Destination, known: &Known, endpoints: &
     let rule = format!("{DSTNAT}, set {set}{}", digit(to.address));
     let step = Step::rule(node, does, rule).of(&known.name);
     let entry = Entry {
+        pod: None,
         port: map.world.names.management(&vpc, node).to_string(),
         spot: Spot::in_slice(SliceKey::new(vpc, node.clone())),
         sources: Vec::new(),
@@ -249,6 +250,7 @@ fn here(map: Map<'_>, node: &Name, to: &Destination, known: &Known, endpoints: &
 fn into_default(map: Map<'_>, node: &Name, to: &Destination) -> Trail {
     let slice = SliceKey::of_default(node);
     let entry = Entry {
+        pod: None,
         port: map.world.names.services(&slice.vpc, node).to_string(),
         sources: networks(map, &slice)
             .iter()

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnetwork::IpNetwork;
-use meridian_model::{Name, PortKey};
+use meridian_model::{Name, PodKey, PortKey};
 use ovsdb::{Datum, Uuid};
 use ovsdb_schemas::northbound::{
     load_balancer, load_balancer_group, logical_router, logical_router_policy, logical_router_static_route,
@@ -30,6 +30,8 @@ pub(super) struct Entry {
     pub(super) sources: Vec<IpAddr>,
     /// Whether it has the source that hosts have towards services.
     pub(super) of_host: bool,
+    /// The pod that sends, by its first interface, if one does.
+    pub(super) pod: Option<PodKey>,
 }
 
 /// Where OVN hands it over.
