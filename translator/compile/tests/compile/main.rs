@@ -15,6 +15,7 @@ mod golden;
 mod locality;
 mod node_ports;
 mod pods;
+mod policies;
 mod properties;
 mod service_cidrs;
 mod service_facts;
