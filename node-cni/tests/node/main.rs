@@ -15,6 +15,8 @@ mod concurrent;
 #[path = "../fake_api/mod.rs"]
 mod fake_api;
 #[cfg(test)]
+mod gateways;
+#[cfg(test)]
 mod hostport;
 #[cfg(test)]
 mod housekeeping;

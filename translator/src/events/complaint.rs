@@ -276,12 +276,12 @@ mod tests {
                     "status.podIPs: is no IP address".into()
                 ),
                 ("bad".into(), "UnreadableVpc", "status.podIPs: is no name".into()),
+                ("bad".into(), "UnreadableVpcPeering", "status.podIPs: is no peer".into()),
                 (
                     "shop/more".into(),
                     NO_INTERFACE,
                     format!("metadata.annotations[{NETWORKS}]: entry 1: none")
                 ),
-                ("bad".into(), "UnreadableVpcPeering", "status.podIPs: is no peer".into()),
                 ("shop/web".into(), NO_ADDRESS, "no free address".into()),
                 ("shop/web".into(), NO_SERVICE, "status.podIPs: is a network".into()),
                 ("vms".into(), NO_SUBNET, "status.podIPs: overlaps".into()),
