@@ -85,18 +85,7 @@ impl Seen<'_> {
                 // Of a port that many hosts have, ovn-controller says nothing.
                 let installed = installed || port.facts.kind == PortKind::Egress;
                 let configured = self.configured.contains(&device);
-                // The kubelet's probes go through it.
-                let absent = (!configured).then(|| {
-                    format!(
-                        "device {device} of port {} is not there or has no carrier; is ovs-vswitchd running?",
-                        port.name
-                    )
-                });
-                for problem in error
-                    .map(|error| format!("device {device}: {error}"))
-                    .into_iter()
-                    .chain(absent)
-                {
+                for problem in problems_of(&device, &port.name, error, configured) {
                     if port.facts.is_of_default_vpc() {
                         require(false, &|| problem.clone());
                     } else {
@@ -135,6 +124,14 @@ impl Seen<'_> {
             ..NodeStatus::default()
         }
     }
+}
+
+/// What is wrong with a device that the kubelet's probes go through.
+fn problems_of(device: &str, port: &str, error: Option<String>, configured: bool) -> impl Iterator<Item = String> {
+    let absent = (!configured)
+        .then(|| format!("device {device} of port {port} is not there or has no carrier; is ovs-vswitchd running?"));
+    let error = error.map(|error| format!("device {device}: {error}"));
+    error.into_iter().chain(absent)
 }
 
 /// Why the node cannot serve pods in full. More is asked than for `ready`, which tells whether an ADD can succeed: a pod
