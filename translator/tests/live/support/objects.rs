@@ -12,6 +12,8 @@ pub const SUBNETS: &str = "/apis/meridian.dev/v1alpha1/subnets";
 pub const VPC_PEERINGS: &str = "/apis/meridian.dev/v1alpha1/vpcpeerings";
 pub const SERVICE_CIDRS: &str = "/apis/networking.k8s.io/v1/servicecidrs";
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+/// Those whose CRDs are ours.
+const OURS: [&str; 4] = [ADDRESS_POOLS, VPCS, VPC_PEERINGS, SUBNETS];
 
 /// What somebody may do with objects.
 #[derive(Clone)]
@@ -114,7 +116,7 @@ impl Objects {
     /// Removes our CRDs with all there is of them, and waits until the API server knows them no more.
     pub async fn remove_crds(&self) {
         self.remove_vpcs().await;
-        for kind in [ADDRESS_POOLS, VPCS, VPC_PEERINGS, SUBNETS] {
+        for kind in OURS {
             let plural = kind.rsplit('/').next().unwrap();
             self.delete_if_there(&format!("{CRDS}/{plural}.meridian.dev")).await;
             eventually("no CRD", || async {
@@ -132,11 +134,11 @@ impl Objects {
         let output = crate::common::run(&["crds"]);
         let text = String::from_utf8(output.stdout).unwrap();
         let crds: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
-        assert_eq!(crds.len(), 3);
+        assert_eq!(crds.len(), OURS.len());
         for crd in &crds {
             self.ensure(CRDS, crd).await;
         }
-        for kind in [ADDRESS_POOLS, VPCS, VPC_PEERINGS, SUBNETS] {
+        for kind in OURS {
             eventually("the CRD", || async {
                 self.get(kind).await.map_err(|error| error.to_string())
             })
