@@ -26,8 +26,12 @@ const NAMESPACES: [(&str, &str); 4] = [
 ];
 const PODS: [(&str, &str); 3] = [("p0", "node-1"), ("p1", "node-1"), ("p2", "node-2")];
 
-/// In a Subnet of the VPC blue.
-const VMS: [(&str, &str); 2] = [("v1", "node-1"), ("v2", "node-2")];
+/// In Subnets of the VPCs blue, and red, which has gateways: namespace, name, node and Subnet.
+const VMS: [(&str, &str, &str, &str); 3] = [
+    ("sky", "v1", "node-1", "vms"),
+    ("sky", "v2", "node-2", "vms"),
+    ("lava", "v3", "node-2", "dbs"),
+];
 
 /// Addresses that something is special about, in one VPC or another.
 const ADDRESSES: [&str; 29] = [
@@ -112,13 +116,15 @@ fn cluster() -> Cluster {
             },
         }));
     }
-    manifests.put(&json!({
-        "apiVersion": "meridian.dev/v1alpha1", "kind": "Subnet", "metadata": {"name": "vms"},
-        "spec": {"vpc": "blue", "cidrs": ["10.20.0.0/24", "fd00:20::/64"]},
-    }));
-    for (name, node) in VMS {
-        let mut vm = pod(name, node).namespace("sky").uid(&format!("uid-{name}")).build();
-        vm["metadata"]["annotations"] = json!({"meridian.dev/subnet": "vms"});
+    for (name, vpc, number) in [("vms", "blue", 20), ("dbs", "red", 21)] {
+        manifests.put(&json!({
+            "apiVersion": "meridian.dev/v1alpha1", "kind": "Subnet", "metadata": {"name": name},
+            "spec": {"vpc": vpc, "cidrs": [format!("10.{number}.0.0/24"), format!("fd00:{number}::/64")]},
+        }));
+    }
+    for (namespace, name, node, subnet) in VMS {
+        let mut vm = pod(name, node).namespace(namespace).uid(&format!("uid-{name}")).build();
+        vm["metadata"]["annotations"] = json!({"meridian.dev/subnet": subnet});
         manifests.put(&vm);
     }
     put_service(
@@ -338,7 +344,7 @@ fn what_explain_says_of_ovn_is_what_ovn_trace_says() {
     let pods: Vec<String> = NAMESPACES
         .iter()
         .flat_map(|(namespace, _)| PODS.iter().map(move |(name, _)| format!("{namespace}/{name}")))
-        .chain(VMS.map(|(name, _)| format!("sky/{name}")))
+        .chain(VMS.map(|(namespace, name, ..)| format!("{namespace}/{name}")))
         .collect();
     let mut compared = BTreeMap::new();
     let mut wrong = Vec::new();

@@ -11,6 +11,8 @@
 //! A Subnet has pods on many nodes and one route table, which cannot tell where a pod is. Policies go before routes, whatever those
 //! say, so that one of higher priority has to except what stays inside. A pod's address is an element of a set, which ovn-northd
 //! processes incrementally; policies change with the nodes that have such pods.
+//!
+//! Where the VPC has gateways, routes lead to them ([`crate::gateway`]), and those policies are for what the own host is for even then.
 
 use ipnetwork::IpNetwork;
 use meridian_model::Name;
@@ -18,11 +20,11 @@ use ovsdb::{Atom, Datum};
 use ovsdb_schemas::northbound::{address_set, logical_router, logical_router_policy};
 
 use crate::context::Context;
-use crate::ip;
 use crate::names::of_row;
 use crate::segment::Spot;
 use crate::slices::SliceKey;
 use crate::vpcs::State;
+use crate::{gateway, ip};
 
 /// Of what stays inside.
 const INSIDE: i64 = 600;
@@ -57,7 +59,7 @@ pub(crate) fn inside(ctx: &mut Context<'_>, vpc: &Name, state: &State) {
     }
 }
 
-/// Sends what pods beside a slice, in Subnets on the same node, send out of the VPC to the host.
+/// Sends what pods beside a slice, in Subnets on the same node, send out of the VPC to the host, or what of it is not for gateways.
 pub(crate) fn outward(ctx: &mut Context<'_>, slice: &SliceKey, networks: &[IpNetwork]) {
     if !ctx.has_beside(slice) {
         return;
@@ -68,7 +70,14 @@ pub(crate) fn outward(ctx: &mut Context<'_>, slice: &SliceKey, networks: &[IpNet
         let set = ctx.uuid(address_set::TABLE, &name);
         let columns = [(address_set::NAME, Datum::scalar(of_row(set)))];
         ctx.row(address_set::TABLE, name.clone(), columns, []);
-        let matches = format!("{}.src == ${}", field(v4), of_row(set));
+        let mut matches = format!("{}.src == ${}", field(v4), of_row(set));
+        if gateway::has(ctx, &slice.vpc, v4) {
+            let own: Vec<String> = gateway::own(ctx, v4).iter().map(ToString::to_string).collect();
+            if own.is_empty() {
+                continue;
+            }
+            matches = format!("{matches} && {}.dst == {{{}}}", field(v4), own.join(", "));
+        }
         let hop = ip::management(network).to_string();
         policy(ctx, &slice.vpc, name, OUTWARD, matches, ("reroute", Some(hop)));
     }

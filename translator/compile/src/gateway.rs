@@ -6,7 +6,7 @@
 //!        |    |          gateway_chassis -+       | gateway_port                     | ports
 //!        |    |        N, and others to fall to   |             [ Logical_Switch egress-default ] -ports-> [ LSP egress-default ]
 //!        |    +-nat-> [ snat to the slot's address ]                                                      a localport: the host
-//!        +-static_routes-> [ a default route per slot, in the table of each slice: ECMP ]
+//!        +-static_routes-> [ a default route per slot, in the table of each slice and Subnet: ECMP ]
 //! ```
 //!
 //! Each gateway is the home of a slot. All slots are in the routes all the time, and which chassis a slot is at is OVN's business: where
@@ -18,6 +18,7 @@
 //! own for it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 use meridian_api::port::{PortFacts, PortKind};
@@ -30,6 +31,7 @@ use ovsdb_schemas::northbound::{
 
 use crate::context::Context;
 use crate::gateways::SlotKey;
+use crate::names::Names;
 use crate::slices::SliceKey;
 use crate::vpcs::State;
 use crate::{Config, ip, port, slice};
@@ -76,10 +78,11 @@ pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &Name, node: &Name) {
     let switch = ctx.uuid(logical_switch::TABLE, &names.egress());
     port::add(ctx, names.slot_uplink(vpc, node), switch, columns, None);
 
-    for &network in state.network.cidrs() {
+    for (network, subnet) in state.networks() {
         let same = |address: &&IpNetwork| address.is_ipv4() == network.is_ipv4();
         if let Some(address) = addresses.iter().find(same) {
-            translation(ctx, &slot, port, network, address.ip(), router);
+            let name = names.translation(vpc, node, subnet.as_deref(), network.is_ipv4());
+            translation(ctx, name, port, network, address.ip(), router);
         }
     }
 }
@@ -109,8 +112,7 @@ fn residences(ctx: &mut Context<'_>, slot: &SlotKey, port: Uuid) {
 }
 
 /// What leaves by a slot has the slot's address: the host needs no way back to pods, and VPCs of one network may share a gateway.
-fn translation(ctx: &mut Context<'_>, slot: &SlotKey, port: Uuid, network: IpNetwork, address: IpAddr, router: Uuid) {
-    let name = ctx.names().translation(&slot.vpc, &slot.node, network.is_ipv4());
+fn translation(ctx: &mut Context<'_>, name: Arc<str>, port: Uuid, network: IpNetwork, address: IpAddr, router: Uuid) {
     let columns = [
         (nat::TYPE, Datum::scalar("snat")),
         (nat::LOGICAL_IP, Datum::scalar(network.to_string())),
@@ -122,31 +124,73 @@ fn translation(ctx: &mut Context<'_>, slot: &SlotKey, port: Uuid, network: IpNet
     ctx.link(logical_router::TABLE, router, logical_router::NAT, translation);
 }
 
-/// Adds the ways out for what comes from a slice in a family, if its VPC has gateways for them. `own` is what its own host is for:
-/// services, and what is for nobody.
+/// Adds the ways out for what comes from a slice in a family, if its VPC has gateways for them. Its own host is for services, and for what
+/// is for nobody.
 pub(crate) fn routes(ctx: &mut Context<'_>, slice: &SliceKey, network: IpNetwork, router: Uuid) -> bool {
     let v4 = network.is_ipv4();
-    let Some(state) = ctx.vpc(&slice.vpc) else { return false };
-    let host = host(ctx.config(), v4);
-    let gateways: Vec<&Name> = ctx.gateways(&slice.vpc).collect();
-    let Some(host) = host.filter(|_| !gateways.is_empty()) else {
+    let names = ctx.names();
+    let table = names.router_port(&slice.vpc, &slice.node);
+    let name = names.egress_route(&slice.vpc, &slice.node, v4);
+    if !default_routes(ctx, &slice.vpc, &table, &name, v4, router) {
+        return false;
+    }
+    let Some(state) = ctx.vpc(&slice.vpc) else { return true };
+    let of_vpc = state
+        .network
+        .cidrs()
+        .iter()
+        .copied()
+        .filter(|cidr| cidr.is_ipv4() == v4);
+    for cidr in own(ctx, v4).into_iter().chain(of_vpc) {
+        let name = Names::own_route(&name, cidr);
+        slice::route(ctx, &table, name, cidr, ip::management(network), [], router);
+    }
+    true
+}
+
+/// Adds a default route for each gateway to a table, if the VPC has any in a family. `name` is that of the route that there would be
+/// otherwise.
+pub(crate) fn default_routes(
+    ctx: &mut Context<'_>,
+    vpc: &Name,
+    table: &Arc<str>,
+    name: &str,
+    v4: bool,
+    router: Uuid,
+) -> bool {
+    let Some((host, gateways)) = ways(ctx, vpc, v4) else {
         return false;
     };
     for gateway in gateways {
-        let name = ctx.names().gateway_route(&slice.vpc, &slice.node, v4, gateway);
-        let slot = ctx.names().slot(&slice.vpc, gateway);
+        let name = Names::gateway_route(name, gateway);
+        let slot = ctx.names().slot(vpc, gateway);
         // All slots have the same next hop.
         let output = [(logical_router_static_route::OUTPUT_PORT, Datum::scalar(slot))];
-        slice::route(ctx, slice, name, slice::everything(v4), host.ip(), output, router);
-    }
-    let services = ctx.service_cidrs().networks();
-    let pods = ctx.config().cluster_cidrs().iter().chain(state.network.cidrs());
-    let own = services.iter().chain(pods).filter(|cidr| cidr.is_ipv4() == v4);
-    for cidr in own {
-        let name = ctx.names().own_route(&slice.vpc, &slice.node, v4, *cidr);
-        slice::route(ctx, slice, name, *cidr, ip::management(network), [], router);
+        slice::route(ctx, table, name, slice::everything(v4), host, output, router);
     }
     true
+}
+
+/// The gateways by which what is sent in a family leaves a VPC, by name, and the next hop there; nothing if it has none.
+fn ways<'a>(ctx: &Context<'a>, vpc: &Name, v4: bool) -> Option<(IpAddr, Vec<&'a Name>)> {
+    let gateways: Vec<&Name> = ctx.gateways(vpc).collect();
+    let host = host(ctx.config(), v4).filter(|_| !gateways.is_empty())?;
+    Some((host.ip(), gateways))
+}
+
+/// Whether a VPC has gateways in a family.
+pub(crate) fn has(ctx: &Context<'_>, vpc: &Name, v4: bool) -> bool {
+    ways(ctx, vpc, v4).is_some()
+}
+
+/// What of a family is beyond a VPC and a pod's own host is for, gateways or not.
+pub(crate) fn own(ctx: &Context<'_>, v4: bool) -> Vec<IpNetwork> {
+    let own = ctx
+        .service_cidrs()
+        .networks()
+        .iter()
+        .chain(ctx.config().cluster_cidrs());
+    own.filter(|cidr| cidr.is_ipv4() == v4).copied().collect()
 }
 
 /// Adds what all slots lead to.

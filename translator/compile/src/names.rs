@@ -145,22 +145,21 @@ impl Names {
         self.name(format_args!("egress-{vpc}.{node}@{chassis}"))
     }
 
-    /// That what leaves by it has its address, per family.
-    pub(crate) fn translation(&self, vpc: &str, node: &str, ipv4: bool) -> Arc<str> {
-        let family = if ipv4 { "v4" } else { "v6" };
-        self.name(format_args!("egress-{vpc}.{node}-{family}"))
+    /// That what leaves by it has its address, per family: from the VPC's pod network, or from the Subnet of that name.
+    pub(crate) fn translation(&self, vpc: &str, node: &str, of: Option<&str>, ipv4: bool) -> Arc<str> {
+        // No name of a node has an @.
+        let of = of.map(|of| format!("@{of}")).unwrap_or_default();
+        self.name(format_args!("egress-{vpc}.{node}{of}-{}", family(ipv4)))
     }
 
-    /// The route for what leaves a node's slice by a gateway, per family.
-    pub(crate) fn gateway_route(&self, vpc: &str, node: &str, ipv4: bool, gateway: &str) -> Arc<str> {
-        let route = self.egress_route(vpc, node, ipv4);
-        format!("{route}@{gateway}").into()
+    /// The route for what leaves by a gateway, instead of another route.
+    pub(crate) fn gateway_route(instead_of: &str, gateway: &str) -> Arc<str> {
+        format!("{instead_of}@{gateway}").into()
     }
 
-    /// The route for what a node's own host is for, where the rest leaves by gateways.
-    pub(crate) fn own_route(&self, vpc: &str, node: &str, ipv4: bool, network: IpNetwork) -> Arc<str> {
-        let route = self.egress_route(vpc, node, ipv4);
-        format!("{route}@{network}").into()
+    /// The route for what does not leave by gateways, where the rest does. No name of a node has a slash.
+    pub(crate) fn own_route(instead_of: &str, network: IpNetwork) -> Arc<str> {
+        format!("{instead_of}@{network}").into()
     }
 
     /// The switch between VPCs' routers and the hosts that are their gateways, and the hosts' port of it.

@@ -149,13 +149,14 @@ fn default_routes(ctx: &mut Context<'_>, key: &SliceKey, network: IpNetwork, rou
     }
     let v4 = network.is_ipv4();
     let name = ctx.names().egress_route(&key.vpc, &key.node, v4);
-    route(ctx, key, name, everything(v4), ip::management(network), [], router);
+    let table = ctx.names().router_port(&key.vpc, &key.node);
+    route(ctx, &table, name, everything(v4), ip::management(network), [], router);
 }
 
-/// Adds a route to the table of a slice.
+/// Adds a route to the table of a slice or Subnet.
 pub(crate) fn route(
     ctx: &mut Context<'_>,
-    key: &SliceKey,
+    table: &Arc<str>,
     name: Arc<str>,
     prefix: IpNetwork,
     nexthop: IpAddr,
@@ -163,10 +164,7 @@ pub(crate) fn route(
     router: Uuid,
 ) {
     let columns = [
-        (
-            logical_router_static_route::ROUTE_TABLE,
-            Datum::scalar(ctx.names().router_port(&key.vpc, &key.node)),
-        ),
+        (logical_router_static_route::ROUTE_TABLE, Datum::scalar(table)),
         (logical_router_static_route::POLICY, Datum::scalar("dst-ip")),
         (
             logical_router_static_route::IP_PREFIX,

@@ -12,12 +12,15 @@
 //! VPC has the switch.
 //!
 //! What leaves the VPC leaves by the sender's node, which the router's policies see to ([`crate::egress`]). But policies are asked only
-//! about what some route leads for: hence a default route, to nobody.
+//! about what some route leads for: hence a default route, to nobody. Where the VPC has gateways, there is one to each of them instead
+//! ([`crate::gateway`]), and policies for services alone.
 
 mod dhcp;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
+use ipnetwork::IpNetwork;
 use meridian_model::{Key, Name};
 use ovsdb::{Datum, Uuid};
 use ovsdb_schemas::northbound::{
@@ -27,9 +30,10 @@ use ovsdb_schemas::northbound::{
 
 pub(crate) use self::dhcp::options as dhcp_options;
 use crate::context::Context;
-use crate::slice::{ROUTE_TABLE, interface};
+use crate::names::Names;
+use crate::slice::{ROUTE_TABLE, everything, interface, route};
 use crate::vpcs::SubnetState;
-use crate::{ip, peers, port};
+use crate::{gateway, ip, peers, port};
 
 /// Nobody has it: 169.254.77.0/24 is of those addresses that Meridian itself uses.
 const NOBODY: Ipv4Addr = Ipv4Addr::new(169, 254, 77, 9);
@@ -83,7 +87,7 @@ fn rows(ctx: &mut Context<'_>, state: &SubnetState) {
     ];
     port::add(ctx, names.subnet_uplink(name), switch, columns, None);
     for network in state.networks() {
-        egress_route(ctx, vpc, name, network.is_ipv4());
+        default_routes(ctx, vpc, name, network.is_ipv4());
     }
     dhcp::rows(ctx, state);
 }
@@ -128,25 +132,31 @@ fn mac(state: &SubnetState) -> String {
     ip::mac(state.layouts.iter().map(|layout| layout.gateway))
 }
 
-fn egress_route(ctx: &mut Context<'_>, vpc: &Name, subnet: &Name, v4: bool) {
+/// The ways out of the VPC in a family: by its gateways, or else to nobody, to be overruled.
+fn default_routes(ctx: &mut Context<'_>, vpc: &Name, subnet: &Name, v4: bool) {
     let names = ctx.names();
-    let port = names.subnet_router_port(subnet);
-    let nobody: IpAddr = NOBODY.into();
-    let (everything, hop) = if v4 {
-        ("0.0.0.0/0", nobody)
-    } else {
-        ("::/0", ip::link_local([nobody]).into())
-    };
-    let columns = [
-        (logical_router_static_route::ROUTE_TABLE, Datum::scalar(&port)),
-        (logical_router_static_route::POLICY, Datum::scalar("dst-ip")),
-        (logical_router_static_route::IP_PREFIX, Datum::scalar(everything)),
-        (logical_router_static_route::NEXTHOP, Datum::scalar(hop.to_string())),
-        // No network of the port's has the next hop.
-        (logical_router_static_route::OUTPUT_PORT, Datum::scalar(port)),
-    ];
-    let name = names.subnet_egress_route(subnet, v4);
-    let route = ctx.row(logical_router_static_route::TABLE, name, columns, []);
+    let table = names.subnet_router_port(subnet);
     let router = ctx.uuid(logical_router::TABLE, &names.router(vpc));
-    ctx.link(logical_router::TABLE, router, logical_router::STATIC_ROUTES, route);
+    let name = names.subnet_egress_route(subnet, v4);
+    if !gateway::default_routes(ctx, vpc, &table, &name, v4, router) {
+        to_nobody(ctx, &table, name, everything(v4), router);
+        return;
+    }
+    // What no slice has is not to leave by gateways.
+    let of_vpc = ctx.vpc(vpc).map(|state| state.network.cidrs()).unwrap_or_default();
+    for &cidr in of_vpc.iter().filter(|cidr| cidr.is_ipv4() == v4) {
+        to_nobody(ctx, &table, Names::own_route(&name, cidr), cidr, router);
+    }
+}
+
+fn to_nobody(ctx: &mut Context<'_>, table: &Arc<str>, name: Arc<str>, prefix: IpNetwork, router: Uuid) {
+    let nobody: IpAddr = NOBODY.into();
+    let hop = if prefix.is_ipv4() {
+        nobody
+    } else {
+        ip::link_local([nobody]).into()
+    };
+    // No network of the port's has the next hop.
+    let output = [(logical_router_static_route::OUTPUT_PORT, Datum::scalar(table))];
+    route(ctx, table, name, prefix, hop, output, router);
 }

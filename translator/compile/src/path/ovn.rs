@@ -19,7 +19,7 @@ use crate::identity::row_uuid;
 use crate::segment::{Segment, Spot};
 use crate::slices::{SliceKey, Standing};
 use crate::vpcs::{State, SubnetState};
-use crate::{DesiredRow, Unit, ip, service};
+use crate::{DesiredRow, Unit, gateway, ip, service};
 
 /// Where something enters OVN, and from whom.
 #[derive(Clone, Debug)]
@@ -99,7 +99,6 @@ pub(super) fn balance(map: Map<'_>, segment: &Segment, to: &Destination) -> Opti
 pub(super) fn carry(map: Map<'_>, spot: &Spot, to: IpAddr) -> (Vec<Step>, Exit) {
     let names = map.world.names;
     let from = &spot.slice();
-    let router = names.router(&from.vpc);
     if let Some((slice, network)) = slice_with(map, &from.vpc, to) {
         let steps = if spot.segment == Segment::Slice(slice.clone()) {
             vec![row(
@@ -150,8 +149,8 @@ pub(super) fn carry(map: Map<'_>, spot: &Spot, to: IpAddr) -> (Vec<Step>, Exit) 
         );
         return deliver_in_subnet(map, vec![step], from, subnet, to);
     }
-    if spot.segment.subnet().is_some() {
-        return leave_subnet(map, from, to);
+    if let Some(subnet) = spot.segment.subnet() {
+        return leave_subnet(map, from, &subnet.name, to);
     }
     if let Some((policy, service, slice)) = policy(map, from, to) {
         let does = format!(
@@ -161,7 +160,13 @@ pub(super) fn carry(map: Map<'_>, spot: &Spot, to: IpAddr) -> (Vec<Step>, Exit) 
         let step = row(from, does, format!("Logical_Router_Policy {policy}"));
         return (vec![step], Exit::Host { slice });
     }
-    let ways = routes(map, from, to);
+    by_routes(map, from, &names.router_port(&from.vpc, &from.node), to)
+}
+
+/// Where the router's routes carry what comes in from a slice or Subnet, by the table that it has.
+fn by_routes(map: Map<'_>, from: &SliceKey, table: &str, to: IpAddr) -> (Vec<Step>, Exit) {
+    let router = map.world.names.router(&from.vpc);
+    let ways = routes(map, from, table, to);
     let Some(route) = ways.first() else {
         let step = row(
             from,
@@ -175,10 +180,13 @@ pub(super) fn carry(map: Map<'_>, spot: &Spot, to: IpAddr) -> (Vec<Step>, Exit) 
         .and_then(Datum::as_str)
         .unwrap_or_default();
     let step = |does: String| row(from, does, format!("Logical_Router_Static_Route {}", route.key));
-    let gateways: Vec<Name> = ways.iter().filter_map(|route| gateway(map, &from.vpc, route)).collect();
+    let gateways: Vec<Name> = ways
+        .iter()
+        .filter_map(|route| gateway_of(map, &from.vpc, route))
+        .collect();
     if !gateways.is_empty() {
         let does = format!(
-            "no slice of VPC {} has {to}: out of it by {}, under an address of its own; if it is dead, by another in its place",
+            "no network of VPC {} has {to}: out of it by {}, under an address of its own; if it is dead, by another in its place",
             from.vpc,
             match &*gateways {
                 [only] => format!("gateway {only}"),
@@ -199,7 +207,7 @@ pub(super) fn carry(map: Map<'_>, spot: &Spot, to: IpAddr) -> (Vec<Step>, Exit) 
 }
 
 /// Out of a Subnet: its VPC's policies go before its routes.
-fn leave_subnet(map: Map<'_>, from: &SliceKey, to: IpAddr) -> (Vec<Step>, Exit) {
+fn leave_subnet(map: Map<'_>, from: &SliceKey, subnet: &Name, to: IpAddr) -> (Vec<Step>, Exit) {
     let names = map.world.names;
     let inside = |vpc: &Name| {
         let networks = map.world.vpcs.get(vpc).map(State::networks).unwrap_or_default();
@@ -214,6 +222,15 @@ fn leave_subnet(map: Map<'_>, from: &SliceKey, to: IpAddr) -> (Vec<Step>, Exit) 
             format!("Logical_Router_Policy {}", names.inside(&from.vpc, to.is_ipv4())),
         );
         return (vec![step], Exit::Nowhere(format!("router {}", names.router(&from.vpc))));
+    }
+    let config = map.world.config;
+    let has_gateways = map.world.gateways.of_vpc(&from.vpc).next().is_some();
+    if has_gateways && gateway::host(config, to.is_ipv4()).is_some() {
+        let services = map.world.service_cidrs.networks();
+        let mut own = services.iter().chain(config.cluster_cidrs());
+        if !own.any(|cidr| cidr.contains(to)) {
+            return by_routes(map, from, &names.subnet_router_port(subnet), to);
+        }
     }
     let does = format!(
         "no network of VPC {} has {to}: out of it by the sender's own host",
@@ -392,7 +409,7 @@ fn policy(map: Map<'_>, from: &SliceKey, to: IpAddr) -> Option<(String, String, 
 }
 
 /// The gateway that a route leads to.
-fn gateway(map: Map<'_>, vpc: &Name, route: &DesiredRow) -> Option<Name> {
+fn gateway_of(map: Map<'_>, vpc: &Name, route: &DesiredRow) -> Option<Name> {
     let output = route.get(logical_router_static_route::OUTPUT_PORT)?.as_str()?;
     let mut gateways = map.world.gateways.of_vpc(vpc);
     gateways
@@ -405,12 +422,10 @@ pub(super) fn list(names: &[Name]) -> String {
     names.iter().map(|name| &**name).collect::<Vec<_>>().join(", ")
 }
 
-/// The routes that the router takes for what comes in from a slice, sorted by key: of several one for each connection. Its port has a table
-/// of its own, and ovn-northd looks in no other, whatever ovn-nb(5) says of routes without one.
-fn routes<'a>(map: Map<'a>, from: &SliceKey, to: IpAddr) -> Vec<&'a DesiredRow> {
-    let names = map.world.names;
-    let table = names.router_port(&from.vpc, &from.node);
-    let router = uuid(map, logical_router::TABLE, &names.router(&from.vpc));
+/// The routes that the router takes for what comes in from a slice or Subnet, sorted by key: of several one for each connection. Its port
+/// has a table of its own, and ovn-northd looks in no other, whatever ovn-nb(5) says of routes without one.
+fn routes<'a>(map: Map<'a>, from: &SliceKey, table: &str, to: IpAddr) -> Vec<&'a DesiredRow> {
+    let router = uuid(map, logical_router::TABLE, &map.world.names.router(&from.vpc));
     let all = links(map, logical_router::TABLE, router, logical_router::STATIC_ROUTES);
     let matching = all.into_iter().filter_map(|route| {
         let row = map.desired.row(logical_router_static_route::TABLE, route)?;

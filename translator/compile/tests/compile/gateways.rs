@@ -1,7 +1,7 @@
 //! VPCs that leave by gateways.
 
-use meridian_compile::{Claim, Config, GatewayReport, Settings};
-use meridian_model::{Egress, Key, Namespace, Node, Pod, Vpc};
+use meridian_compile::{Claim, Config, GatewayReport, PathQuestion, PathTarget, Settings, Verdict};
+use meridian_model::{Egress, Key, Namespace, Node, Pod, PodKey, Subnet, Vpc};
 
 use crate::support::Lab;
 
@@ -93,6 +93,87 @@ fn what_leaves_leaves_by_every_gateway_and_what_is_for_the_own_host_does_not() {
     assert!(!facts.outside && facts.services, "the own host is no way out");
     assert_eq!(report(&lab, "blue").nodes, ["g1".into(), "g2".into()]);
     assert!(report(&lab, "blue").lack.is_none() && lab.problems().is_empty());
+}
+
+/// The match of the policy for what pods in Subnets on `a` send, without the source.
+fn policy(lab: &Lab) -> Option<String> {
+    let policy = "subnets-blue.a-v4";
+    lab.row("Logical_Router_Policy", policy)?;
+    let matches = text(lab, "Logical_Router_Policy", policy, "match");
+    let rest = matches.strip_prefix("ip4.src == $set_").unwrap();
+    Some(rest.trim_start_matches(|c: char| c.is_ascii_hexdigit()).to_owned())
+}
+
+/// What is told of the way of a pod in a Subnet to an address.
+fn way(lab: &Lab, to: &str) -> (Verdict, Option<String>) {
+    let told = lab.0.explain_path(&PathQuestion {
+        from: PodKey::new("sky", "vm"),
+        to: PathTarget::Address(to.parse().unwrap()),
+        protocol: None,
+        port: None,
+    });
+    let told = told.unwrap();
+    let [way] = &*told.ways else { panic!("{told:?}") };
+    (way.verdict, way.ovn[0].port.clone())
+}
+
+#[test]
+fn pods_in_subnets_leave_by_gateways_like_those_in_slices() {
+    let subnet = |name: &str, cidr: &str| Subnet::test(name, "blue", [cidr]);
+    let mut lab = lab(settings())
+        .with(subnet("vms", "10.20.0.0/24"))
+        .with(subnet("dbs", "10.21.0.0/24"))
+        .with(Pod::test("sky", "vm").on("a").in_subnet("vms"));
+    let ways = [
+        "0.0.0.0/0 100.66.0.1 egress-blue.g1",
+        "0.0.0.0/0 100.66.0.1 egress-blue.g2",
+        "10.8.0.0/16 169.254.77.9 subnet-vms",
+    ];
+    assert_eq!(routes(&lab, "subnet-vms"), ways);
+    assert_eq!(
+        policy(&lab).as_deref(),
+        Some(" && ip4.dst == {10.96.0.0/16, 10.244.0.0/16}")
+    );
+    let nat = |lab: &Lab, key: &str| ["logical_ip", "external_ip"].map(|column| text(lab, "NAT", key, column));
+    assert_eq!(nat(&lab, "egress-blue.g1-v4"), ["10.8.0.0/16", "100.66.0.2"]);
+    assert_eq!(nat(&lab, "egress-blue.g1@vms-v4"), ["10.20.0.0/24", "100.66.0.2"]);
+    assert_eq!(nat(&lab, "egress-blue.g2@dbs-v4"), ["10.21.0.0/24", "100.66.0.3"]);
+    let host = Some("mgmt-blue.a".to_owned());
+    assert_eq!(
+        way(&lab, "192.0.2.1"),
+        (Verdict::Leaves, Some("egress-default".to_owned()))
+    );
+    assert_eq!(way(&lab, "10.96.0.9").1, host, "services are the own host's");
+    assert_eq!(way(&lab, "10.244.3.4"), (Verdict::Refused, host.clone()));
+    assert_eq!(way(&lab, "10.8.200.9"), (Verdict::Dropped, None), "nobody's");
+    lab.apply(Node::test("g1"));
+    assert_eq!(routes(&lab, "subnet-vms"), ways[1..]);
+    assert!(lab.row("NAT", "egress-blue.g1@vms-v4").is_none());
+    // Without any, their own host refuses it.
+    lab.apply(Node::test("g2"));
+    assert_eq!(routes(&lab, "subnet-vms"), ["0.0.0.0/0 169.254.77.9 subnet-vms"]);
+    assert_eq!(policy(&lab).as_deref(), Some(""));
+    assert_eq!(way(&lab, "192.0.2.1"), (Verdict::Refused, host));
+    lab.apply(edge("g2"));
+    assert_eq!(routes(&lab, "subnet-vms"), ways[1..]);
+    lab.delete(Key::Subnet("dbs".into()));
+    assert!(lab.row("NAT", "egress-blue.g2@dbs-v4").is_none());
+    assert_eq!(lab.restarted().dump(), lab.dump());
+}
+
+#[test]
+fn where_the_own_host_is_for_nothing_no_policy_is_in_the_way_of_the_gateways() {
+    let lab = lab(Settings {
+        cluster_cidrs: vec!["fd00:10:244::/48".parse().unwrap()],
+        service_cidrs: vec!["fd00:10:96::/112".parse().unwrap()],
+        ..Settings::default()
+    })
+    .with(Subnet::test("vms", "blue", ["10.20.0.0/24"]))
+    .with(Pod::test("sky", "vm").on("a").in_subnet("vms"));
+    assert_eq!(routes(&lab, "subnet-vms").len(), 3);
+    assert_eq!(policy(&lab), None);
+    let set = text(&lab, "Address_Set", "subnets-blue.a-v4", "name");
+    assert!(set.starts_with("set_"), "pods are in it whatever becomes of the policy");
 }
 
 #[test]

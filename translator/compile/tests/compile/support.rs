@@ -112,6 +112,9 @@ impl Lab {
         for vpc in self.0.cluster().vpcs() {
             compiler.apply(Event::apply((**vpc).clone()));
         }
+        for subnet in self.0.cluster().subnets() {
+            compiler.apply(Event::apply((**subnet).clone()));
+        }
         for definition in self.0.cluster().network_attachments() {
             compiler.apply(Event::apply((**definition).clone()));
         }
