@@ -118,6 +118,16 @@ impl Addresses {
         home.map(|home| home.segment.vpc()).or_else(|| Some(&claim()?.vpc))
     }
 
+    /// Whether an interface of a pod of that UID has such an address, or had one by what is claimed.
+    pub(crate) fn has(&self, port: &PortKey, uid: &Name, such: impl Fn(IpAddr) -> bool) -> bool {
+        if let Some(home) = self.homes.get(port).filter(|home| home.uid == *uid) {
+            let seats = self.segments.get(&home.segment);
+            return seats.is_some_and(|seats| seats.arbiter.held(port).iter().any(|ip| such(*ip)));
+        }
+        let claim = self.claims.get(port).filter(|claim| claim.uid == *uid);
+        claim.is_some_and(|claim| claim.ips.iter().any(|ip| such(*ip)))
+    }
+
     /// Notes what a segment is, or that there is none. True if it is different from before: then its pods have to be staged
     /// again.
     pub(crate) fn set_segment(&mut self, key: &Segment, layouts: Option<&[Layout]>) -> bool {

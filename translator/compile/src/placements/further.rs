@@ -81,17 +81,21 @@ fn spot(
     if let Some(why) = vpcs.refuses(state, &pod.namespace, cluster) {
         return Err(why);
     }
-    // What is in a VPC stays in it, also when nothing new is let in.
-    let is_in_it = addresses.vpc_of(&request.port(pod.key()), &pod.uid) == Some(vpc);
-    let refusal = state.refusal().or_else(|| subnet.and_then(SubnetState::refusal));
-    match refusal {
-        Some(why) if !is_in_it => Err(why),
-        _ => Ok(match subnet {
-            None => Spot::in_slice(SliceKey::new(vpc.clone(), node.clone())),
-            Some(subnet) => Spot {
-                segment: Segment::Subnet(subnet.key()),
-                node: node.clone(),
-            },
-        }),
+    // What is in a VPC stays in it, also when nothing new is let in; and so it is with a Subnet.
+    let port = request.port(pod.key());
+    let is_in_vpc = addresses.vpc_of(&port, &pod.uid) == Some(vpc);
+    let is_in = |subnet: &SubnetState| is_in_vpc && addresses.has(&port, &pod.uid, |ip| subnet.contains(ip));
+    let refused = |subnet: &&SubnetState| !is_in(subnet);
+    let of_vpc = state.refusal().filter(|_| !is_in_vpc);
+    let refusal = of_vpc.or_else(|| subnet.filter(refused).and_then(SubnetState::refusal));
+    if let Some(why) = refusal {
+        return Err(why);
     }
+    Ok(match subnet {
+        None => Spot::in_slice(SliceKey::new(vpc.clone(), node.clone())),
+        Some(subnet) => Spot {
+            segment: Segment::Subnet(subnet.key()),
+            node: node.clone(),
+        },
+    })
 }

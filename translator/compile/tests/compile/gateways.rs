@@ -100,7 +100,7 @@ fn policy(lab: &Lab) -> Option<String> {
     let policy = "subnets-blue.a-v4";
     lab.row("Logical_Router_Policy", policy)?;
     let matches = text(lab, "Logical_Router_Policy", policy, "match");
-    let rest = matches.strip_prefix("ip4.src == $set_").unwrap();
+    let rest = matches.strip_prefix("ip4.src == $mrd_").unwrap();
     Some(rest.trim_start_matches(|c: char| c.is_ascii_hexdigit()).to_owned())
 }
 
@@ -173,7 +173,7 @@ fn where_the_own_host_is_for_nothing_no_policy_is_in_the_way_of_the_gateways() {
     assert_eq!(routes(&lab, "subnet-vms").len(), 3);
     assert_eq!(policy(&lab), None);
     let set = text(&lab, "Address_Set", "subnets-blue.a-v4", "name");
-    assert!(set.starts_with("set_"), "pods are in it whatever becomes of the policy");
+    assert!(set.starts_with("mrd_"), "pods are in it whatever becomes of the policy");
 }
 
 #[test]
