@@ -38,7 +38,7 @@ const TIMERS: [(&str, &[&str]); 3] = [
     ),
 ];
 
-const MANIFESTS: &str = r#"
+const MANIFESTS: &str = r"
 apiVersion: meridian.dev/v1alpha1
 kind: Vpc
 metadata: {name: blue}
@@ -55,7 +55,7 @@ apiVersion: v1
 kind: Pod
 metadata: {namespace: sky, name: client}
 spec: {nodeName: node-1, containers: [{name: c}]}
-"#;
+";
 
 fn main() {
     let dir = Path::new(lab::ROOT).join(NAME);

@@ -1,7 +1,7 @@
 //! The node's state in words, for `meridian-node status`, CNI STATUS and the node's condition.
 
 use meridian_api::port::PortKind;
-use ovsdb::Session;
+use ovsdb::{Replica, Session};
 
 use super::config::Config;
 use super::controller::Controller;
@@ -76,44 +76,19 @@ impl Seen<'_> {
         });
         let replica = self.ovs.replica();
         let mut of_vpcs = Vec::new();
-        let management = self
-            .management
-            .iter()
-            .map(|port| {
-                let device = config.management_device(port);
-                let (error, installed) = ovs::management_state(&replica, &device);
-                // Of a port that many hosts have, ovn-controller says nothing.
-                let installed = installed || port.facts.kind == PortKind::Egress;
-                let configured = self.configured.contains(&device);
-                // The kubelet's probes go through it.
-                let absent = (!configured).then(|| {
-                    format!(
-                        "device {device} of port {} is not there or has no carrier; is ovs-vswitchd running?",
-                        port.name
-                    )
-                });
-                for problem in error
-                    .map(|error| format!("device {device}: {error}"))
-                    .into_iter()
-                    .chain(absent)
-                {
-                    if port.facts.is_of_default_vpc() {
-                        require(false, &|| problem.clone());
-                    } else {
-                        // A VPC comes to a node with its first pod there, and pods of others start meanwhile.
-                        of_vpcs.push(problem);
-                    }
+        let mut management = Vec::new();
+        for port in self.management {
+            let (status, faults) = port_status(port, config, self.configured, &replica);
+            for problem in faults {
+                if port.facts.is_of_default_vpc() {
+                    require(false, &|| problem.clone());
+                } else {
+                    // A VPC comes to a node with its first pod there, and pods of others start meanwhile.
+                    of_vpcs.push(problem);
                 }
-                ManagementStatus {
-                    port: port.name.clone(),
-                    vpc: port.facts.vpc.as_ref().map(|vpc| vpc.name.clone()),
-                    addresses: port.facts.ips.iter().map(ipnetwork::IpNetwork::ip).collect(),
-                    device,
-                    configured,
-                    installed,
-                }
-            })
-            .collect();
+            }
+            management.push(status);
+        }
         problems.extend(of_vpcs);
         let (ports, ports_claimed) = self.southbound.counts();
         NodeStatus {
@@ -135,6 +110,37 @@ impl Seen<'_> {
             ..NodeStatus::default()
         }
     }
+}
+
+/// How one of the host's own ports is, and what is wrong with it.
+fn port_status(
+    port: &ManagementPort,
+    config: &Config,
+    configured: &[String],
+    replica: &Replica,
+) -> (ManagementStatus, Vec<String>) {
+    let device = config.management_device(port);
+    let (error, installed) = ovs::management_state(replica, &device);
+    // Of a port that many hosts have, ovn-controller says nothing.
+    let installed = installed || port.facts.kind == PortKind::Egress;
+    let configured = configured.contains(&device);
+    // The kubelet's probes go through it.
+    let absent = (!configured).then(|| {
+        format!(
+            "device {device} of port {} is not there or has no carrier; is ovs-vswitchd running?",
+            port.name
+        )
+    });
+    let refused = error.map(|error| format!("device {device}: {error}"));
+    let status = ManagementStatus {
+        port: port.name.clone(),
+        vpc: port.facts.vpc.as_ref().map(|vpc| vpc.name.clone()),
+        addresses: port.facts.ips.iter().map(ipnetwork::IpNetwork::ip).collect(),
+        device,
+        configured,
+        installed,
+    };
+    (status, refused.into_iter().chain(absent).collect())
 }
 
 /// Why the node cannot serve pods in full. More is asked than for `ready`, which tells whether an ADD can succeed: a pod

@@ -200,7 +200,7 @@ fn a_gateway_that_dies_is_replaced_without_translator_northbound_database_and_no
     let mut open = calls(&cluster, "sky/client-1");
     let by = |node: &str| cluster.host_ips(node)[0];
     let through = |node: &&str| open.iter().any(|call| call.seen == by(node));
-    assert!(GATEWAYS.iter().all(|node| through(node)), "not all gateways are used");
+    assert!(GATEWAYS.iter().all(through), "not all gateways are used");
 
     crash("node-3");
     for from in ["sky/client-1", "sky/client-2", "grass/client-1"] {

@@ -79,10 +79,9 @@ fn outcomes(told: &Value, to: IpAddr) -> Vec<&'static str> {
     let outcome = |end: &Value| match end["verdict"].as_str().unwrap_or_default() {
         "reached" => "yes",
         "refused" => "refused",
-        "dropped" => "no answer",
         // It does not say what becomes of it there: of all addresses beyond the cluster, only these answer.
         "leaves" if WORLD.contains(&to) => "yes",
-        "leaves" => "no answer",
+        "dropped" | "leaves" => "no answer",
         _ => "something else",
     };
     ends.map(outcome).collect()
