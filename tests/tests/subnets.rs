@@ -49,8 +49,16 @@ fn pod(vpc: &str, subnet: &str, node: &str) -> Value {
     })
 }
 
+/// Nobody is let in to pods of blue.
+fn isolation() -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "nobody", "namespace": "in-blue"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
+    })
+}
+
 /// Blue and green are peers. Blue has Subnets `vms` and `dbs`, green `far`, with pods on both nodes.
-fn network() -> Network {
+fn network(more: impl IntoIterator<Item = Value>) -> Network {
     let plain = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}});
     let mut web = service("web", &["10.96.0.7"], &["TCP/http/80"]);
     web["metadata"]["namespace"] = "in-blue".into();
@@ -72,6 +80,7 @@ fn network() -> Network {
         objects.extend(["", "vms", "dbs"].map(|subnet| pod("blue", subnet, node)));
         objects.push(pod("green", "far", node));
     }
+    objects.extend(more);
     Network::start(&objects)
 }
 
@@ -103,7 +112,7 @@ fn arrives(port: &str) -> Vec<String> {
 
 #[test]
 fn pods_in_subnets_reach_what_pods_in_slices_reach() {
-    let network = network();
+    let network = network([]);
     let port = |name: &str| {
         let port = network.port(name);
         assert_eq!(port.ips.len(), 2, "{name}: {port:?}");
@@ -150,8 +159,30 @@ fn pods_in_subnets_reach_what_pods_in_slices_reach() {
 }
 
 #[test]
+fn a_host_reaches_its_pods_in_subnets_whatever_policies_say() {
+    let network = network([isolation()]);
+    let [host, other, pod] =
+        ["mgmt-blue.node-1", "in-blue_plain-node-1", "in-blue_vms-node-1"].map(|port| network.port(port));
+    let from = |sender: &Port| {
+        let router = router_mac(&network, "vpc-blue.node-1");
+        let steps = pod.ips.iter().map(|ip| {
+            let packet = sender.packet(&sender.mac, &router, ip);
+            let packet = format!("{packet} && tcp && tcp.src == 40000 && tcp.dst == 80");
+            output(&network.central.trace("vpc-blue.node-1", &["--ct=new"; 6], &packet))
+        });
+        steps.collect::<Vec<_>>()
+    };
+    assert_eq!(from(&host), arrives("in-blue_vms-node-1"));
+    assert!(
+        !from(&other).iter().any(|step| step.starts_with("output")),
+        "{:?}",
+        from(&other)
+    );
+}
+
+#[test]
 fn services_are_reached_from_subnets() {
-    let network = network();
+    let network = network([]);
     let from = network.port("in-blue_dbs-node-2");
     let packet = from.packet(&from.mac, &router_mac(&network, "subnet-dbs"), "10.96.0.7");
     let packet = format!("{packet} && tcp && tcp.src == 40000 && tcp.dst == 80");
@@ -163,7 +194,7 @@ fn services_are_reached_from_subnets() {
 
 #[test]
 fn dhcp_is_answered_as_the_subnet_says() {
-    let network = network();
+    let network = network([]);
     let from = network.port("in-blue_vms-node-1");
     let packet = format!(
         "inport == \"{}\" && eth.src == {} && eth.dst == ff:ff:ff:ff:ff:ff && ip4.src == 0.0.0.0 && \

@@ -33,7 +33,7 @@ use crate::context::Context;
 use crate::names::Names;
 use crate::slice::{ROUTE_TABLE, everything, interface, route};
 use crate::vpcs::SubnetState;
-use crate::{gateway, ip, peers, port};
+use crate::{gateway, ip, peers, policy, port};
 
 /// Nobody has it: 169.254.77.0/24 is of those addresses that Meridian itself uses.
 const NOBODY: Ipv4Addr = Ipv4Addr::new(169, 254, 77, 9);
@@ -85,7 +85,9 @@ fn rows(ctx: &mut Context<'_>, state: &SubnetState) {
             ctx.map([("router-port", &*names.subnet_router_port(name))]),
         ),
     ];
-    port::add(ctx, names.subnet_uplink(name), switch, columns, None);
+    let uplink = port::add(ctx, names.subnet_uplink(name), switch, columns, None);
+    // What hosts send to pods here comes by the router.
+    policy::join_host(ctx, uplink, &[]);
     for network in state.networks() {
         default_routes(ctx, vpc, name, network.is_ipv4());
     }

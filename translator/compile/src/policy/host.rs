@@ -1,6 +1,7 @@
 //! Hosts: a pod's own host reaches it, whatever policies say, because the kubelet has to.
 //!
-//! A host's own connections come by its management port, which is on the switch of its pods and on no other, under its address there.
+//! A host's own connections come by its management port, which is on the switch of its pods and on no other, under its address there. To
+//! pods in Subnets, which are on no one node, they come by the router, so that there all hosts of the VPC are let in.
 //! What the host hands on, as from a client beyond the cluster, comes by that port, too, but under the client's address, and is judged
 //! by it.
 
@@ -26,7 +27,7 @@ pub(crate) fn rows(ctx: &mut Context<'_>) {
     }
 }
 
-/// Has a host's port be in that, and its addresses.
+/// Has a port by which hosts come be in that, and their addresses.
 pub(crate) fn join(ctx: &mut Context<'_>, port: Uuid, networks: &[IpNetwork]) {
     if !ctx.has_policies() {
         return;
