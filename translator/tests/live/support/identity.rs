@@ -65,11 +65,12 @@ impl Objects {
         let rules = json!([
             {"apiGroups": [""], "resources": ["nodes", "namespaces", "pods", "services"], "verbs": follow},
             {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": follow},
-            {"apiGroups": ["networking.k8s.io"], "resources": ["servicecidrs"], "verbs": follow},
+            {"apiGroups": ["networking.k8s.io"], "resources": ["servicecidrs", "networkpolicies"], "verbs": follow},
             {"apiGroups": ["meridian.dev"], "resources": ["addresspools", "vpcs", "vpcpeerings", "subnets"], "verbs": follow},
             {"apiGroups": ["k8s.cni.cncf.io"], "resources": ["network-attachment-definitions"], "verbs": follow},
             {"apiGroups": [""], "resources": ["pods", "services"], "verbs": get},
             {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": get},
+            {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": get},
             {"apiGroups": ["meridian.dev"], "resources": ["vpcs", "vpcpeerings", "subnets"], "verbs": get},
         ]);
         self.grant(user, "translator-reads", &rules).await;
