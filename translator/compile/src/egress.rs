@@ -14,17 +14,17 @@
 //!
 //! Where the VPC has gateways, routes lead to them ([`crate::gateway`]), and those policies are for what the own host is for even then.
 
+use std::net::IpAddr;
+
 use ipnetwork::IpNetwork;
 use meridian_model::Name;
-use ovsdb::{Atom, Datum};
-use ovsdb_schemas::northbound::{address_set, logical_router, logical_router_policy};
+use ovsdb_schemas::northbound::logical_router;
 
 use crate::context::Context;
-use crate::names::of_row;
 use crate::segment::Spot;
 use crate::slices::SliceKey;
 use crate::vpcs::State;
-use crate::{gateway, ip};
+use crate::{address_set, gateway, ip, router};
 
 /// Of what stays inside.
 const INSIDE: i64 = 600;
@@ -55,7 +55,8 @@ pub(crate) fn inside(ctx: &mut Context<'_>, vpc: &Name, state: &State) {
         }
         let matches = format!("{}.dst == {{{}}}", field(v4), of_family.join(", "));
         let name = ctx.names().inside(vpc, v4);
-        policy(ctx, vpc, name, INSIDE, matches, ("allow", None));
+        let router = ctx.uuid(logical_router::TABLE, &ctx.names().router(vpc));
+        router::add_policy(ctx, router, name, INSIDE, matches, None);
     }
 }
 
@@ -67,10 +68,8 @@ pub(crate) fn outward(ctx: &mut Context<'_>, slice: &SliceKey, networks: &[IpNet
     for &network in networks {
         let v4 = network.is_ipv4();
         let name = ctx.names().beside(&slice.vpc, &slice.node, v4);
-        let set = ctx.uuid(address_set::TABLE, &name);
-        let columns = [(address_set::NAME, Datum::scalar(of_row(set)))];
-        ctx.row(address_set::TABLE, name.clone(), columns, []);
-        let mut matches = format!("{}.src == ${}", field(v4), of_row(set));
+        let (_, set) = address_set::add(ctx, name.clone());
+        let mut matches = format!("{}.src == ${set}", field(v4));
         if gateway::has(ctx, &slice.vpc, v4) {
             let own: Vec<String> = gateway::own(ctx, v4).iter().map(ToString::to_string).collect();
             if own.is_empty() {
@@ -78,42 +77,18 @@ pub(crate) fn outward(ctx: &mut Context<'_>, slice: &SliceKey, networks: &[IpNet
             }
             matches = format!("{matches} && {}.dst == {{{}}}", field(v4), own.join(", "));
         }
-        let hop = ip::management(network).to_string();
-        policy(ctx, &slice.vpc, name, OUTWARD, matches, ("reroute", Some(hop)));
+        let router = ctx.uuid(logical_router::TABLE, &ctx.names().router(&slice.vpc));
+        router::add_policy(ctx, router, name, OUTWARD, matches, Some(ip::management(network)));
     }
 }
 
 /// Has an address of a pod in a Subnet leave by the pod's node.
-pub(crate) fn leaves_by_its_node(ctx: &mut Context<'_>, spot: &Spot, address: std::net::IpAddr) {
+pub(crate) fn leaves_by_its_node(ctx: &mut Context<'_>, spot: &Spot, address: IpAddr) {
     let name = ctx.names().beside(spot.vpc(), &spot.node, address.is_ipv4());
-    let set = ctx.uuid(address_set::TABLE, &name);
-    ctx.link(
-        address_set::TABLE,
-        set,
-        address_set::ADDRESSES,
-        Atom::from(address.to_string()),
-    );
+    let set = address_set::of(ctx, &name);
+    address_set::put(ctx, set, address.to_string());
 }
 
 fn field(v4: bool) -> &'static str {
     if v4 { "ip4" } else { "ip6" }
-}
-
-fn policy(
-    ctx: &mut Context<'_>,
-    vpc: &Name,
-    name: std::sync::Arc<str>,
-    priority: i64,
-    matches: String,
-    (action, hop): (&str, Option<String>),
-) {
-    let columns = [
-        (logical_router_policy::PRIORITY, Datum::scalar(priority)),
-        (logical_router_policy::MATCH, Datum::scalar(matches)),
-        (logical_router_policy::ACTION, Datum::scalar(ctx.text(action))),
-        (logical_router_policy::NEXTHOPS, Datum::set(hop)),
-    ];
-    let policy = ctx.row(logical_router_policy::TABLE, name, columns, []);
-    let router = ctx.uuid(logical_router::TABLE, &ctx.names().router(vpc));
-    ctx.link(logical_router::TABLE, router, logical_router::POLICIES, policy);
 }

@@ -5,7 +5,6 @@
 
 use std::net::IpAddr;
 
-use ipnetwork::IpNetwork;
 use meridian_api::range::AddressRange;
 use meridian_model::Pod;
 
@@ -56,8 +55,7 @@ fn address(word: &str, pod: &Pod) -> Result<IpAddr, String> {
             range.len()
         ));
     }
-    let whole = if range.first().is_ipv4() { "0.0.0.0/0" } else { "::/0" };
-    let whole: IpNetwork = whole.parse().expect("a network of all addresses");
+    let whole = ip::everything(range.first().is_ipv4());
     let first = ip::offset(whole, range.first()).unwrap_or_default();
     Ok(ip::nth(whole, first + ordinal))
 }

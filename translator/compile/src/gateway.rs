@@ -24,17 +24,15 @@ use ipnetwork::IpNetwork;
 use meridian_api::port::{PortFacts, PortKind};
 use meridian_model::{Egress, Key, Name};
 use ovsdb::{Datum, Uuid};
-use ovsdb_schemas::northbound::{
-    gateway_chassis, logical_router, logical_router_port, logical_router_static_route, logical_switch,
-    logical_switch_port, nat,
-};
+use ovsdb_schemas::northbound::{logical_router, logical_router_port, logical_switch, logical_switch_port, nat};
 
 use crate::context::Context;
 use crate::gateways::SlotKey;
 use crate::names::Names;
+use crate::router::Route;
 use crate::slices::SliceKey;
 use crate::vpcs::State;
-use crate::{Config, ip, port, slice};
+use crate::{Config, ip, port, router, switch};
 
 /// How many other gateways a slot may fall to. Each is a row, and a BFD session between any two hosts is there once for all.
 const OTHERS: usize = 4;
@@ -54,7 +52,6 @@ pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &Name, node: &Name) {
     let router = ctx.uuid(logical_router::TABLE, &names.router(vpc));
     let of_vpc = addresses.iter().filter(|address| serves(state, address.is_ipv4()));
     let columns = [
-        (logical_router_port::NAME, Datum::scalar(&name)),
         (
             logical_router_port::MAC,
             Datum::scalar(ip::mac(addresses.iter().map(IpNetwork::ip))),
@@ -65,18 +62,11 @@ pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &Name, node: &Name) {
             Datum::set(of_vpc.map(ToString::to_string)),
         ),
     ];
-    let port = ctx.row(logical_router_port::TABLE, name.clone(), columns, []);
-    ctx.link(logical_router::TABLE, router, logical_router::PORTS, port);
+    let port = router::add_port(ctx, router, name.clone(), columns);
     residences(ctx, &slot, port);
 
-    let columns = [
-        (logical_switch_port::TYPE, Datum::scalar("router")),
-        (logical_switch_port::ADDRESSES, Datum::scalar("router")),
-        (logical_switch_port::PORT_SECURITY, Datum::empty()),
-        (logical_switch_port::OPTIONS, ctx.map([("router-port", &*name)])),
-    ];
     let switch = ctx.uuid(logical_switch::TABLE, &names.egress());
-    port::add(ctx, names.slot_uplink(vpc, node), switch, columns, None);
+    port::to_router(ctx, names.slot_uplink(vpc, node), switch, &name);
 
     for (network, subnet) in state.networks() {
         let same = |address: &&IpNetwork| address.is_ipv4() == network.is_ipv4();
@@ -96,18 +86,7 @@ fn residences(ctx: &mut Context<'_>, slot: &SlotKey, port: Uuid) {
     let chassis = [&slot.node].into_iter().chain(others.into_iter().take(OTHERS));
     for (priority, chassis) in (1..=i64::try_from(OTHERS).unwrap_or(i64::MAX) + 1).rev().zip(chassis) {
         let name = ctx.names().residence(&slot.vpc, &slot.node, chassis);
-        let columns = [
-            (gateway_chassis::NAME, Datum::scalar(&name)),
-            (gateway_chassis::CHASSIS_NAME, Datum::scalar(ctx.text(chassis))),
-            (gateway_chassis::PRIORITY, Datum::scalar(priority)),
-        ];
-        let residence = ctx.row(gateway_chassis::TABLE, name, columns, []);
-        ctx.link(
-            logical_router_port::TABLE,
-            port,
-            logical_router_port::GATEWAY_CHASSIS,
-            residence,
-        );
+        router::add_gateway_chassis(ctx, port, name, chassis, priority);
     }
 }
 
@@ -142,8 +121,13 @@ pub(crate) fn routes(ctx: &mut Context<'_>, slice: &SliceKey, network: IpNetwork
         .copied()
         .filter(|cidr| cidr.is_ipv4() == v4);
     for cidr in own(ctx, v4).into_iter().chain(of_vpc) {
-        let name = Names::own_route(&name, cidr);
-        slice::route(ctx, &table, name, cidr, ip::management(network), [], router);
+        let route = Route {
+            table: &table,
+            prefix: cidr,
+            nexthop: ip::management(network),
+            output: None,
+        };
+        router::add_route(ctx, router, Names::own_route(&name, cidr), route);
     }
     true
 }
@@ -162,11 +146,14 @@ pub(crate) fn default_routes(
         return false;
     };
     for gateway in gateways {
-        let name = Names::gateway_route(name, gateway);
-        let slot = ctx.names().slot(vpc, gateway);
-        // All slots have the same next hop.
-        let output = [(logical_router_static_route::OUTPUT_PORT, Datum::scalar(slot))];
-        slice::route(ctx, table, name, slice::everything(v4), host, output, router);
+        let route = Route {
+            table,
+            prefix: ip::everything(v4),
+            nexthop: host,
+            // All slots have the same next hop.
+            output: Some(ctx.names().slot(vpc, gateway)),
+        };
+        router::add_route(ctx, router, Names::gateway_route(name, gateway), route);
     }
     true
 }
@@ -194,16 +181,12 @@ pub(crate) fn own(ctx: &Context<'_>, v4: bool) -> Vec<IpNetwork> {
 }
 
 /// Adds what all slots lead to.
-pub(crate) fn switch(ctx: &mut Context<'_>) {
+pub(crate) fn egress_switch(ctx: &mut Context<'_>) {
     if !ctx.any_gateway() {
         return;
     }
     let name = ctx.names().egress();
-    let columns = [
-        (logical_switch::NAME, Datum::scalar(&name)),
-        (logical_switch::OTHER_CONFIG, Datum::empty()),
-    ];
-    let switch = ctx.row(logical_switch::TABLE, name.clone(), columns, []);
+    let switch = switch::add(ctx, name.clone());
     let hosts = ctx.config().egress_cidrs().iter().map(|&cidr| ip::gateway(cidr));
     let addresses = hosts.fold(mac(ctx.config()), |text, host| format!("{text} {host}"));
     let columns = [
@@ -306,7 +289,7 @@ pub(crate) fn is_gateway(state: &State) -> bool {
 /// The host's address towards VPCs' routers, on whichever host.
 pub(crate) fn host(config: &Config, v4: bool) -> Option<IpNetwork> {
     let cidr = config.egress_cidrs().iter().find(|cidr| cidr.is_ipv4() == v4)?;
-    Some(slice::interface(*cidr, ip::gateway(*cidr)))
+    Some(ip::interface(*cidr, ip::gateway(*cidr)))
 }
 
 /// The host's MAC address there.

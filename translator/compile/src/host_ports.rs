@@ -10,7 +10,6 @@ use ovsdb::{Datum, Uuid};
 use ovsdb_schemas::northbound::logical_switch_port;
 
 use crate::context::Context;
-use crate::slice::interface;
 use crate::slices::SliceKey;
 use crate::{Config, ip, policy, port};
 
@@ -36,7 +35,7 @@ fn management(ctx: &mut Context<'_>, key: &SliceKey, networks: &[IpNetwork], swi
     let facts = PortFacts {
         ips: networks
             .iter()
-            .map(|&network| interface(network, ip::management(network)))
+            .map(|&network| ip::interface(network, ip::management(network)))
             .collect(),
         routes: reached.filter_map(|destination| route(networks, destination)).collect(),
         vpc: vpc(ctx, key),

@@ -22,6 +22,21 @@ pub(crate) fn contains(outer: IpNetwork, inner: IpNetwork) -> bool {
     outer.is_ipv4() == inner.is_ipv4() && outer.prefix() <= inner.prefix() && outer.contains(inner.ip())
 }
 
+/// All addresses of a family.
+pub(crate) fn everything(v4: bool) -> IpNetwork {
+    let first = if v4 {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    };
+    IpNetwork::new(first, 0).expect("0 is a prefix length of either family")
+}
+
+/// An address with the prefix length of its network.
+pub(crate) fn interface(network: IpNetwork, address: IpAddr) -> IpNetwork {
+    IpNetwork::new(address, network.prefix()).expect("the network's own prefix length is valid")
+}
+
 /// Bits in an address of the network's family.
 pub(crate) fn width(network: IpNetwork) -> u8 {
     if network.is_ipv4() { 32 } else { 128 }

@@ -1,12 +1,13 @@
 //! The compiler: what the Northbound database must hold for the cluster to be as it is.
 //!
 //! ```text
-//! Event -> model -> slices -> addresses -> dirty units -> rows, links and problems -> Delta
+//! Event -> model -> slices -> selections -> addresses -> dirty units -> rows, links and problems -> Delta
 //! ```
 //!
-//! The cluster is cut into [`Unit`]s (a VPC, a node, a slice, a gateway, a pod, a service). Each unit compiles by itself to rows it owns, links into
-//! set columns of rows that others own, and problems. While it compiles it notes which facts it read, and it compiles
-//! again when one of them changes: so an event costs what depends on it, whatever the size of the cluster.
+//! The cluster is cut into [`Unit`]s (a VPC, a node, a slice, a Subnet, a gateway, a policy, the pods that it selects, a pod, a
+//! service). Each unit compiles by itself to rows it owns, links into set columns of rows that others own, and problems. While it
+//! compiles it notes which facts it read, and it compiles again when one of them changes: so an event costs what depends on it,
+//! whatever the size of the cluster.
 //!
 //! The result is a pure function of the current objects, the configuration and the [`Claim`]s (addresses handed out
 //! and not yet recorded in the cluster). After any sequence of events it equals a compile from scratch.
@@ -15,6 +16,7 @@
 //! holds: comparing is the business of whoever writes it.
 
 mod address_pools;
+mod address_set;
 mod addresses;
 mod arbiter;
 mod claim;
@@ -42,6 +44,7 @@ mod policy;
 mod pool;
 mod port;
 mod problem;
+mod router;
 mod segment;
 mod service;
 mod service_cidrs;
@@ -49,6 +52,7 @@ mod slice;
 mod slices;
 mod strays;
 mod subnet;
+mod switch;
 mod topology;
 mod unit;
 mod usage;

@@ -19,14 +19,15 @@ use std::sync::Arc;
 use ipnetwork::IpNetwork;
 use meridian_model::Name;
 use ovsdb::{Datum, Uuid};
-use ovsdb_schemas::northbound::{logical_router, logical_router_port, logical_router_static_route};
+use ovsdb_schemas::northbound::{logical_router, logical_router_port};
 
 use crate::context::Context;
-use crate::ip;
 use crate::names::Names;
+use crate::router::Route;
 use crate::segment::SubnetKey;
 use crate::slices::SliceKey;
 use crate::vpcs::State;
+use crate::{ip, router};
 
 /// The addresses of the two ends, of the one whose name comes first and of the other. No pod has a link-local address, and
 /// 169.254.77.0/24 is of those that Meridian itself uses. They are the same for all peerings, because nothing goes to them: each
@@ -71,7 +72,7 @@ fn all_routes(
         let Some(other) = ctx.vpc(peer) else { continue };
         for (network, subnet) in other.networks() {
             let name = name(ctx.names(), peer, subnet.as_deref(), network.is_ipv4());
-            route(ctx, name, table.clone(), (&state.object.name, peer), network);
+            route(ctx, name, table, (&state.object.name, peer), network);
         }
     }
 }
@@ -87,16 +88,14 @@ fn port(ctx: &mut Context<'_>, vpc: &Name, peer: &Name, router: Uuid) {
     let address = end(vpc, peer);
     let network = IpNetwork::new(address, PREFIX).expect("the prefix length is one of IPv4");
     let columns = [
-        (logical_router_port::NAME, Datum::scalar(&name)),
         (logical_router_port::MAC, Datum::scalar(ip::mac([address]))),
         (logical_router_port::NETWORKS, Datum::scalar(network.to_string())),
         (logical_router_port::PEER, Datum::scalar(names.peer_port(peer, vpc))),
     ];
-    let port = ctx.row(logical_router_port::TABLE, name, columns, []);
-    ctx.link(logical_router::TABLE, router, logical_router::PORTS, port);
+    router::add_port(ctx, router, name, columns);
 }
 
-fn route(ctx: &mut Context<'_>, name: Arc<str>, table: Arc<str>, (vpc, peer): (&Name, &Name), network: IpNetwork) {
+fn route(ctx: &mut Context<'_>, name: Arc<str>, table: &Arc<str>, (vpc, peer): (&Name, &Name), network: IpNetwork) {
     let names = ctx.names();
     let other = end(peer, vpc);
     let nexthop = if network.is_ipv4() {
@@ -105,21 +104,13 @@ fn route(ctx: &mut Context<'_>, name: Arc<str>, table: Arc<str>, (vpc, peer): (&
         // OVN gives every router port one of IPv6, so that the ends need no network of that family.
         ip::link_local([other]).into()
     };
-    let columns = [
-        (logical_router_static_route::ROUTE_TABLE, Datum::scalar(table)),
-        (logical_router_static_route::POLICY, Datum::scalar("dst-ip")),
-        (
-            logical_router_static_route::IP_PREFIX,
-            Datum::scalar(network.to_string()),
-        ),
-        (logical_router_static_route::NEXTHOP, Datum::scalar(nexthop.to_string())),
+    let route = Route {
+        table,
+        prefix: network,
+        nexthop,
         // The next hop is the same in every peering.
-        (
-            logical_router_static_route::OUTPUT_PORT,
-            Datum::scalar(names.peer_port(vpc, peer)),
-        ),
-    ];
-    let route = ctx.row(logical_router_static_route::TABLE, name, columns, []);
+        output: Some(names.peer_port(vpc, peer)),
+    };
     let router = ctx.uuid(logical_router::TABLE, &names.router(vpc));
-    ctx.link(logical_router::TABLE, router, logical_router::STATIC_ROUTES, route);
+    router::add_route(ctx, router, name, route);
 }

@@ -19,7 +19,6 @@ use crate::arbiter::Outcome;
 use crate::context::Context;
 use crate::placements::{NAMESPACE, Place, SUBNET};
 use crate::segment::{Segment, Spot};
-use crate::slice::interface;
 use crate::slices::{SliceKey, Standing};
 use crate::subnet::dhcp_options;
 use crate::vpcs::SubnetState;
@@ -225,7 +224,7 @@ fn facts(ctx: &Context<'_>, pod: &Pod, seat: &Seat<'_>) -> PortFacts {
     };
     let spot = &seat.spot;
     PortFacts {
-        ips: pairs().map(|(network, _, ip)| interface(network, ip)).collect(),
+        ips: pairs().map(|(network, _, ip)| ip::interface(network, ip)).collect(),
         gateways: pairs().map(|(_, gateway, _)| gateway).collect(),
         mtu: ctx.config().mtu(),
         uid: Some(pod.uid.to_string()),

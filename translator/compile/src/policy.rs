@@ -33,9 +33,10 @@ use std::sync::Arc;
 use ipnetwork::IpNetwork;
 use meridian_model::{Name, NetworkPolicy, PolicyKey, PolicyPeer, PolicyRule, Protocol};
 use ovsdb::{Datum, Uuid};
-use ovsdb_schemas::northbound::{acl, address_set, port_group};
+use ovsdb_schemas::northbound::{acl, port_group};
 
 use self::resolve::{Allowed, Part, Peers};
+use crate::address_set;
 use crate::context::Context;
 use crate::names::{DEFAULT_VPC, of_row};
 
@@ -156,7 +157,7 @@ fn blocks_of_rule(
     if networks.is_empty() {
         return None;
     }
-    let (set, name) = add_set(ctx, block_key(&policy.key(), direction, at, v4));
+    let (set, name) = address_set::add(ctx, block_key(&policy.key(), direction, at, v4));
     for network in networks {
         // Of one address the prefix length goes without saying.
         let whole = network.prefix() == crate::ip::width(network);
@@ -165,21 +166,9 @@ fn blocks_of_rule(
         } else {
             network.to_string()
         };
-        ctx.link(address_set::TABLE, set, address_set::ADDRESSES, text);
+        address_set::put(ctx, set, text);
     }
     Some(name)
-}
-
-/// Adds an address set. Its name in OVN follows from its key.
-fn add_set(ctx: &mut Context<'_>, key: Name) -> (Uuid, Name) {
-    let name = of_row(ctx.uuid(address_set::TABLE, &key));
-    let columns = [(address_set::NAME, Datum::scalar(&name))];
-    (ctx.row(address_set::TABLE, key, columns, []), name)
-}
-
-/// The name of a selection's address set, which its own unit adds.
-fn set_name(ctx: &Context<'_>, seat: &selection::Seat, v4: bool) -> Name {
-    of_row(ctx.uuid(address_set::TABLE, &set_key(seat, v4)))
 }
 
 /// The key of the address set of a rule's blocks.
@@ -188,6 +177,7 @@ fn block_key(policy: &PolicyKey, direction: Direction, rule: usize, v4: bool) ->
     format!("{policy}:{}[{rule}]:{family}", direction.word()).into()
 }
 
+/// The key of a selection's address set, which its own unit adds.
 fn set_key(seat: &selection::Seat, v4: bool) -> Name {
     format!("{seat}:{}", if v4 { "v4" } else { "v6" }).into()
 }
@@ -233,7 +223,7 @@ fn allow(
                 sets,
                 blocks: with_blocks,
             } => {
-                let sets = sets.iter().map(|seat| set_name(ctx, seat, v4));
+                let sets = sets.iter().map(|seat| address_set::name(ctx, &set_key(seat, v4)));
                 let blocks = blocks
                     .get(direction, allowed.rule, v4)
                     .filter(|_| *with_blocks)

@@ -34,6 +34,17 @@ pub(crate) fn add(
     port
 }
 
+/// Adds the port of a switch that leads to a router's port.
+pub(crate) fn to_router(ctx: &mut Context<'_>, name: Arc<str>, switch: Uuid, router_port: &str) -> Uuid {
+    let columns = [
+        (logical_switch_port::TYPE, Datum::scalar("router")),
+        (logical_switch_port::ADDRESSES, Datum::scalar("router")),
+        (logical_switch_port::PORT_SECURITY, Datum::empty()),
+        (logical_switch_port::OPTIONS, ctx.map([("router-port", router_port)])),
+    ];
+    add(ctx, name, switch, columns, None)
+}
+
 /// Adds a port that nobody plugs to the switch of services: one that tells every host what `id` holds.
 pub(crate) fn tell_hosts(ctx: &mut Context<'_>, name: Arc<str>, id: &'static str, text: String) {
     let columns = [

@@ -23,17 +23,14 @@ use std::sync::Arc;
 use ipnetwork::IpNetwork;
 use meridian_model::{Key, Name};
 use ovsdb::{Datum, Uuid};
-use ovsdb_schemas::northbound::{
-    load_balancer_group, logical_router, logical_router_port, logical_router_static_route, logical_switch,
-    logical_switch_port,
-};
+use ovsdb_schemas::northbound::{logical_router, logical_router_port};
 
 pub(crate) use self::dhcp::options as dhcp_options;
 use crate::context::Context;
 use crate::names::Names;
-use crate::slice::{ROUTE_TABLE, everything, interface, route};
+use crate::router::{ROUTE_TABLE, Route};
 use crate::vpcs::SubnetState;
-use crate::{gateway, ip, peers, policy, port};
+use crate::{gateway, ip, peers, policy, port, router, switch};
 
 /// Nobody has it: 169.254.77.0/24 is of those addresses that Meridian itself uses.
 const NOBODY: Ipv4Addr = Ipv4Addr::new(169, 254, 77, 9);
@@ -67,25 +64,10 @@ fn report(ctx: &mut Context<'_>, state: &SubnetState) {
 fn rows(ctx: &mut Context<'_>, state: &SubnetState) {
     let names = ctx.names();
     let (vpc, name) = (&state.object.vpc, &state.object.name);
-    let switch_name = names.subnet(name);
-    // No `subnet`: OVN's own address management stays off, addresses are ours to give.
-    let columns = [
-        (logical_switch::NAME, Datum::scalar(&switch_name)),
-        (logical_switch::OTHER_CONFIG, Datum::empty()),
-    ];
-    let switch = ctx.row(logical_switch::TABLE, switch_name, columns, []);
+    let switch = switch::add(ctx, names.subnet(name));
     balancers(ctx, vpc, switch);
     router_port(ctx, state);
-    let columns = [
-        (logical_switch_port::TYPE, Datum::scalar("router")),
-        (logical_switch_port::ADDRESSES, Datum::scalar("router")),
-        (logical_switch_port::PORT_SECURITY, Datum::empty()),
-        (
-            logical_switch_port::OPTIONS,
-            ctx.map([("router-port", &*names.subnet_router_port(name))]),
-        ),
-    ];
-    let uplink = port::add(ctx, names.subnet_uplink(name), switch, columns, None);
+    let uplink = port::to_router(ctx, names.subnet_uplink(name), switch, &names.subnet_router_port(name));
     // What hosts send to pods here comes by the router.
     policy::join_host(ctx, uplink, &[]);
     for network in state.networks() {
@@ -99,13 +81,7 @@ fn balancers(ctx: &mut Context<'_>, vpc: &Name, switch: Uuid) {
     let names = ctx.names();
     let of_zone = ctx.places().any().then(|| names.load_balancers_of(vpc, None));
     for group in [names.load_balancers(vpc)].into_iter().chain(of_zone) {
-        let group = ctx.uuid(load_balancer_group::TABLE, &group);
-        ctx.link(
-            logical_switch::TABLE,
-            switch,
-            logical_switch::LOAD_BALANCER_GROUP,
-            group,
-        );
+        switch::join_group(ctx, switch, &group);
     }
 }
 
@@ -114,19 +90,17 @@ fn router_port(ctx: &mut Context<'_>, state: &SubnetState) {
     let interfaces = state
         .layouts
         .iter()
-        .map(|layout| interface(layout.network, layout.gateway).to_string());
+        .map(|layout| ip::interface(layout.network, layout.gateway).to_string());
     let is_advertised = state.dhcp.is_some() && state.networks().any(|network| network.is_ipv6());
     let advertisement = ADVERTISEMENT.into_iter().filter(|_| is_advertised);
     let columns = [
-        (logical_router_port::NAME, Datum::scalar(&name)),
         (logical_router_port::MAC, Datum::scalar(mac(state))),
         (logical_router_port::NETWORKS, Datum::set(interfaces)),
         (logical_router_port::OPTIONS, ctx.map([(ROUTE_TABLE, &*name)])),
         (logical_router_port::IPV6_RA_CONFIGS, ctx.map(advertisement)),
     ];
-    let port = ctx.row(logical_router_port::TABLE, name, columns, []);
     let router = ctx.uuid(logical_router::TABLE, &ctx.names().router(&state.object.vpc));
-    ctx.link(logical_router::TABLE, router, logical_router::PORTS, port);
+    router::add_port(ctx, router, name, columns);
 }
 
 /// The router's MAC address in a Subnet.
@@ -141,7 +115,7 @@ fn default_routes(ctx: &mut Context<'_>, vpc: &Name, subnet: &Name, v4: bool) {
     let router = ctx.uuid(logical_router::TABLE, &names.router(vpc));
     let name = names.subnet_egress_route(subnet, v4);
     if !gateway::default_routes(ctx, vpc, &table, &name, v4, router) {
-        to_nobody(ctx, &table, name, everything(v4), router);
+        to_nobody(ctx, &table, name, ip::everything(v4), router);
         return;
     }
     // What no slice has is not to leave by gateways.
@@ -153,12 +127,17 @@ fn default_routes(ctx: &mut Context<'_>, vpc: &Name, subnet: &Name, v4: bool) {
 
 fn to_nobody(ctx: &mut Context<'_>, table: &Arc<str>, name: Arc<str>, prefix: IpNetwork, router: Uuid) {
     let nobody: IpAddr = NOBODY.into();
-    let hop = if prefix.is_ipv4() {
+    let nexthop = if prefix.is_ipv4() {
         nobody
     } else {
         ip::link_local([nobody]).into()
     };
-    // No network of the port's has the next hop.
-    let output = [(logical_router_static_route::OUTPUT_PORT, Datum::scalar(table))];
-    route(ctx, table, name, prefix, hop, output, router);
+    let route = Route {
+        table,
+        prefix,
+        nexthop,
+        // No network of the port's has the next hop.
+        output: Some(table.clone()),
+    };
+    router::add_route(ctx, router, name, route);
 }

@@ -5,12 +5,12 @@
 use meridian_api::hosts::{HOSTS, HostFacts};
 use meridian_model::{Key, Name};
 use ovsdb::Datum;
-use ovsdb_schemas::northbound::{load_balancer_group, logical_router, logical_switch};
+use ovsdb_schemas::northbound::{load_balancer_group, logical_router};
 
 use crate::context::Context;
 use crate::names::{DEFAULT_VPC, default_vpc};
 use crate::vpcs::State;
-use crate::{Peering, egress, gateway, ip, peers, policy, port};
+use crate::{Peering, egress, gateway, ip, peers, policy, port, switch};
 
 /// How long the router remembers a neighbour that does not talk, in seconds.
 const MAC_BINDING_AGE: &str = "300";
@@ -55,13 +55,8 @@ pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &Name) {
         peers::ports(ctx, vpc, state);
         egress::inside(ctx, vpc, state);
     } else {
-        let switch = names.service_switch();
-        let columns = [
-            (logical_switch::NAME, Datum::scalar(&switch)),
-            (logical_switch::OTHER_CONFIG, Datum::empty()),
-        ];
-        ctx.row(logical_switch::TABLE, switch, columns, []);
-        gateway::switch(ctx);
+        switch::add(ctx, names.service_switch());
+        gateway::egress_switch(ctx);
         if ctx.has_vpcs() {
             hosts(ctx);
         }

@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use meridian_model::PodKey;
 use ovsdb::{Datum, Uuid};
-use ovsdb_schemas::northbound::{address_set, port_group};
+use ovsdb_schemas::northbound::port_group;
 
-use super::{Acl, Direction, add_set, group_of, host, priority, set_key};
+use super::{Acl, Direction, group_of, host, priority, set_key};
+use crate::address_set;
 use crate::context::Context;
 
 /// What OVN turns round: a pod has connected to a service, and is itself behind it. It comes under the service's address.
@@ -19,7 +20,7 @@ pub(crate) fn compile(ctx: &mut Context<'_>, name: &str) {
     };
     if wanted.sets > 0 {
         for v4 in [true, false] {
-            add_set(ctx, set_key(seat, v4));
+            address_set::add(ctx, set_key(seat, v4));
         }
     }
     if wanted.groups == 0 {
@@ -70,8 +71,8 @@ pub(crate) fn join(ctx: &mut Context<'_>, pod: &PodKey, port: Uuid, ips: &[IpAdd
         }
         if wanted.sets > 0 {
             for ip in ips {
-                let set = ctx.uuid(address_set::TABLE, &set_key(seat, ip.is_ipv4()));
-                ctx.link(address_set::TABLE, set, address_set::ADDRESSES, ip.to_string());
+                let set = address_set::of(ctx, &set_key(seat, ip.is_ipv4()));
+                address_set::put(ctx, set, ip.to_string());
             }
         }
     }

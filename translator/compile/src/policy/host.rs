@@ -7,12 +7,11 @@
 
 use ipnetwork::IpNetwork;
 use ovsdb::{Datum, Uuid};
-use ovsdb_schemas::northbound::{address_set, port_group};
+use ovsdb_schemas::northbound::port_group;
 
-use super::add_set;
 use crate::context::Context;
-use crate::ip;
 use crate::names::of_row;
+use crate::{address_set, ip};
 
 /// What stands for the hosts' ports and addresses, in all VPCs.
 const HOSTS: &str = "hosts";
@@ -23,7 +22,7 @@ pub(crate) fn rows(ctx: &mut Context<'_>) {
     let columns = [(port_group::NAME, Datum::scalar(name))];
     ctx.row(port_group::TABLE, HOSTS.into(), columns, []);
     for v4 in [true, false] {
-        add_set(ctx, set_key(v4).into());
+        address_set::add(ctx, set_key(v4).into());
     }
 }
 
@@ -35,16 +34,15 @@ pub(crate) fn join(ctx: &mut Context<'_>, port: Uuid, networks: &[IpNetwork]) {
     let group = group(ctx);
     ctx.link(port_group::TABLE, group, port_group::PORTS, port);
     for &network in networks {
-        let set = ctx.uuid(address_set::TABLE, set_key(network.is_ipv4()));
-        let address = ip::management(network).to_string();
-        ctx.link(address_set::TABLE, set, address_set::ADDRESSES, address);
+        let set = address_set::of(ctx, set_key(network.is_ipv4()));
+        address_set::put(ctx, set, ip::management(network).to_string());
     }
 }
 
 /// What a host sends to a pod of its own.
 pub(super) fn matches(ctx: &Context<'_>) -> String {
     let group = of_row(group(ctx));
-    let [v4, v6] = [true, false].map(|v4| of_row(ctx.uuid(address_set::TABLE, set_key(v4))));
+    let [v4, v6] = [true, false].map(|v4| address_set::name(ctx, set_key(v4)));
     format!("inport == @{group} && (ip4.src == ${v4} || ip6.src == ${v6})")
 }
 

@@ -12,14 +12,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use meridian_model::Name;
-use ovsdb::Datum;
-use ovsdb_schemas::northbound::{logical_router, logical_router_policy};
 
 use super::Told;
 use crate::address_pools::weight;
 use crate::context::Context;
-use crate::ip;
 use crate::names::default_vpc;
+use crate::{ip, router};
 
 /// Any will do, where no two policies match one packet.
 const PRIORITY: i64 = 1000;
@@ -69,15 +67,8 @@ fn host(ctx: &Context<'_>, told: &Told<'_>, address: IpAddr) -> Option<IpAddr> {
 /// one of its own of, so that it would take a route for each node.
 fn policy(ctx: &mut Context<'_>, told: &Told<'_>, address: IpAddr, hop: IpAddr) {
     let name = ctx.names().service_way(told.key, address);
-    let columns = [
-        (logical_router_policy::PRIORITY, Datum::scalar(PRIORITY)),
-        (logical_router_policy::MATCH, Datum::scalar(matches(address))),
-        (logical_router_policy::ACTION, Datum::scalar("reroute")),
-        (logical_router_policy::NEXTHOPS, Datum::set([hop.to_string()])),
-    ];
-    let policy = ctx.row(logical_router_policy::TABLE, name, columns, []);
     let router = ctx.default_router();
-    ctx.link(logical_router::TABLE, router, logical_router::POLICIES, policy);
+    router::add_policy(ctx, router, name, PRIORITY, matches(address), Some(hop));
 }
 
 /// What is sent to an address.
