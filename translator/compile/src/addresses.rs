@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use meridian_model::{Cluster, Name, NetworkRequest, Pod, PodKey, PortKey, Timestamp};
 
-use self::nodes::Nodes;
+use self::nodes::{Age, Nodes};
 pub(crate) use self::wanted::Applicant;
 use self::wanted::{asked_for, wanted};
 use crate::arbiter::{Arbiter, Bid, Item, Outcome, Space};
@@ -62,6 +62,16 @@ struct Home {
     created: Timestamp,
     /// Whether its addresses are what it asks for or was given, and not what its status says.
     is_wish: bool,
+}
+
+impl Home {
+    /// What the interface has been granted in its segment, on which node, and what decides between it and others there.
+    fn held<'a>(&'a self, port: &PortKey, seats: &'a Seats) -> Option<(&'a Name, Age, &'a [IpAddr])> {
+        match seats.arbiter.outcome(port)? {
+            Outcome::Granted(ips) => Some((&self.node, (self.is_wish, self.created), ips)),
+            Outcome::Lost { .. } | Outcome::Waiting => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -283,11 +293,7 @@ impl Addresses {
             if key.subnet().is_some() {
                 for pod in &changed {
                     let home = self.homes.get(pod).filter(|home| home.segment == key);
-                    let held = home.and_then(|home| match seats.arbiter.outcome(pod)? {
-                        Outcome::Granted(ips) => Some((&home.node, (home.is_wish, home.created), ips)),
-                        Outcome::Lost { .. } | Outcome::Waiting => None,
-                    });
-                    self.nodes.set(pod, held);
+                    self.nodes.set(pod, home.and_then(|home| home.held(pod, seats)));
                 }
             }
             settlement.pods.extend(changed.into_iter().map(|port| port.pod));
@@ -301,10 +307,7 @@ impl Addresses {
         for pod in self.nodes.unsettled() {
             let held = self.homes.get(&pod).and_then(|home| {
                 home.segment.subnet()?;
-                match self.segments.get(&home.segment)?.arbiter.outcome(&pod)? {
-                    Outcome::Granted(ips) => Some((&home.node, (home.is_wish, home.created), ips)),
-                    Outcome::Lost { .. } | Outcome::Waiting => None,
-                }
+                home.held(&pod, self.segments.get(&home.segment)?)
             });
             self.nodes.set(&pod, held);
         }

@@ -44,6 +44,7 @@ mod policy;
 mod pool;
 mod port;
 mod problem;
+mod ranges;
 mod router;
 mod segment;
 mod service;

@@ -196,13 +196,12 @@ pub(crate) fn place(pod: &Pod, vpcs: &Vpcs, addresses: &Addresses, config: &Conf
     let home = vpcs.home(&pod.namespace);
     if let Some(first) = pod.ips.first() {
         let known = addresses.vpc_of(&pod.key().into(), &pod.uid).cloned();
-        let home = match &home {
-            Home::Vpc(state) => Some(state.object.name.clone()),
-            Home::Default => Some(default_vpc()),
-            Home::Unknown => None,
-        };
         let others = vpcs.iter().map(|state| state.object.name.clone());
-        let mut candidates = known.into_iter().chain(home).chain([default_vpc()]).chain(others);
+        let mut candidates = known
+            .into_iter()
+            .chain(home.name())
+            .chain([default_vpc()])
+            .chain(others);
         if let Some(spot) = candidates.find_map(|vpc| spot_with(vpc, *first, node, vpcs, config)) {
             return Place::In(spot);
         }

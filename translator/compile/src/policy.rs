@@ -42,7 +42,7 @@ use crate::names::{DEFAULT_VPC, of_row};
 
 pub(crate) use group::{compile as compile_selection, join};
 pub(crate) use host::{join as join_host, rows as host_rows};
-pub(crate) use index::{News, Policies, Whereabouts};
+pub(crate) use index::{News, Policies};
 pub(crate) use verdict::{Packet, Verdict, verdict};
 
 /// ACLs that are looked at once services' addresses have been translated, so that who is connected to is the pod itself.

@@ -11,6 +11,7 @@ use ipnetwork::IpNetwork;
 use meridian_api::range::AddressRange;
 
 use crate::ip;
+use crate::ranges::{self, Range};
 
 /// With so many resting the next address is one of them, even if there are unused ones: a network that is never used up
 /// (every /64) would remember each pod there ever was. More than pods of a node, so that all may come anew at once.
@@ -23,9 +24,9 @@ pub(crate) struct Layout {
     /// The router's.
     pub(crate) gateway: IpAddr,
     /// Offsets that pods may have, first and last; empty (first > last) where there is no room.
-    pods: (u128, u128),
+    pods: Range,
     /// Offsets that pods are given only if they ask for them, first and last, sorted and disjoint.
-    reserved: Box<[(u128, u128)]>,
+    reserved: Box<[Range]>,
 }
 
 impl Layout {
@@ -46,20 +47,12 @@ impl Layout {
             .iter()
             .filter_map(|range| offset(range.first()).zip(offset(range.last())));
         // Whoever asks for the gateway is refused: that it is never given without is all there is to see to here.
-        let mut ranges: Vec<_> = ranges.chain(offset(gateway).map(|at| (at, at))).collect();
-        ranges.sort_unstable();
-        let mut reserved: Vec<(u128, u128)> = Vec::new();
-        for (first, last) in ranges {
-            match reserved.last_mut() {
-                Some(before) if first <= before.1 => before.1 = before.1.max(last),
-                _ => reserved.push((first, last)),
-            }
-        }
+        let ranges = ranges.chain(offset(gateway).map(|at| (at, at)));
         Self {
             network,
             gateway,
             pods: ip::subnet_offsets(network),
-            reserved: reserved.into(),
+            reserved: ranges::union(ranges.collect()).into(),
         }
     }
 

@@ -81,6 +81,17 @@ pub(crate) enum Home<'a> {
     Unknown,
 }
 
+impl Home<'_> {
+    /// The VPC's name, if it is known which it is.
+    pub(crate) fn name(&self) -> Option<Name> {
+        match self {
+            Self::Default => Some(default_vpc()),
+            Self::Vpc(state) => Some(state.object.name.clone()),
+            Self::Unknown => None,
+        }
+    }
+}
+
 /// What an update changed.
 #[derive(Debug, Default)]
 pub(crate) struct Update {
@@ -211,7 +222,7 @@ impl Vpcs {
         let subnets: BTreeSet<SubnetKey> = versions().map(SubnetState::key).collect();
         known.extend(before.asked.keys().chain(self.asked.keys()));
         let moved = known.into_iter().filter(|namespace| {
-            let (old, new) = (before.home_name(namespace), self.home_name(namespace));
+            let (old, new) = (before.home(namespace).name(), self.home(namespace).name());
             let is_other = |vpc: &Name| vpcs.contains(vpc) || subnets.iter().any(|subnet| subnet.vpc == *vpc);
             let asks = |vpcs: &Self| vpcs.asked.get(*namespace).cloned();
             old != new || asks(&before) != asks(self) || new.is_some_and(|vpc| is_other(&vpc))
@@ -232,14 +243,6 @@ impl Vpcs {
             namespaces,
             networks,
             subnets,
-        }
-    }
-
-    fn home_name(&self, namespace: &Name) -> Option<Name> {
-        if self.states.is_empty() {
-            Some(default_vpc())
-        } else {
-            self.homes.get(namespace).cloned()
         }
     }
 

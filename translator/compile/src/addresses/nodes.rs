@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use meridian_model::{Name, PortKey, Timestamp};
 
 /// Whether its addresses are not on record yet, and when it came.
-type Age = (bool, Timestamp);
+pub(super) type Age = (bool, Timestamp);
 
 #[derive(Debug, Default)]
 pub(super) struct Nodes {

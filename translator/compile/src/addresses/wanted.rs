@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use ipnetwork::IpNetwork;
 use meridian_api::attachment::NETWORKS;
 use meridian_model::{NetworkRequest, Pod};
 
@@ -82,23 +83,20 @@ pub(super) fn wanted(
         };
     }
     let wrong = |message| (fixed::FIELD, message);
-    let Pools(pools) = space;
     let asked_for = fixed::addresses(pod).transpose().map_err(wrong)?.unwrap_or_default();
-    for &ip in &asked_for {
-        let Some(pool) = pools.iter().find(|pool| pool.network().contains(ip)) else {
-            return Err(wrong(format!(
+    judge(&asked_for, space).map_err(|(ip, unfit)| {
+        wrong(match unfit {
+            Unfit::Outside => format!(
                 "{ip} is not in {}, where the pod is: take an address of that, or name a Subnet that has the address in the \
                  annotation meridian.dev/subnet",
                 list(&space.networks())
-            )));
-        };
-        if !pool.admits(ip) {
-            return Err(wrong(format!(
-                "{ip} is no pod's in {}, but its network's, gateway's, host's or broadcast address: take another",
-                pool.network()
-            )));
-        }
-    }
+            ),
+            Unfit::Reserved(network) => format!(
+                "{ip} is no pod's in {network}, but its network's, gateway's, host's or broadcast address: take another"
+            ),
+            Unfit::Second => second(ip, "a pod"),
+        })
+    })?;
     Ok(Wanted {
         wants_more: !asked_for.is_empty(),
         record: asked_for,
@@ -108,55 +106,61 @@ pub(super) fn wanted(
 
 /// Whether a further interface can have what it asks for, judged by itself.
 pub(super) fn asked_for(ips: &[IpAddr], space: &Pools) -> Result<(), String> {
-    let Pools(pools) = space;
+    judge(ips, space).map_err(|(ip, unfit)| match unfit {
+        Unfit::Outside => format!(
+            "{ip} is not in {}, where the interface is: ask for another",
+            list(&space.networks())
+        ),
+        Unfit::Reserved(network) => format!(
+            "{ip} is no pod's in {network}, but its network's, gateway's, host's or broadcast address: ask for another"
+        ),
+        Unfit::Second => second(ip, "an interface"),
+    })
+}
+
+/// What a pod's status says, judged by itself.
+fn recorded(pod: &Pod, space: &Pools) -> Result<Box<[IpAddr]>, String> {
+    let judged = judge(&pod.ips, space).map_err(|(ip, unfit)| match unfit {
+        Unfit::Outside => format!(
+            "{ip} is not in its node's slice {}: delete the pod to give it another",
+            list(&space.networks())
+        ),
+        Unfit::Reserved(network) => format!(
+            "{ip} is reserved in {network}, as its network, gateway, management or broadcast address: delete the pod to \
+             give it another"
+        ),
+        Unfit::Second => second(ip, "a pod"),
+    });
+    judged.map(|()| pod.ips.clone())
+}
+
+/// Why an address cannot be had.
+enum Unfit {
+    /// No network of the segment has it.
+    Outside,
+    /// It can be nobody's in that network.
+    Reserved(IpNetwork),
+    /// There is one of its family already.
+    Second,
+}
+
+/// Whether addresses can be had together in a segment; or else the first that cannot.
+fn judge(ips: &[IpAddr], Pools(pools): &Pools) -> Result<(), (IpAddr, Unfit)> {
     let mut families = [false; 2];
     for &ip in ips {
         let Some(pool) = pools.iter().find(|pool| pool.network().contains(ip)) else {
-            return Err(format!(
-                "{ip} is not in {}, where the interface is: ask for another",
-                list(&space.networks())
-            ));
+            return Err((ip, Unfit::Outside));
         };
         if !pool.admits(ip) {
-            return Err(format!(
-                "{ip} is no pod's in {}, but its network's, gateway's, host's or broadcast address: ask for another",
-                pool.network()
-            ));
+            return Err((ip, Unfit::Reserved(pool.network())));
         }
-        let seen = &mut families[usize::from(ip.is_ipv6())];
-        if std::mem::replace(seen, true) {
-            return Err(format!(
-                "{ip} is a second address of its family: an interface has one per family"
-            ));
+        if std::mem::replace(&mut families[usize::from(ip.is_ipv6())], true) {
+            return Err((ip, Unfit::Second));
         }
     }
     Ok(())
 }
 
-/// What a pod's status says, judged by itself.
-fn recorded(pod: &Pod, space: &Pools) -> Result<Box<[IpAddr]>, String> {
-    let Pools(pools) = space;
-    let mut families = [false; 2];
-    for &ip in &pod.ips {
-        let Some(pool) = pools.iter().find(|pool| pool.network().contains(ip)) else {
-            let slice = list(&space.networks());
-            return Err(format!(
-                "{ip} is not in its node's slice {slice}: delete the pod to give it another"
-            ));
-        };
-        if !pool.admits(ip) {
-            return Err(format!(
-                "{ip} is reserved in {}, as its network, gateway, management or broadcast address: delete the pod to \
-                 give it another",
-                pool.network()
-            ));
-        }
-        let seen = &mut families[usize::from(ip.is_ipv6())];
-        if std::mem::replace(seen, true) {
-            return Err(format!(
-                "{ip} is a second address of its family: a pod has one per family"
-            ));
-        }
-    }
-    Ok(pod.ips.clone())
+fn second(ip: IpAddr, who: &str) -> String {
+    format!("{ip} is a second address of its family: {who} has one per family")
 }

@@ -11,10 +11,8 @@ use super::Compiler;
 use crate::Unit;
 use crate::addresses::Applicant;
 use crate::fact::Fact;
-use crate::names::default_vpc;
 use crate::placements::{self, Place};
 use crate::places::Places;
-use crate::policy;
 use crate::pool::Layout;
 use crate::segment::{Segment, SubnetKey};
 use crate::slices::{SliceKey, Standing};
@@ -216,9 +214,12 @@ impl Compiler {
     /// Which pods are meant by which policy.
     fn settle_policies(&mut self) {
         let news = std::mem::take(&mut self.policy_news);
-        let mut policies = std::mem::take(&mut self.policies);
-        let changes = policies.update(&news, &self.pods, &self.cluster, &self.vpcs, &*self);
-        self.policies = policies;
+        let place = |pod: &Pod| self.placements.place(pod, &self.vpcs, &self.addresses, &self.config);
+        let vpc_of = |pod: &Pod| match place(pod) {
+            Place::In(spot) => Some(spot.vpc().clone()),
+            Place::Nowhere(..) | Place::Unwanted => None,
+        };
+        let changes = (self.policies).update(&news, &self.pods, &self.cluster, &self.vpcs, &vpc_of);
         if changes.any {
             self.engine.touch(&Fact::Policies);
         }
@@ -355,11 +356,7 @@ impl Compiler {
 
 /// What there is to know of a pod that is in another VPC than its namespace.
 fn stray(pod: &Pod, place: &Place, home: &Home<'_>) -> Option<Stray> {
-    let home = match home {
-        Home::Default => default_vpc(),
-        Home::Vpc(state) => state.object.name.clone(),
-        Home::Unknown => return None,
-    };
+    let home = home.name()?;
     let Place::In(spot) = place else { return None };
     (*spot.vpc() != home && !pod.ips.is_empty()).then(|| Stray {
         vpc: spot.vpc().clone(),
@@ -372,13 +369,4 @@ fn stray(pod: &Pod, place: &Place, home: &Home<'_>) -> Option<Stray> {
 fn request<'a>(pod: &'a Pod, port: &PortKey) -> Option<&'a NetworkRequest> {
     let mut further = pod.further().iter();
     further.find(|request| Some(&request.interface) == port.interface.as_ref())
-}
-
-impl policy::Whereabouts for Compiler {
-    fn vpc(&self, pod: &Pod) -> Option<Name> {
-        match self.placements.place(pod, &self.vpcs, &self.addresses, &self.config) {
-            Place::In(spot) => Some(spot.vpc().clone()),
-            Place::Nowhere(..) | Place::Unwanted => None,
-        }
-    }
 }

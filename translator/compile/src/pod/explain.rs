@@ -11,7 +11,6 @@ use super::further::{self, Further};
 use crate::context::{Context, World};
 use crate::segment::Spot;
 use crate::slices::Standing;
-use crate::vpcs::Home;
 use crate::{Claim, Unit, fixed, ip, placements};
 
 /// In which VPC a pod is, what it has there, and what it lacks.
@@ -335,12 +334,7 @@ fn why(world: World<'_>, pod: &Pod, spot: &Spot) -> String {
         return "the cluster has no other".to_owned();
     }
     let namespace = &pod.namespace;
-    let home = match world.vpcs.home(namespace) {
-        Home::Default => Some(crate::names::default_vpc()),
-        Home::Vpc(state) => Some(state.object.name.clone()),
-        Home::Unknown => None,
-    };
-    match home {
+    match world.vpcs.home(namespace).name() {
         None => format!("its address is of that VPC; namespace {namespace} is not known"),
         Some(home) if home != *spot.vpc() => format!(
             "it has addresses of that VPC and keeps them; namespace {namespace} is in VPC {home} by now: delete the pod to move it"

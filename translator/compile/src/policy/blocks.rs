@@ -2,15 +2,17 @@
 //! address is not takes many flows.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 
-/// First and last address of a range, as numbers.
-type Range = (u128, u128);
+use crate::ip;
+use crate::ranges::{self, Range};
 
 /// The networks of one family that have exactly the addresses of these blocks, less what each excepts. Sorted.
 pub(crate) fn networks<'a>(blocks: impl IntoIterator<Item = (IpNetwork, &'a [IpNetwork])>, v4: bool) -> Vec<IpNetwork> {
+    let whole = ip::everything(v4);
+    let number = |address| ip::offset(whole, address).expect("what is of another family was passed over");
+    let range = |network: &IpNetwork| -> Range { (number(network.network()), number(network.broadcast())) };
     let mut ranges = Vec::new();
     for (cidr, except) in blocks.into_iter().filter(|(cidr, _)| cidr.is_ipv4() == v4) {
         let except: BTreeSet<Range> = except
@@ -37,60 +39,18 @@ pub(crate) fn networks<'a>(blocks: impl IntoIterator<Item = (IpNetwork, &'a [IpN
             ranges.push((first, last));
         }
     }
-    let mut networks = Vec::new();
-    for range in union(ranges) {
-        cut(range, v4, &mut networks);
-    }
-    networks
-}
-
-fn range(network: &IpNetwork) -> Range {
-    let (first, width) = match network.network() {
-        IpAddr::V4(first) => (first.to_bits().into(), 32),
-        IpAddr::V6(first) => (first.to_bits(), 128),
+    let width = ip::width(whole);
+    let network = |(first, bits): (u128, u32)| {
+        let prefix = u8::try_from(u32::from(width) - bits).expect("a width is at most 128");
+        IpNetwork::new(ip::nth(whole, first), prefix).expect("the prefix length is one of the family")
     };
-    let rest = 1u128.checked_shl((width - network.prefix()).into());
-    (first, first + rest.map_or(u128::MAX, |size| size - 1))
-}
-
-/// Ranges that neither overlap nor touch, sorted.
-fn union(mut ranges: Vec<Range>) -> Vec<Range> {
-    ranges.sort_unstable();
-    let mut union: Vec<Range> = Vec::new();
-    for (first, last) in ranges {
-        match union.last_mut() {
-            Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
-            _ => union.push((first, last)),
-        }
-    }
-    union
-}
-
-/// The networks that make up a range. The one of all addresses is told in two halves, which is what a set of networks can have.
-fn cut((mut first, last): Range, v4: bool, networks: &mut Vec<IpNetwork>) {
-    let width: u32 = if v4 { 32 } else { 128 };
-    loop {
-        let aligned = first.trailing_zeros().min(width - 1);
-        let size = (last - first).checked_add(1).map_or(127, u128::ilog2);
-        let bits = aligned.min(size);
-        let address = if v4 {
-            IpAddr::from(Ipv4Addr::from_bits(
-                u32::try_from(first).expect("ranges of IPv4 were made of its addresses"),
-            ))
-        } else {
-            Ipv6Addr::from_bits(first).into()
-        };
-        let prefix = u8::try_from(width - bits).expect("a width is at most 128");
-        networks.push(IpNetwork::new(address, prefix).expect("the prefix length is one of the family"));
-        match first.checked_add(1 << bits) {
-            Some(next) if next <= last => first = next,
-            _ => return,
-        }
-    }
+    ranges::blocks(ranges, width.into()).into_iter().map(network).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
     use proptest::prelude::*;
 
     use super::*;

@@ -13,7 +13,7 @@ use meridian_model::{Cluster, Name, NamedPort, Pod, PodKey, PolicyKey};
 use super::resolve::{Resolved, resolve, uses};
 use super::selection::{Seat, Selection, Within};
 use crate::addresses::wants_port;
-use crate::vpcs::{Home, Vpcs};
+use crate::vpcs::Vpcs;
 
 #[derive(Debug, Default)]
 pub(crate) struct Policies {
@@ -82,12 +82,6 @@ pub(crate) struct Changes {
     pub(crate) any: bool,
 }
 
-/// Where pods are, for whoever has to know.
-pub(crate) trait Whereabouts {
-    /// The VPC that a pod has its port in, if it has one.
-    fn vpc(&self, pod: &Pod) -> Option<Name>;
-}
-
 impl Policies {
     /// Whether there is any policy.
     pub(crate) fn any(&self) -> bool {
@@ -118,14 +112,14 @@ impl Policies {
         wanted.map(|(seat, wanted)| (seat, *wanted)).collect()
     }
 
-    /// Looks again at what happened, and at these pods.
+    /// Looks again at what happened, and at these pods. `vpc_of` tells the VPC that a pod has its port in, if it has one.
     pub(crate) fn update(
         &mut self,
         news: &News,
         pods: &BTreeSet<PodKey>,
         cluster: &Cluster,
         vpcs: &Vpcs,
-        whereabouts: &impl Whereabouts,
+        vpc_of: &impl Fn(&Pod) -> Option<Name>,
     ) -> Changes {
         let mut changes = Changes::default();
         if !self.any() && news.policies.is_empty() {
@@ -151,7 +145,7 @@ impl Policies {
             stale.extend(self.resolved.keys().cloned());
         }
         for pod in again.iter().chain(pods) {
-            if self.look_at(pod, cluster, whereabouts, &mut stale) {
+            if self.look_at(pod, cluster, vpc_of, &mut stale) {
                 changes.pods.insert(pod.clone());
             }
         }
@@ -224,10 +218,10 @@ impl Policies {
         &mut self,
         key: &PodKey,
         cluster: &Cluster,
-        whereabouts: &impl Whereabouts,
+        vpc_of: &impl Fn(&Pod) -> Option<Name>,
         stale: &mut BTreeSet<PolicyKey>,
     ) -> bool {
-        let now = self.membership(key, cluster, whereabouts);
+        let now = self.membership(key, cluster, vpc_of);
         let before = self.memberships.get(key);
         if before == now.as_ref() {
             return false;
@@ -267,7 +261,12 @@ impl Policies {
         true
     }
 
-    fn membership(&self, key: &PodKey, cluster: &Cluster, whereabouts: &impl Whereabouts) -> Option<Membership> {
+    fn membership(
+        &self,
+        key: &PodKey,
+        cluster: &Cluster,
+        vpc_of: &impl Fn(&Pod) -> Option<Name>,
+    ) -> Option<Membership> {
         let pod = cluster.pod(key).filter(|pod| wants_port(pod))?;
         let narrow = self.narrow.get(&pod.namespace).into_iter().flatten();
         let namespace = cluster.namespace(&pod.namespace);
@@ -288,7 +287,7 @@ impl Policies {
         }
         bases.sort_unstable();
         Some(Membership {
-            vpc: whereabouts.vpc(pod)?,
+            vpc: vpc_of(pod)?,
             ports: pod.named_ports.clone(),
             bases: bases.into(),
         })
@@ -297,11 +296,7 @@ impl Policies {
     /// Finds out what a policy's rules come to.
     fn resolve(&mut self, key: &PolicyKey, cluster: &Cluster, vpcs: &Vpcs, changes: &mut Changes) {
         let now = cluster.policy(key).map(|policy| {
-            let home = match vpcs.home(&policy.namespace) {
-                Home::Default => Some(crate::names::default_vpc()),
-                Home::Vpc(state) => Some(state.object.name.clone()),
-                Home::Unknown => None,
-            };
+            let home = vpcs.home(&policy.namespace).name();
             resolve(policy, home, vpcs, |selection| {
                 let base = self.bases.get(selection).expect("what a policy speaks of is known");
                 (&base.vpcs, &base.ports)

@@ -3,32 +3,16 @@
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
+use crate::ranges;
+
 /// The elements of a set that has exactly these ports; none of no ports.
 pub(crate) fn set(ranges: impl IntoIterator<Item = RangeInclusive<u16>>) -> String {
-    let mut sorted: Vec<(u32, u32)> = ranges
+    let ranges = ranges
         .into_iter()
         .filter(|range| !range.is_empty())
-        .map(|range| (u32::from(*range.start()), u32::from(*range.end())))
-        .collect();
-    sorted.sort_unstable();
-    let mut union: Vec<(u32, u32)> = Vec::new();
-    for (first, last) in sorted {
-        match union.last_mut() {
-            Some((_, end)) if first <= *end + 1 => *end = last.max(*end),
-            _ => union.push((first, last)),
-        }
-    }
-    let mut masked = Vec::new();
-    for (mut first, last) in union {
-        while first <= last {
-            // A mask of nothing is none.
-            let bits = first.trailing_zeros().min(15).min((last - first + 1).ilog2());
-            masked.push((first, bits));
-            first += 1 << bits;
-        }
-    }
+        .map(|range| (u128::from(*range.start()), u128::from(*range.end())));
     let mut text = String::new();
-    for (port, bits) in masked {
+    for (port, bits) in ranges::blocks(ranges.collect(), u16::BITS) {
         if !text.is_empty() {
             text.push_str(", ");
         }
