@@ -191,19 +191,7 @@ pub struct Egress {
     #[serde(default)]
     pub mode: EgressMode,
     /// Labels of the nodes that are gateways, in mode Gateway. All of them at once: connections spread over them.
-    // As of namespaceSelector.
-    #[schemars(extend("x-kubernetes-validations" = [
-        {
-            "rule": "!has(self.matchExpressions) || self.matchExpressions.all(e, e.operator == 'In' || e.operator == 'NotIn' \
-                     || e.operator == 'Exists' || e.operator == 'DoesNotExist')",
-            "message": "operators are In, NotIn, Exists and DoesNotExist",
-        },
-        {
-            "rule": "!has(self.matchExpressions) || self.matchExpressions.all(e, (e.operator == 'In' || e.operator == 'NotIn') \
-                     == (has(e.values) && e.values.size() > 0))",
-            "message": "In and NotIn need values, and Exists and DoesNotExist take none",
-        },
-    ]))]
+    #[schemars(transform = checked_selector)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway_node_selector: Option<LabelSelector>,
 }
