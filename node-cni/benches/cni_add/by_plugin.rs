@@ -4,17 +4,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::Side;
 use crate::steps::{STEPS, Timed};
-use crate::support::{Call, Host, Pod};
+use crate::support::{ADD_STEPS, Call, Host, Pod};
 
-/// Lines of the plugin's log at the ends of all steps but the first and the last.
-const LOGGED: [&str; STEPS.len() - 2] = [
-    "facts-known",
-    "veth-created",
-    "host-end-ready",
-    "port-plugged",
-    "pod-configured",
-    "flows-installed",
-];
+/// They are the ends of all steps but the first and the last.
+const _: () = assert!(ADD_STEPS.len() + 2 == STEPS.len());
 
 /// One process for each pod.
 #[derive(Debug)]
@@ -49,7 +42,7 @@ impl Side for ByPlugin {
         let log = std::fs::read_to_string(host.path("plugin.log")).expect("the plugin logs");
         let mut last = start;
         let mut steps = [None; STEPS.len()];
-        for (place, name) in LOGGED.iter().enumerate() {
+        for (place, name) in ADD_STEPS.iter().enumerate() {
             let line = log
                 .lines()
                 .rev()

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Call, Pod, del, ready_host};
+use crate::support::{ADD_STEPS, Call, Pod, del, ready_host};
 
 #[test]
 fn twenty_pods_start_and_stop_at_once() {
@@ -56,14 +56,7 @@ fn report(what: &str, mut took: Vec<Duration>) {
 
 /// When each step was reached, in the middle of all calls.
 fn report_steps(log: &str) {
-    for step in [
-        "facts-known",
-        "veth-created",
-        "host-end-ready",
-        "port-plugged",
-        "pod-configured",
-        "flows-installed",
-    ] {
+    for step in ADD_STEPS {
         let mut at: Vec<f64> = log
             .lines()
             .filter(|line| line.ends_with(step))

@@ -4,16 +4,7 @@ use ovsdb::testing::eventually;
 use serde_json::json;
 
 use crate::support::vpc::Slice;
-use crate::support::{Agent, Further, Host, Pod, add, del, ready_host, run};
-
-const ADD_STEPS: [&str; 6] = [
-    "facts-known",
-    "veth-created",
-    "host-end-ready",
-    "port-plugged",
-    "pod-configured",
-    "flows-installed",
-];
+use crate::support::{ADD_STEPS, Agent, Further, Host, Pod, add, del, ready_host, run};
 
 fn ready() -> (Host, Agent) {
     let (host, agent) = ready_host();

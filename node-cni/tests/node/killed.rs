@@ -2,16 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Call, Pod, add, del, ready_host};
-
-const ADD_STEPS: [&str; 6] = [
-    "facts-known",
-    "veth-created",
-    "host-end-ready",
-    "port-plugged",
-    "pod-configured",
-    "flows-installed",
-];
+use crate::support::{ADD_STEPS, Call, Pod, add, del, ready_host};
 
 #[test]
 fn an_add_after_a_killed_add_succeeds() {

@@ -100,12 +100,7 @@ async fn a_peering_by_consents_is_told_on_them_and_on_the_vpcs_and_ends_with_eit
     )
     .await;
     eventually("the event", || async {
-        let events = c
-            .objects
-            .items("/apis/events.k8s.io/v1/namespaces/default/events")
-            .await;
-        let about = |event: &&Value| event["regarding"]["uid"] == made["metadata"]["uid"];
-        let event = events.iter().find(about).ok_or("none")?;
+        let event = c.objects.event_about(&made).await.ok_or("none")?;
         assert_eq!(
             (&event["regarding"]["kind"], &event["reason"], &event["note"]),
             (&json!("VpcPeering"), &json!("PeerRefused"), &json!(why))

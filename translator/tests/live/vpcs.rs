@@ -280,12 +280,7 @@ async fn a_vpc_that_pods_cannot_be_in_says_so_in_its_status_and_by_an_event() {
     })
     .await;
     eventually("the event", || async {
-        let events = c
-            .objects
-            .items("/apis/events.k8s.io/v1/namespaces/default/events")
-            .await;
-        let about = |event: &&Value| event["regarding"]["uid"] == made["metadata"]["uid"];
-        let event = events.iter().find(about).ok_or("none")?;
+        let event = c.objects.event_about(&made).await.ok_or("none")?;
         let regarding = &event["regarding"];
         assert_eq!(
             (&regarding["kind"], &regarding["name"], &regarding["namespace"]),

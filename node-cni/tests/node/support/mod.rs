@@ -17,7 +17,7 @@ mod world;
 pub(crate) use agent::Agent;
 pub(crate) use host::{Host, ruleset};
 pub(crate) use interface::Further;
-pub(crate) use plugin::{Call, Running, add, del};
+pub(crate) use plugin::{ADD_STEPS, Call, Running, add, del};
 pub(crate) use pod::{Pod, exchange};
 pub(crate) use world::World;
 

@@ -9,6 +9,16 @@ use serde_json::{Value, json};
 use super::Host;
 use super::pod::{NAMESPACE, NETWORK, Pod};
 
+/// What the plugin logs in the course of an ADD, in this order.
+pub(crate) const ADD_STEPS: [&str; 6] = [
+    "facts-known",
+    "veth-created",
+    "host-end-ready",
+    "port-plugged",
+    "pod-configured",
+    "flows-installed",
+];
+
 /// A call being prepared.
 #[derive(Debug)]
 pub(crate) struct Call {

@@ -97,12 +97,6 @@ impl Lab {
     pub(crate) fn restarted_with(&self, claims: Vec<Claim>) -> Self {
         let mut compiler = Compiler::new(self.0.config().clone());
         compiler.claim(claims);
-        for vpc in self.0.cluster().vpcs() {
-            compiler.apply(Event::apply((**vpc).clone()));
-        }
-        for namespace in self.0.cluster().namespaces() {
-            compiler.apply(Event::apply((**namespace).clone()));
-        }
         for node in self.0.cluster().nodes() {
             compiler.apply(Event::apply((**node).clone()));
         }

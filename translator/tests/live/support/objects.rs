@@ -31,6 +31,12 @@ impl Objects {
         answer.unwrap_or_else(|error| panic!("{collection}: {error}: {object}"))
     }
 
+    /// An event about an object without a namespace, if there is one.
+    pub async fn event_about(&self, object: &Value) -> Option<Value> {
+        let mut events = (self.items("/apis/events.k8s.io/v1/namespaces/default/events").await).into_iter();
+        events.find(|event| event["regarding"]["uid"] == object["metadata"]["uid"])
+    }
+
     /// Creates an object unless it is there.
     pub async fn ensure(&self, collection: &str, object: &Value) {
         let answer = self
