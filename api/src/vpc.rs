@@ -27,7 +27,10 @@ pub const PEERS: &str = "PeersConnected";
 /// Condition of a VPC whose pods reach the world through gateways: whether there are any.
 pub const GATEWAYS: &str = "GatewaysReady";
 
-/// Reason of [`READY`], [`NAMESPACES`] and [`PEERS`]: it clashes with something else.
+/// Condition of a VPC with routes of its own: whether all of them lead somewhere.
+pub const ROUTES: &str = "RoutesReady";
+
+/// Reason of [`READY`], [`NAMESPACES`], [`PEERS`] and [`ROUTES`]: it clashes with something else.
 pub const CONFLICT: &str = "Conflict";
 
 /// A network of its own for the pods of some namespaces.
@@ -79,6 +82,12 @@ pub struct VpcSpec {
     #[schemars(length(max = 64))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub peers: Vec<Peer>,
+    /// Where what pods send goes first, if not out of the VPC by the way that egress says: to pods or virtual machines of the VPC
+    /// that forward it. Of several that match the one with the longest prefix counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["destination"]))]
+    pub routes: Vec<Route>,
     /// Whose pods may have further interfaces in this VPC, by a NetworkAttachmentDefinition that names it.
     #[serde(default)]
     pub attachments: Attachments,
@@ -156,6 +165,22 @@ pub struct Peer {
     #[schemars(length(max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"))]
     #[schemars(extend("x-kubernetes-validations" = [{"rule": "self != 'default'", "message": "the VPC default is no peer of others"}]))]
     pub name: String,
+}
+
+/// Where what is for a network beyond a VPC goes first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Route {
+    /// The network: 0.0.0.0/0 or ::/0 for all that is beyond the VPC, its peers and the cluster's services and pods.
+    #[schemars(length(max = 43), regex(pattern = r"^[0-9A-Fa-f:.]+/[0-9]{1,3}$"))]
+    pub destination: String,
+    /// Addresses of Subnets of this VPC, whose pods or virtual machines forward it: of several each has a share of the connections.
+    #[schemars(
+        length(min = 1, max = 8),
+        inner(length(max = 39), regex(pattern = r"^[0-9A-Fa-f:.]+$"))
+    )]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub nexthops: Vec<String>,
 }
 
 /// Where pods have their addresses.
@@ -247,7 +272,8 @@ pub struct VpcStatus {
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub remaining_pods: Vec<String>,
     /// `Ready`: whether pods can be in it; `NamespacesSelected`: whether it has every namespace that it selects; `PeersConnected`:
-    /// whether it is connected to every peer that it names; `GatewaysReady`: whether it has gateways; `InUse`: which pods keep it from being deleted.
+    /// whether it is connected to every peer that it names; `GatewaysReady`: whether it has gateways; `RoutesReady`: whether its
+    /// routes lead somewhere; `InUse`: which pods keep it from being deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -311,6 +311,42 @@ fn a_topology_has_lines_between_peers_and_says_why_others_are_none() {
 }
 
 #[test]
+fn a_topology_has_subnets_across_nodes_and_routes() {
+    let red = r"
+{apiVersion: meridian.dev/v1alpha1, kind: Vpc, metadata: {name: red}, spec: {podNetwork: {cidrs: [10.77.0.0/16]}, namespaceSelector: {matchLabels: {team: lava}}, routes: [{destination: 192.168.0.0/16, nexthops: [10.21.0.5]}]}}
+---
+{apiVersion: v1, kind: Namespace, metadata: {name: lava, labels: {team: lava}}}
+---
+{apiVersion: meridian.dev/v1alpha1, kind: Subnet, metadata: {name: edge}, spec: {vpc: red, cidrs: [10.21.0.0/24]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: fw, namespace: lava, annotations: {meridian.dev/ips: 10.21.0.5}}, spec: {nodeName: n1, containers: [{name: c}]}}";
+    let folder = Folder::of(&[CLUSTER, red]);
+    let page = stdout(&run(&["topology", "--manifests", folder.path()]));
+    has_all(
+        &page,
+        &[
+            "<title>switch subnet-edge: 10.21.0.0/24, 1 pod</title>",
+            "<h2>1 Subnet</h2>",
+            "<h2>1 route</h2>",
+            "<td><code>192.168.0.0/16</code></td><td><code>10.21.0.5</code></td>",
+            "VPC red: 1 pod on 1 node",
+        ],
+    );
+    let output = run(&["topology", "--manifests", folder.path(), "--output", "json"]);
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let red = &value["vpcs"][2];
+    assert_eq!((&red["pods"], &red["slices"][0]["pods"]), (&json!(1), &json!(0)));
+    assert_eq!(
+        red["subnets"],
+        json!([{"name": "edge", "switch": "subnet-edge", "networks": ["10.21.0.0/24"], "pods": {"n1": 1}}])
+    );
+    assert_eq!(
+        red["routes"],
+        json!([{"destination": "192.168.0.0/16", "nexthops": ["10.21.0.5"]}])
+    );
+}
+
+#[test]
 fn a_pod_is_told_its_further_interfaces() {
     let folder = Folder::of(&[CLUSTER, FURTHER]);
     has_all(

@@ -30,7 +30,6 @@ use crate::context::Context;
 use crate::gateways::SlotKey;
 use crate::names::Names;
 use crate::router::Route;
-use crate::slices::SliceKey;
 use crate::vpcs::State;
 use crate::{Config, ip, port, router, switch};
 
@@ -103,35 +102,6 @@ fn translation(ctx: &mut Context<'_>, name: Arc<str>, port: Uuid, network: IpNet
     ctx.link(logical_router::TABLE, router, logical_router::NAT, translation);
 }
 
-/// Adds the ways out for what comes from a slice in a family, if its VPC has gateways for them. Its own host is for services, and for what
-/// is for nobody.
-pub(crate) fn routes(ctx: &mut Context<'_>, slice: &SliceKey, network: IpNetwork, router: Uuid) -> bool {
-    let v4 = network.is_ipv4();
-    let names = ctx.names();
-    let table = names.router_port(&slice.vpc, &slice.node);
-    let name = names.egress_route(&slice.vpc, &slice.node, v4);
-    if !default_routes(ctx, &slice.vpc, &table, &name, v4, router) {
-        return false;
-    }
-    let Some(state) = ctx.vpc(&slice.vpc) else { return true };
-    let of_vpc = state
-        .network
-        .cidrs()
-        .iter()
-        .copied()
-        .filter(|cidr| cidr.is_ipv4() == v4);
-    for cidr in own(ctx, v4).into_iter().chain(of_vpc) {
-        let route = Route {
-            table: &table,
-            prefix: cidr,
-            nexthop: ip::management(network),
-            output: None,
-        };
-        router::add_route(ctx, router, Names::own_route(&name, cidr), route);
-    }
-    true
-}
-
 /// Adds a default route for each gateway to a table, if the VPC has any in a family. `name` is that of the route that there would be
 /// otherwise.
 pub(crate) fn default_routes(
@@ -168,16 +138,6 @@ fn ways<'a>(ctx: &Context<'a>, vpc: &Name, v4: bool) -> Option<(IpAddr, Vec<&'a 
 /// Whether a VPC has gateways in a family.
 pub(crate) fn has(ctx: &Context<'_>, vpc: &Name, v4: bool) -> bool {
     ways(ctx, vpc, v4).is_some()
-}
-
-/// What of a family is beyond a VPC and a pod's own host is for, gateways or not.
-pub(crate) fn own(ctx: &Context<'_>, v4: bool) -> Vec<IpNetwork> {
-    let own = ctx
-        .service_cidrs()
-        .networks()
-        .iter()
-        .chain(ctx.config().cluster_cidrs());
-    own.filter(|cidr| cidr.is_ipv4() == v4).copied().collect()
 }
 
 /// Adds what all slots lead to.

@@ -46,6 +46,7 @@ mod port;
 mod problem;
 mod ranges;
 mod router;
+mod routes;
 mod segment;
 mod service;
 mod service_cidrs;
@@ -75,6 +76,6 @@ pub use pod::explain::{
 };
 pub use problem::Problem;
 pub use service::{Answer, EndpointExplanation, FrontendExplanation, ServiceExplanation};
-pub use topology::{Cell, Host, Network, PeerState, PeerUse, SharedService, Topology};
+pub use topology::{Cell, Host, Network, PeerState, PeerUse, RouteUse, SharedService, SubnetUse, Topology};
 pub use unit::{Unit, UnitParseError};
-pub use usage::{Fill, GatewayReport, Peering, SliceUse, SubnetReport, VpcPeeringReport, VpcReport};
+pub use usage::{Fill, GatewayReport, Peering, RouteReport, SliceUse, SubnetReport, VpcPeeringReport, VpcReport};

@@ -87,6 +87,16 @@ impl Names {
         self.name(format_args!("subnets-{vpc}.{node}-{}", family(ipv4)))
     }
 
+    /// The policy for what of it the own host is for, where the rest leaves by other ways.
+    pub(crate) fn beside_own(&self, vpc: &str, node: &str, ipv4: bool) -> Arc<str> {
+        self.name(format_args!("subnets-{vpc}.{node}.own-{}", family(ipv4)))
+    }
+
+    /// The policy for what leaves a Subnet as the routes say, per family.
+    pub(crate) fn subnet_routed(&self, subnet: &str, ipv4: bool) -> Arc<str> {
+        self.name(format_args!("subnet-{subnet}.routed-{}", family(ipv4)))
+    }
+
     /// The policy for what stays in a VPC, per family.
     pub(crate) fn inside(&self, vpc: &str, ipv4: bool) -> Arc<str> {
         self.name(format_args!("inside-{vpc}-{}", family(ipv4)))
@@ -160,6 +170,11 @@ impl Names {
     /// The route for what does not leave by gateways, where the rest does. No name of a node has a slash.
     pub(crate) fn own_route(instead_of: &str, network: IpNetwork) -> Arc<str> {
         format!("{instead_of}@{network}").into()
+    }
+
+    /// The route by one next hop, of several perhaps, for what another route would be for.
+    pub(crate) fn hop_route(instead_of: &str, network: IpNetwork, hop: IpAddr) -> Arc<str> {
+        format!("{instead_of}@{network}@{hop}").into()
     }
 
     /// The switch between VPCs' routers and the hosts that are their gateways, and the hosts' port of it.

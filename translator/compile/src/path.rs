@@ -3,6 +3,7 @@
 //! ```text
 //! pod -> its switch -> load balancer? -> router -> pod
 //!                                          |
+//!                                          +-> a pod that forwards for the VPC
 //!                                          +-> gateway's slot -> another host -> refused, world
 //!                                          +-> management port -> host -> refused, world, pod of another VPC
 //!                                                                   |
@@ -14,6 +15,7 @@
 //! and programs that listen or not, nothing is known.
 
 mod destination;
+mod exit;
 mod host;
 mod known;
 mod ovn;
@@ -27,8 +29,9 @@ use meridian_model::{Name, Pod, PodKey, PortKey, ServiceKey};
 use serde::Serialize;
 
 use self::destination::{Destination, Resolved};
+use self::exit::Exit;
 use self::host::Arrival;
-use self::ovn::{Entry, Exit};
+use self::ovn::Entry;
 use self::trail::Trail;
 pub use self::trail::{Branch, OvnClaim, OvnOutcome, Step, Verdict, Way};
 use crate::Desired;
@@ -245,7 +248,7 @@ fn enter(map: Map<'_>, entry: &Entry, to: &Destination) -> (Trail, Vec<OvnClaim>
             Verdict::Refused,
             format!("load balancer {}", balanced.row),
         );
-        return (trail, vec![OvnClaim::new(OvnOutcome::Rejected, None, None)]);
+        return (trail, vec![OvnClaim::new(OvnOutcome::Rejected, Vec::new(), None)]);
     }
     let count = balanced.backends.len();
     let does = match count {
@@ -274,13 +277,17 @@ fn carried(map: Map<'_>, entry: &Entry, to: &Destination, endpoint: Option<std::
     }
     let (mut steps, exit) = ovn::carry(map, &entry.spot, to.address);
     steps.splice(0..0, before);
-    if let Exit::Pod(port) = &exit
-        && port.is_first()
-        && entry.pod.as_ref() != Some(&port.pod)
+    let (port, is_delivered) = match &exit {
+        Exit::Pod(port) => (Some(port), true),
+        // Of several nobody knows which.
+        Exit::Forwarded(hops) if hops.len() == 1 => (hops[0].1.as_ref(), false),
+        _ => (None, false),
+    };
+    if let Some(port) = port.filter(|port| port.is_first() && entry.pod.as_ref() != Some(&port.pod))
         && let Some((step, goes_on)) = let_in(map, entry, &port.pod, to)
     {
         // Delivered is what the last step says.
-        let at = steps.len().saturating_sub(1);
+        let at = steps.len().saturating_sub(usize::from(is_delivered));
         if !goes_on {
             steps.truncate(at);
             steps.push(step);
@@ -289,15 +296,7 @@ fn carried(map: Map<'_>, entry: &Entry, to: &Destination, endpoint: Option<std::
         steps.insert(at, step);
     }
     let names = map.world.names;
-    let (outcome, port) = match &exit {
-        Exit::Pod(pod) => (OvnOutcome::Delivered, Some(names.port(pod))),
-        Exit::Host { slice, .. } => (OvnOutcome::Delivered, Some(names.management(&slice.vpc, &slice.node))),
-        Exit::Services(slice) => (OvnOutcome::Delivered, Some(names.services(&slice.vpc, &slice.node))),
-        Exit::Gateways(_) => (OvnOutcome::Delivered, Some(names.egress())),
-        Exit::Router(_) => (OvnOutcome::Router, None),
-        Exit::Nobody(_) | Exit::Nowhere(_) => (OvnOutcome::Dropped, None),
-    };
-    let claim = OvnClaim::new(outcome, port.map(|port| port.to_string()), endpoint);
+    let claim = exit.claim(names, endpoint);
     let trail = match exit {
         Exit::Pod(port) => Trail::reached(steps, format!("pod {port}"), Some(port.pod)),
         Exit::Host { slice, .. } => {
@@ -320,6 +319,21 @@ fn carried(map: Map<'_>, entry: &Entry, to: &Destination, endpoint: Option<std::
                 gateways,
             };
             host::arrive(map, &arrival, to).after(steps)
+        }
+        Exit::Forwarded(hops) => {
+            let who: Vec<String> = hops
+                .iter()
+                .filter_map(|(_, port)| Some(format!("pod {}", port.as_ref()?)))
+                .collect();
+            if who.is_empty() {
+                Trail::end(
+                    steps,
+                    Verdict::Dropped,
+                    format!("router {}", names.router(entry.spot.vpc())),
+                )
+            } else {
+                Trail::end(steps, Verdict::Forwarded, who.join(" or "))
+            }
         }
         Exit::Services(slice) => {
             let mut trail = Trail::end(steps, Verdict::Refused, format!("node {}", slice.node));
@@ -366,5 +380,5 @@ fn stopped(
     endpoint: Option<std::net::SocketAddr>,
 ) -> (Trail, OvnClaim) {
     let trail = Trail::end(steps, Verdict::Dropped, format!("policies of pod {pod}"));
-    (trail, OvnClaim::new(OvnOutcome::Dropped, None, endpoint))
+    (trail, OvnClaim::new(OvnOutcome::Dropped, Vec::new(), endpoint))
 }

@@ -215,7 +215,7 @@ pub(crate) fn place(pod: &Pod, vpcs: &Vpcs, addresses: &Addresses, config: &Conf
             };
             Place::Nowhere(field, message)
         }
-        (Home::Vpc(state), wanted) => match state.refusal().or_else(|| out_of_scope(&state.object, pod)) {
+        (Home::Vpc(state), wanted) => match refusal(state, pod, "move the namespace to another VPC") {
             None => within(pod, node, state, wanted, vpcs),
             Some(why) => Place::Nowhere(NAMESPACE, why),
         },
@@ -300,6 +300,15 @@ fn elsewhere(pod: &Pod, subnet: &Name, theirs: &Name, ours: &Name) -> String {
     )
 }
 
+/// Why nothing of a pod's can be in a VPC; `instead` says what else it could do where the VPC is for other workloads.
+fn refusal(state: &State, pod: &Pod, instead: &str) -> Option<String> {
+    let of_vpc = state.refusal();
+    of_vpc.or_else(|| {
+        let scope = out_of_scope(&state.object, pod)?;
+        Some(format!("{scope}: {instead}, or set spec.scope of this one to All"))
+    })
+}
+
 /// Why a pod is none of the workloads that a VPC is for.
 fn out_of_scope(vpc: &Vpc, pod: &Pod) -> Option<String> {
     let scope = match (vpc.scope, pod.is_virtual_machine()) {
@@ -311,8 +320,5 @@ fn out_of_scope(vpc: &Vpc, pod: &Pod) -> Option<String> {
         }
         _ => return None,
     };
-    Some(format!(
-        "VPC {} is {scope} kubevirt.io=virt-launcher: move the namespace to another VPC, or set spec.scope of this one to All",
-        vpc.name
-    ))
+    Some(format!("VPC {} is {scope} kubevirt.io=virt-launcher", vpc.name))
 }

@@ -7,6 +7,7 @@ pub(crate) mod explain;
 mod further;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 use meridian_api::port::{PortFacts, PortKind, VpcFacts};
@@ -249,7 +250,10 @@ fn add_port(ctx: &mut Context<'_>, key: &PortKey, pod: &Pod, spot: &Spot, facts:
     let mut columns = vec![
         (logical_switch_port::TYPE, Datum::scalar("")),
         (logical_switch_port::ADDRESSES, Datum::scalar(&addresses)),
-        (logical_switch_port::PORT_SECURITY, Datum::scalar(&addresses)),
+        (
+            logical_switch_port::PORT_SECURITY,
+            Datum::scalar(allowed(ctx, &addresses, spot, facts)),
+        ),
         (
             logical_switch_port::OPTIONS,
             Datum::map(options.map(|(option, value)| (ctx.known_text(option), value))),
@@ -271,4 +275,15 @@ fn add_port(ctx: &mut Context<'_>, key: &PortKey, pod: &Pod, spot: &Spot, facts:
         let ips: Vec<_> = facts.ips.iter().map(IpNetwork::ip).collect();
         policy::join(ctx, &key.pod, row, &ips);
     }
+}
+
+/// What a port may send and be sent to: its own addresses, and what routes of the VPC have it forward.
+fn allowed(ctx: &Context<'_>, own: &Arc<str>, spot: &Spot, facts: &PortFacts) -> Arc<str> {
+    let subnet = spot.segment.subnet().and_then(|subnet| ctx.subnet(&subnet.name));
+    let Some(forwards) = subnet.map(|subnet| &subnet.forwards).filter(|all| !all.is_empty()) else {
+        return own.clone();
+    };
+    let networks = facts.ips.iter().filter_map(|ip| forwards.get(&ip.ip())).flatten();
+    let networks: Vec<String> = networks.map(|network| format!(" {network}")).collect();
+    [&**own, &networks.concat()].concat().into()
 }

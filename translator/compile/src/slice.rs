@@ -14,8 +14,8 @@
 //! What leaves the VPC leaves through the sender's own host: each slice's router port has a route table of its own,
 //! with a default route to the node's management port. Not a `src-ip` route per slice: OVN prefers the longer prefix
 //! whatever its kind, so such a route would also take what goes to slices with a shorter prefix, and to peers. Routes to
-//! the slices themselves are in every table, and any prefix is longer than that of a default route. Where a VPC has gateways, there is a
-//! default route to each of them instead ([`crate::gateway`]).
+//! the slices themselves are in every table, and any prefix is longer than that of a default route. Where a VPC has gateways or routes
+//! of its own, there are those instead ([`crate::routes`]).
 
 use ipnetwork::IpNetwork;
 use meridian_model::Name;
@@ -23,9 +23,10 @@ use ovsdb::{Datum, Uuid};
 use ovsdb_schemas::northbound::{logical_router, logical_router_port};
 
 use crate::context::Context;
-use crate::router::{ROUTE_TABLE, Route};
+use crate::router::ROUTE_TABLE;
+use crate::routes::Table;
 use crate::slices::{SliceKey, Standing};
-use crate::{egress, gateway, host_ports, ip, peers, places, port, router, switch};
+use crate::{egress, host_ports, ip, peers, places, port, router, routes, switch};
 
 /// Any will do, where there is only one chassis to choose from.
 const RESIDENCE_PRIORITY: i64 = 1;
@@ -53,7 +54,7 @@ pub(crate) fn rows(ctx: &mut Context<'_>, key: &SliceKey, networks: &[IpNetwork]
     port::to_router(ctx, uplink, switch, &names.router_port(&key.vpc, &key.node));
     host_ports::compile(ctx, key, networks, switch);
     for &network in networks {
-        default_routes(ctx, key, network, router);
+        ways_out(ctx, key, network, router);
     }
 }
 
@@ -85,19 +86,17 @@ fn router_port(ctx: &mut Context<'_>, key: &SliceKey, networks: &[IpNetwork], ro
     router::add_gateway_chassis(ctx, port, name, &key.node, RESIDENCE_PRIORITY);
 }
 
-/// The ways out of the VPC for what comes from a slice, in a family: by its gateways, or else by the slice's own host, which refuses
-/// what it is not the way for.
-fn default_routes(ctx: &mut Context<'_>, key: &SliceKey, network: IpNetwork, router: Uuid) {
-    if gateway::routes(ctx, key, network, router) {
-        return;
-    }
+/// The ways out of the VPC for what comes from a slice, in a family. Its own host refuses what it is not the way for.
+fn ways_out(ctx: &mut Context<'_>, key: &SliceKey, network: IpNetwork, router: Uuid) {
     let v4 = network.is_ipv4();
-    let names = ctx.names();
-    let route = Route {
-        table: &names.router_port(&key.vpc, &key.node),
-        prefix: ip::everything(v4),
-        nexthop: ip::management(network),
-        output: None,
+    let table = Table {
+        vpc: &key.vpc,
+        subnet: None,
+        name: ctx.names().router_port(&key.vpc, &key.node),
+        default: ctx.names().egress_route(&key.vpc, &key.node, v4),
+        host: Some(ip::management(network)),
+        v4,
+        router,
     };
-    router::add_route(ctx, router, names.egress_route(&key.vpc, &key.node, v4), route);
+    routes::outward(ctx, &table);
 }

@@ -13,27 +13,20 @@
 //!
 //! What leaves the VPC leaves by the sender's node, which the router's policies see to ([`crate::egress`]). But policies are asked only
 //! about what some route leads for: hence a default route, to nobody. Where the VPC has gateways, there is one to each of them instead
-//! ([`crate::gateway`]), and policies for services alone.
+//! ([`crate::routes`]), and policies for services alone.
 
 mod dhcp;
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
-
-use ipnetwork::IpNetwork;
 use meridian_model::{Key, Name};
 use ovsdb::{Datum, Uuid};
 use ovsdb_schemas::northbound::{logical_router, logical_router_port};
 
 pub(crate) use self::dhcp::options as dhcp_options;
 use crate::context::Context;
-use crate::names::Names;
-use crate::router::{ROUTE_TABLE, Route};
+use crate::router::ROUTE_TABLE;
+use crate::routes::Table;
 use crate::vpcs::SubnetState;
-use crate::{gateway, ip, peers, policy, port, router, switch};
-
-/// Nobody has it: 169.254.77.0/24 is of those addresses that Meridian itself uses.
-const NOBODY: Ipv4Addr = Ipv4Addr::new(169, 254, 77, 9);
+use crate::{egress, ip, peers, policy, port, router, routes, switch};
 
 /// How hosts are told of the router, where addresses are lent.
 const ADVERTISEMENT: [(&str, &str); 2] = [("address_mode", "dhcpv6_stateful"), ("send_periodic", "true")];
@@ -71,7 +64,7 @@ fn rows(ctx: &mut Context<'_>, state: &SubnetState) {
     // What hosts send to pods here comes by the router.
     policy::join_host(ctx, uplink, &[]);
     for network in state.networks() {
-        default_routes(ctx, vpc, name, network.is_ipv4());
+        ways_out(ctx, vpc, name, network.is_ipv4());
     }
     dhcp::rows(ctx, state);
 }
@@ -108,36 +101,19 @@ fn mac(state: &SubnetState) -> String {
     ip::mac(state.layouts.iter().map(|layout| layout.gateway))
 }
 
-/// The ways out of the VPC in a family: by its gateways, or else to nobody, to be overruled.
-fn default_routes(ctx: &mut Context<'_>, vpc: &Name, subnet: &Name, v4: bool) {
+/// The ways out of the VPC in a family.
+fn ways_out(ctx: &mut Context<'_>, vpc: &Name, subnet: &Name, v4: bool) {
     let names = ctx.names();
-    let table = names.subnet_router_port(subnet);
     let router = ctx.uuid(logical_router::TABLE, &names.router(vpc));
-    let name = names.subnet_egress_route(subnet, v4);
-    if !gateway::default_routes(ctx, vpc, &table, &name, v4, router) {
-        to_nobody(ctx, &table, name, ip::everything(v4), router);
-        return;
-    }
-    // What no slice has is not to leave by gateways.
-    let of_vpc = ctx.vpc(vpc).map(|state| state.network.cidrs()).unwrap_or_default();
-    for &cidr in of_vpc.iter().filter(|cidr| cidr.is_ipv4() == v4) {
-        to_nobody(ctx, &table, Names::own_route(&name, cidr), cidr, router);
-    }
-}
-
-fn to_nobody(ctx: &mut Context<'_>, table: &Arc<str>, name: Arc<str>, prefix: IpNetwork, router: Uuid) {
-    let nobody: IpAddr = NOBODY.into();
-    let nexthop = if prefix.is_ipv4() {
-        nobody
-    } else {
-        ip::link_local([nobody]).into()
+    let table = Table {
+        vpc,
+        subnet: Some(subnet),
+        name: names.subnet_router_port(subnet),
+        default: names.subnet_egress_route(subnet, v4),
+        host: None,
+        v4,
+        router,
     };
-    let route = Route {
-        table,
-        prefix,
-        nexthop,
-        // No network of the port's has the next hop.
-        output: Some(table.clone()),
-    };
-    router::add_route(ctx, router, name, route);
+    routes::outward(ctx, &table);
+    egress::as_routed(ctx, vpc, subnet, v4);
 }

@@ -1,6 +1,7 @@
 //! [`Topology`]: what there is of networks and where, for whoever draws it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 use meridian_model::{Egress, Name, PodKey, PortKey};
@@ -10,7 +11,9 @@ use serde::Serialize;
 use crate::addresses::Fare;
 use crate::context::{Context, World};
 use crate::names::default_vpc;
+use crate::segment::{Segment, Spot};
 use crate::slices::{SliceKey, Standing};
+use crate::vpcs::{RouteState, State, SubnetState};
 use crate::{Desired, Peering, Unit, places, service};
 
 /// Every VPC, every node, and what is shared.
@@ -76,6 +79,39 @@ pub struct Network {
     pub peers: Vec<PeerUse>,
     /// What nodes have of it, by node.
     pub slices: Vec<Cell>,
+    /// Its Subnets, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub subnets: Vec<SubnetUse>,
+    /// Its own routes that can be used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteUse>,
+}
+
+/// A Subnet of a VPC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SubnetUse {
+    /// Its name.
+    pub name: String,
+    /// The logical switch.
+    pub switch: String,
+    /// Its networks.
+    pub networks: Vec<IpNetwork>,
+    /// What keeps pods out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// How many pods have ports on it, by node.
+    pub pods: BTreeMap<String, usize>,
+}
+
+/// Where a VPC leads what is for a network beyond.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteUse {
+    /// The network.
+    pub destination: IpNetwork,
+    /// The addresses of those that forward it; none if it leads nowhere.
+    pub nexthops: Vec<IpAddr>,
 }
 
 /// A VPC that another is to be connected to.
@@ -129,8 +165,11 @@ pub struct SharedService {
     pub addresses: Vec<String>,
 }
 
+/// How many pods have ports where.
+type Pods = BTreeMap<Spot, usize>;
+
 pub(crate) fn of(world: World<'_>, desired: &Desired) -> Topology {
-    let mut pods: BTreeMap<SliceKey, usize> = BTreeMap::new();
+    let mut pods = Pods::new();
     for row in desired.rows(logical_switch_port::TABLE) {
         let Unit::Pod(namespace, name) = &row.owner else {
             continue;
@@ -139,15 +178,16 @@ pub(crate) fn of(world: World<'_>, desired: &Desired) -> Topology {
             pod: PodKey::new(namespace.clone(), name.clone()),
             interface: row.key.split_once('@').map(|(_, interface)| interface.into()),
         };
-        let slice = match world.placements.of(&key) {
-            Some(spot) => Some(spot.slice()),
+        let spot = match world.placements.of(&key) {
+            Some(spot) => Some(spot.clone()),
             None => world
                 .cluster
                 .pod(&key.pod)
-                .and_then(|pod| pod.node.as_ref().map(SliceKey::of_default)),
+                .and_then(|pod| pod.node.as_ref().map(SliceKey::of_default))
+                .map(Spot::in_slice),
         };
-        if let Some(slice) = slice.filter(|_| matches!(world.addresses.fare(&key), Some(Fare::Granted(_)))) {
-            *pods.entry(slice).or_default() += 1;
+        if let Some(spot) = spot.filter(|_| matches!(world.addresses.fare(&key), Some(Fare::Granted(_)))) {
+            *pods.entry(spot).or_default() += 1;
         }
     }
     let mut services: BTreeMap<Name, (usize, usize)> = BTreeMap::new();
@@ -177,11 +217,11 @@ pub(crate) fn of(world: World<'_>, desired: &Desired) -> Topology {
         zone: places::zone(node).map(ToString::to_string),
         pods: pods
             .iter()
-            .filter(|(slice, _)| slice.node == node.name)
+            .filter(|(spot, _)| spot.node == node.name)
             .map(|(_, pods)| pods)
             .sum(),
     };
-    let others: BTreeMap<Name, &crate::vpcs::State> = world
+    let others: BTreeMap<Name, &State> = world
         .vpcs
         .iter()
         .map(|state| (state.object.name.clone(), state))
@@ -196,12 +236,7 @@ pub(crate) fn of(world: World<'_>, desired: &Desired) -> Topology {
     }
 }
 
-fn network(
-    world: World<'_>,
-    name: &Name,
-    pods: &BTreeMap<SliceKey, usize>,
-    services: &BTreeMap<Name, (usize, usize)>,
-) -> Network {
+fn network(world: World<'_>, name: &Name, pods: &Pods, services: &BTreeMap<Name, (usize, usize)>) -> Network {
     let state = world.vpcs.get(name);
     let cell = |node: &Name| {
         let slice = SliceKey::new(name.clone(), node.clone());
@@ -212,7 +247,7 @@ fn network(
             node: node.to_string(),
             switch: world.names.switch(name, node).to_string(),
             networks: networks.to_vec(),
-            pods: pods.get(&slice).copied().unwrap_or_default(),
+            pods: pods.get(&Spot::in_slice(slice)).copied().unwrap_or_default(),
         })
     };
     // Of another VPC only nodes with pods have anything, so not all nodes are asked for each of a thousand VPCs.
@@ -230,6 +265,8 @@ fn network(
         None => world.config.cluster_cidrs().iter().map(ToString::to_string).collect(),
     };
     let all = world.cluster.namespaces().len();
+    let subnets = subnets(world, name, pods);
+    let of_subnets: usize = subnets.iter().flat_map(|subnet| subnet.pods.values()).sum();
     let gateways: Vec<String> = world.gateways.of_vpc(name).map(ToString::to_string).collect();
     Network {
         name: name.to_string(),
@@ -249,9 +286,34 @@ fn network(
         },
         services: of_vpc,
         shared_services: shared,
-        pods: slices.iter().map(|slice| slice.pods).sum(),
+        pods: slices.iter().map(|slice| slice.pods).sum::<usize>() + of_subnets,
         peers: state.map_or_else(Vec::new, |state| state.peers.iter().map(peer).collect()),
         slices,
+        subnets,
+        routes: state.map_or_else(Vec::new, |state| state.routes.iter().map(route).collect()),
+    }
+}
+
+fn subnets(world: World<'_>, vpc: &Name, pods: &Pods) -> Vec<SubnetUse> {
+    let of_vpc = world.vpcs.subnets().filter(|state| state.object.vpc == *vpc);
+    let subnet = |state: &SubnetState| {
+        let segment = Segment::Subnet(state.key());
+        let here = pods.iter().filter(|(spot, _)| spot.segment == segment);
+        SubnetUse {
+            name: state.object.name.to_string(),
+            switch: world.names.switch_of(&segment).to_string(),
+            networks: state.networks().collect(),
+            fault: state.refusal().filter(|_| !state.is_usable()),
+            pods: here.map(|(spot, pods)| (spot.node.to_string(), *pods)).collect(),
+        }
+    };
+    of_vpc.map(subnet).collect()
+}
+
+fn route(route: &RouteState) -> RouteUse {
+    RouteUse {
+        destination: route.destination,
+        nexthops: route.hops.iter().map(|(hop, _)| *hop).collect(),
     }
 }
 

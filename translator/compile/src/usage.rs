@@ -67,6 +67,8 @@ pub struct VpcReport {
     pub lost: Vec<(Name, Name)>,
     /// The peers that it names, in its order, and then those that only `VpcPeering`s name for it.
     pub peers: Vec<(Name, Peering)>,
+    /// Its routes, if it has any.
+    pub routes: Option<RouteReport>,
     /// Its gateways, if pods reach the world through such.
     pub gateways: Option<GatewayReport>,
     /// How many nodes have pods of it.
@@ -77,6 +79,17 @@ pub struct VpcReport {
     pub remaining: Vec<PodKey>,
     /// The first ten pods in it, sorted by node.
     pub first: Vec<PodKey>,
+}
+
+/// How the routes of a VPC fare.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteReport {
+    /// For how many networks there is one.
+    pub count: usize,
+    /// What is wrong with the others, or with next hops, field and message.
+    pub faults: Vec<(String, String)>,
+    /// Whether one of these is a clash with something else.
+    pub conflict: bool,
 }
 
 /// How a Subnet fares.

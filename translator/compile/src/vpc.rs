@@ -96,6 +96,9 @@ fn report_vpc(ctx: &mut Context<'_>, state: &State) {
             ctx.problem(object(), format!("spec.peers[{index}]"), &**why);
         }
     }
+    for fault in &state.route_faults {
+        ctx.problem(object(), &*fault.field, &*fault.message);
+    }
     gateway::report(ctx, state);
     for (consent, peering) in &state.consents {
         if let Peering::Refused(why) = peering {

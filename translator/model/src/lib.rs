@@ -29,4 +29,4 @@ pub use service::{
     Service, ServiceCidr, ServiceKey, ServicePort, ServiceType, TrafficPolicy,
 };
 pub use subnet::{Dhcp, Subnet};
-pub use vpc::{Egress, Scope, Vpc, VpcPeering};
+pub use vpc::{Egress, Route, Scope, Vpc, VpcPeering};

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use crate::{
     AddressPool, AddressType, AttachmentConfig, DefinitionKey, Dhcp, Egress, Endpoint, EndpointPort, EndpointSlice,
     EndpointState, Event, Hints, Labels, Name, NamedPort, Namespace, NetworkAttachment, NetworkPolicy, NetworkRequest,
-    Node, Object, Phase, Pod, PolicyRule, Protocol, Requirement, Scope, Selector, Service, ServiceCidr, ServicePort,
-    ServiceType, Subnet, Timestamp, TrafficPolicy, Vpc, VpcPeering,
+    Node, Object, Phase, Pod, PolicyRule, Protocol, Requirement, Route, Scope, Selector, Service, ServiceCidr,
+    ServicePort, ServiceType, Subnet, Timestamp, TrafficPolicy, Vpc, VpcPeering,
 };
 
 fn addresses<'a>(ips: impl IntoIterator<Item = &'a str>) -> Box<[IpAddr]> {
@@ -450,6 +450,7 @@ impl Vpc {
             egress: Egress::Node,
             shared_services: true,
             peers: Box::default(),
+            routes: Box::default(),
             attachments: None,
             default_subnet: None,
             dns_servers: Box::default(),
@@ -469,6 +470,17 @@ impl Vpc {
     #[must_use]
     pub fn with_default_subnet(mut self, subnet: &str) -> Self {
         self.default_subnet = Some(subnet.into());
+        self
+    }
+
+    /// With one more route.
+    #[must_use]
+    pub fn with_route<'a>(mut self, destination: &str, nexthops: impl IntoIterator<Item = &'a str>) -> Self {
+        let route = Route {
+            destination: destination.into(),
+            nexthops: nexthops.into_iter().map(Name::from).collect(),
+        };
+        self.routes = self.routes.into_iter().chain([route]).collect();
         self
     }
 

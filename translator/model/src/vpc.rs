@@ -30,12 +30,23 @@ pub struct Vpc {
     pub shared_services: bool,
     /// `spec.peers` as written: the VPCs that it is to be connected to.
     pub peers: Box<[Name]>,
+    /// `spec.routes`.
+    pub routes: Box<[Route]>,
     /// `spec.defaultSubnet`: the Subnet of pods that name none.
     pub default_subnet: Option<Name>,
     /// `spec.dns.servers` as written.
     pub dns_servers: Box<[Name]>,
     /// `spec.dns.searchDomains` as written.
     pub search_domains: Box<[Name]>,
+}
+
+/// Where what is for a network beyond a VPC goes first (`spec.routes` of a `Vpc`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// `destination` as written.
+    pub destination: Name,
+    /// `nexthops` as written: addresses of those that forward it.
+    pub nexthops: Box<[Name]>,
 }
 
 /// What one side of a peering says (`meridian.dev` `VpcPeering`): the same as if the VPC named the peer itself.

@@ -17,6 +17,8 @@ const NO_SUBNET: &str = "SubnetNotReady";
 const NO_PEER: &str = "PeerRefused";
 /// The VPC has not the gateways that it selects.
 const NO_GATEWAY: &str = "NoGateways";
+/// A route of the VPC, or a next hop of one, cannot be used.
+const NO_ROUTE: &str = "RouteRefused";
 /// Something about the service makes no sense, or not beside others.
 const NO_SERVICE: &str = "InvalidService";
 /// The same of what is behind it.
@@ -120,6 +122,9 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
         (Origin::Compile, Subject::Vpc) if problem.field.as_deref().is_some_and(is_of_egress) => {
             (NO_GATEWAY, "FindGateways", field_and_message(problem))
         }
+        (Origin::Compile, Subject::Vpc) if problem.field.as_deref().is_some_and(is_of_routes) => {
+            (NO_ROUTE, "RouteTraffic", field_and_message(problem))
+        }
         (Origin::Compile, Subject::VpcPeering) => (NO_PEER, "ConnectPeers", problem.message.clone()),
         (Origin::Compile, Subject::Vpc) => (NO_VPC, "BuildNetwork", field_and_message(problem)),
         (Origin::Compile, Subject::Subnet) => (NO_SUBNET, "BuildNetwork", field_and_message(problem)),
@@ -166,6 +171,10 @@ fn is_of_peers(field: &str) -> bool {
 
 fn is_of_egress(field: &str) -> bool {
     field.starts_with("spec.egress")
+}
+
+fn is_of_routes(field: &str) -> bool {
+    field.starts_with("spec.routes")
 }
 
 fn field_and_message(problem: &Problem) -> String {

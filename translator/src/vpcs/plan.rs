@@ -2,7 +2,7 @@
 //!
 //! Must not: do I/O, or decide what a VPC means.
 
-use meridian_api::vpc::{GATEWAYS, IN_USE, NAMESPACES, PEERS, READY, Vpc, VpcStatus};
+use meridian_api::vpc::{GATEWAYS, IN_USE, NAMESPACES, PEERS, READY, ROUTES, Vpc, VpcStatus};
 use meridian_compile::VpcReport;
 use serde_json::{Value, json};
 
@@ -39,7 +39,11 @@ pub(super) fn status(vpc: &Vpc, known: Known<'_>) -> Option<Value> {
         };
         let conditions = &mut wanted.conditions;
         set(conditions, NAMESPACES, &words::namespaces(report), generation);
-        for (r#type, verdict) in [(PEERS, words::peers(report)), (GATEWAYS, words::gateways(report))] {
+        for (r#type, verdict) in [
+            (PEERS, words::peers(report)),
+            (GATEWAYS, words::gateways(report)),
+            (ROUTES, words::routes(report)),
+        ] {
             match verdict {
                 Some(verdict) => set(conditions, r#type, &verdict, generation),
                 None => conditions.retain(|condition| condition.type_ != r#type),

@@ -127,6 +127,22 @@ pub(super) fn gateways(report: &VpcReport) -> Option<Verdict> {
     })
 }
 
+/// Whether its routes lead somewhere; none if it has none.
+pub(super) fn routes(report: &VpcReport) -> Option<Verdict> {
+    let routes = report.routes.as_ref()?;
+    if !report.faults.is_empty() {
+        return Some(verdict(false, "Invalid", "the VPC is not ready"));
+    }
+    if !routes.faults.is_empty() {
+        return Some(faults(&routes.faults, routes.conflict));
+    }
+    let message = match routes.count {
+        1 => "there is a route for one network".to_owned(),
+        count => format!("there are routes for {count} networks"),
+    };
+    Some(verdict(true, "Ready", message))
+}
+
 /// How the two VPCs of a peering fare with each other.
 pub(super) fn connected(of: &VpcPeeringSpec, peering: &Peering) -> Verdict {
     match peering {

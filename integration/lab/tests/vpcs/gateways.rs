@@ -127,7 +127,7 @@ fn addresses(cluster: &Cluster, nodes: &[&str], of: SocketAddr) -> BTreeSet<IpAd
 }
 
 /// Sooner or later everything that a pod sends leaves under the addresses of these nodes, all of them.
-fn leaves_by(cluster: &Cluster, from: &str, nodes: &[&str]) {
+pub(crate) fn leaves_by(cluster: &Cluster, from: &str, nodes: &[&str]) {
     for to in sockets() {
         let mut last = None;
         let wanted = addresses(cluster, nodes, to);

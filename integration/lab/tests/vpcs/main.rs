@@ -19,6 +19,7 @@ mod hosts;
 mod leftovers;
 mod pods;
 mod reachability;
+mod routes;
 mod services;
 mod subnets;
 mod told;

@@ -9,7 +9,7 @@ use crate::context::World;
 use crate::placements::Placements;
 use crate::segment::Segment;
 use crate::vpcs::{Home, State, SubnetState};
-use crate::{Fill, GatewayReport, SubnetReport, VpcReport, gateway};
+use crate::{Fill, GatewayReport, RouteReport, SubnetReport, VpcReport, gateway};
 
 /// How many pods are named that are still in a VPC their namespace has left.
 const REMAINING: usize = 100;
@@ -64,6 +64,7 @@ pub(super) fn vpc(state: &State, namespaces: Vec<Name>, world: World<'_>) -> Vpc
             .map(|(namespace, vpc)| (namespace.clone(), vpc.clone()))
             .collect(),
         peers: state.peers.clone(),
+        routes: (!state.object.routes.is_empty()).then(|| routes(state)),
         gateways: gateway::is_gateway(state).then(|| gateways(state, world)),
         nodes: slices().count(),
         pods: pods().count(),
@@ -77,6 +78,17 @@ fn distinct<'a>(ports: impl Iterator<Item = &'a PortKey>) -> impl Iterator<Item 
     let mut last = None;
     let mut is_another = move |pod| last.replace(pod) != Some(pod);
     ports.map(|port| &port.pod).filter(move |pod| is_another(*pod))
+}
+
+fn routes(state: &State) -> RouteReport {
+    let faults = state.route_faults.iter();
+    RouteReport {
+        count: state.routes.len(),
+        faults: faults
+            .map(|fault| (fault.field.clone(), fault.message.clone()))
+            .collect(),
+        conflict: state.route_faults.iter().any(|fault| fault.conflict),
+    }
 }
 
 fn gateways(state: &State, world: World<'_>) -> GatewayReport {

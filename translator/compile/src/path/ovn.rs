@@ -13,6 +13,7 @@ use ovsdb_schemas::northbound::{
 
 use super::Map;
 use super::destination::Destination;
+use super::exit::Exit;
 use super::trail::Step;
 use crate::addresses::Fare;
 use crate::identity::row_uuid;
@@ -32,25 +33,6 @@ pub(super) struct Entry {
     pub(super) of_host: bool,
     /// The pod that sends, by its first interface, if one does.
     pub(super) pod: Option<PodKey>,
-}
-
-/// Where OVN hands it over.
-#[derive(Clone, Debug)]
-pub(super) enum Exit {
-    /// To a pod.
-    Pod(PortKey),
-    /// To the host, by the management port of a slice.
-    Host { slice: SliceKey },
-    /// To the host, by its port towards services.
-    Services(SliceKey),
-    /// To the host of one of the VPC's gateways, by which all have.
-    Gateways(Vec<Name>),
-    /// To the router.
-    Router(String),
-    /// To nobody: no port has the address.
-    Nobody(String),
-    /// To nobody: no route leads there.
-    Nowhere(String),
 }
 
 /// What a load balancer has for an address and port.
@@ -175,10 +157,6 @@ fn by_routes(map: Map<'_>, from: &SliceKey, table: &str, to: IpAddr) -> (Vec<Ste
         );
         return (vec![step], Exit::Nowhere(format!("router {router}")));
     };
-    let hop = route
-        .get(logical_router_static_route::NEXTHOP)
-        .and_then(Datum::as_str)
-        .unwrap_or_default();
     let step = |does: String| row(from, does, format!("Logical_Router_Static_Route {}", route.key));
     let gateways: Vec<Name> = ways
         .iter()
@@ -195,15 +173,46 @@ fn by_routes(map: Map<'_>, from: &SliceKey, table: &str, to: IpAddr) -> (Vec<Ste
         );
         return (vec![step(does)], Exit::Gateways(gateways));
     }
-    if let Some((slice, _)) = hop.parse().ok().and_then(|hop| slice_with(map, &from.vpc, hop)) {
+    let hops: Vec<IpAddr> = ways.iter().filter_map(|route| hop_of(route)).collect();
+    let forwards = hops.iter().filter_map(|hop| {
+        let subnet = usable_subnet(map, &from.vpc, *hop)?;
+        Some((*hop, pod_within(map, &Segment::Subnet(subnet.key()), *hop)))
+    });
+    let forwards: Vec<_> = forwards.collect();
+    if !forwards.is_empty() {
+        let who = forwards.iter().map(|(hop, port)| match port {
+            Some(port) => format!("pod {port} ({hop})"),
+            None => format!("{hop}, which nobody has"),
+        });
+        let does = match &*who.collect::<Vec<_>>() {
+            [only] => format!("a route of VPC {} leads {to} to {only}", from.vpc),
+            all => format!(
+                "a route of VPC {} leads {to} to one of these, which a hash tells: {}",
+                from.vpc,
+                all.join(", ")
+            ),
+        };
+        let step = Step {
+            object: Some(format!("vpc {}", from.vpc)),
+            ..step(does)
+        };
+        return (vec![step], Exit::Forwarded(forwards));
+    }
+    if let Some((slice, _)) = hops.first().and_then(|hop| slice_with(map, &from.vpc, *hop)) {
         let does = format!(
             "no slice of VPC {} has {to}: out of it by the sender's own host",
             from.vpc
         );
         return (vec![step(does)], Exit::Host { slice });
     }
-    let does = format!("nobody has {hop}, by which {to} would be reached: dropped");
+    let does = format!("nobody has the next hop by which {to} would be reached: dropped");
     (vec![step(does)], Exit::Nowhere(format!("router {router}")))
+}
+
+/// The next hop of a route.
+fn hop_of(route: &DesiredRow) -> Option<IpAddr> {
+    let hop = route.get(logical_router_static_route::NEXTHOP)?;
+    hop.as_str()?.parse().ok()
 }
 
 /// Out of a Subnet: its VPC's policies go before its routes.
@@ -223,20 +232,26 @@ fn leave_subnet(map: Map<'_>, from: &SliceKey, subnet: &Name, to: IpAddr) -> (Ve
         );
         return (vec![step], Exit::Nowhere(format!("router {}", names.router(&from.vpc))));
     }
-    let config = map.world.config;
-    let has_gateways = map.world.gateways.of_vpc(&from.vpc).next().is_some();
-    if has_gateways && gateway::host(config, to.is_ipv4()).is_some() {
-        let services = map.world.service_cidrs.networks();
-        let mut own = services.iter().chain(config.cluster_cidrs());
-        if !own.any(|cidr| cidr.contains(to)) {
-            return by_routes(map, from, &names.subnet_router_port(subnet), to);
-        }
+    let (config, v4) = (map.world.config, to.is_ipv4());
+    let by_gateways = map.world.gateways.of_vpc(&from.vpc).next().is_some() && gateway::host(config, v4).is_some();
+    let state = map.world.vpcs.get(&from.vpc);
+    let is_routed = state.is_some_and(|state| state.routes.iter().any(|route| route.destination.is_ipv4() == v4));
+    let services = map.world.service_cidrs.networks();
+    let mut own = services.iter().chain(config.cluster_cidrs());
+    let of_host = (by_gateways || is_routed) && own.any(|cidr| cidr.contains(to));
+    let mut routes = state.into_iter().flat_map(|state| state.routes_for(Some(subnet), v4));
+    if !of_host && (by_gateways || routes.any(|route| route.destination.contains(to))) {
+        return by_routes(map, from, &names.subnet_router_port(subnet), to);
     }
     let does = format!(
         "no network of VPC {} has {to}: out of it by the sender's own host",
         from.vpc
     );
-    let policy = names.beside(&from.vpc, &from.node, to.is_ipv4());
+    let policy = if of_host {
+        names.beside_own(&from.vpc, &from.node, v4)
+    } else {
+        names.beside(&from.vpc, &from.node, v4)
+    };
     let step = row(from, does, format!("Logical_Router_Policy {policy}"));
     (vec![step], Exit::Host { slice: from.clone() })
 }

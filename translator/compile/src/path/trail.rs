@@ -34,6 +34,8 @@ pub enum Verdict {
     Another,
     /// It leaves the cluster, and what becomes of it there is not known.
     Leaves,
+    /// A pod gets it that forwards for the VPC, and what becomes of it there is not known.
+    Forwarded,
     /// The sender is told at once that it may not be, or that nobody is there.
     Refused,
     /// It is lost, and the sender waits.
@@ -90,9 +92,9 @@ pub struct OvnClaim {
     pub endpoint: Option<SocketAddr>,
     /// What.
     pub outcome: OvnOutcome,
-    /// To which logical port it is delivered.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub port: Option<String>,
+    /// To which logical port it is delivered: to one of these.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<String>,
 }
 
 /// What OVN may do with a packet.
@@ -142,11 +144,11 @@ impl Step {
 }
 
 impl OvnClaim {
-    pub(super) fn new(outcome: OvnOutcome, port: Option<String>, endpoint: Option<SocketAddr>) -> Self {
+    pub(super) fn new(outcome: OvnOutcome, ports: Vec<String>, endpoint: Option<SocketAddr>) -> Self {
         Self {
             endpoint,
             outcome,
-            port,
+            ports,
         }
     }
 }

@@ -3,7 +3,7 @@
 use meridian_api::attachment::NETWORKS;
 use meridian_model::{AttachmentConfig, Cluster, Name, NetworkRequest, Pod};
 
-use super::Place;
+use super::{Place, refusal};
 use crate::addresses::{Addresses, wants_port};
 use crate::segment::{Segment, Spot};
 use crate::slices::SliceKey;
@@ -86,7 +86,7 @@ fn spot(
     let is_in_vpc = addresses.vpc_of(&port, &pod.uid) == Some(vpc);
     let is_in = |subnet: &SubnetState| is_in_vpc && addresses.has(&port, &pod.uid, |ip| subnet.contains(ip));
     let refused = |subnet: &&SubnetState| !is_in(subnet);
-    let of_vpc = state.refusal().filter(|_| !is_in_vpc);
+    let of_vpc = refusal(state, pod, "name another definition").filter(|_| !is_in_vpc);
     let refusal = of_vpc.or_else(|| subnet.filter(refused).and_then(SubnetState::refusal));
     if let Some(why) = refusal {
         return Err(why);

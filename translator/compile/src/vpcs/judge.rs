@@ -71,6 +71,8 @@ pub(super) fn all(ground: &Ground<'_>) -> BTreeMap<Name, State> {
             peers: Vec::new(),
             subnets: Vec::new(),
             consents: Vec::new(),
+            routes: Vec::new(),
+            route_faults: Vec::new(),
         };
         (vpc.name.clone(), state)
     };
@@ -96,8 +98,8 @@ impl Fault {
     }
 }
 
-/// Reads a network that pods can have addresses of, beside those that `what` has already.
-pub(super) fn network(text: &str, earlier: &[IpNetwork], what: &str) -> Result<IpNetwork, Fault> {
+/// Reads a network.
+pub(super) fn read(text: &str) -> Result<IpNetwork, Fault> {
     let network: IpNetwork = text.parse().map_err(|reason| {
         Fault::here(format!(
             "{text:?} is not a network ({reason}): write it like 10.10.0.0/16"
@@ -108,13 +110,19 @@ pub(super) fn network(text: &str, earlier: &[IpNetwork], what: &str) -> Result<I
         let message = format!("{network} is an address with a prefix length, not a network: did you mean {meant}?");
         return Err(Fault::here(message));
     }
+    Ok(network)
+}
+
+/// Reads a network that pods can have addresses of, beside those that `what` has already.
+pub(super) fn network(text: &str, earlier: &[IpNetwork], what: &str) -> Result<IpNetwork, Fault> {
+    let network = read(text)?;
     let v4 = network.is_ipv4();
     if let Some(first) = earlier.iter().find(|first| first.is_ipv4() == v4) {
         let family = if v4 { "IPv4" } else { "IPv6" };
         let message = format!("{network} is a second {family} network beside {first}: {what} has one per family");
         return Err(Fault::here(message));
     }
-    if let Some(what) = reserved(network) {
+    if let Some(what) = reserved(network, ip::overlap) {
         return Err(Fault::here(format!(
             "{network} is of {what} addresses, which no pod can have"
         )));
@@ -198,7 +206,8 @@ pub(super) fn overlapped(network: IpNetwork, created: Timestamp, ground: &Ground
     })
 }
 
-fn reserved(network: IpNetwork) -> Option<&'static str> {
+/// What addresses are for that are nobody's, if a network of them and this one are as asked.
+pub(super) fn reserved(network: IpNetwork, are: impl Fn(IpNetwork, IpNetwork) -> bool) -> Option<&'static str> {
     let reserved: [(&str, &str); 7] = [
         ("127.0.0.0/8", "loopback"),
         ("169.254.0.0/16", "link-local"),
@@ -208,8 +217,8 @@ fn reserved(network: IpNetwork) -> Option<&'static str> {
         ("ff00::/8", "multicast"),
         ("::/127", "no host's"),
     ];
-    let overlaps = |text: &str| text.parse().is_ok_and(|other| ip::overlap(other, network));
-    reserved.iter().find(|(text, _)| overlaps(text)).map(|(_, what)| *what)
+    let is_such = |text: &str| text.parse().is_ok_and(|other| are(other, network));
+    reserved.iter().find(|(text, _)| is_such(text)).map(|(_, what)| *what)
 }
 
 /// Nodes that came after what has these networks, and have an address of them.

@@ -37,6 +37,8 @@ pub(crate) struct SubnetState {
     pub(crate) clashes: Vec<(Key, String, String)>,
     /// What whoever asks by DHCP is told, if anybody answers.
     pub(crate) dhcp: Option<Answers>,
+    /// Who in it forwards what routes of its VPC lead to it, and for which networks.
+    pub(crate) forwards: BTreeMap<IpAddr, Vec<IpNetwork>>,
 }
 
 /// What DHCP tells beside addresses.
@@ -140,6 +142,7 @@ fn judge(
         flaws: Vec::new(),
         clashes: Vec::new(),
         dhcp: None,
+        forwards: BTreeMap::new(),
     };
     let name = &subnet.name;
     if !is_subnet(name) {

@@ -1,12 +1,14 @@
 //! VPCs that leave by gateways.
 
-use meridian_compile::{Claim, Config, GatewayReport, PathQuestion, PathTarget, Settings, Verdict};
-use meridian_model::{Egress, Key, Namespace, Node, Pod, PodKey, Subnet, Vpc};
+use meridian_compile::{Claim, Config, GatewayReport, Settings, Verdict};
+use meridian_model::{Egress, Key, Namespace, Node, Pod, Subnet, Vpc};
 
 use crate::support::Lab;
 
+/// The policies for what pods in Subnets on `a` send: all that leaves the VPC, or what the host is for.
+const ALL: &str = "subnets-blue.a-v4";
+const OWN: &str = "subnets-blue.a.own-v4";
 const PORT: &str = "Logical_Router_Port";
-const ROUTE: &str = "Logical_Router_Static_Route";
 
 fn settings() -> Settings {
     Settings {
@@ -39,36 +41,6 @@ fn lab(settings: Settings) -> Lab {
         .with(Pod::test("sky", "p").on("a"))
 }
 
-fn text(lab: &Lab, table: &str, row: &str, column: &str) -> String {
-    let row = lab.row(table, row).unwrap_or_else(|| panic!("no {row}"));
-    let value = row.get(column).map(ToString::to_string).unwrap_or_default();
-    value.trim_matches('"').to_owned()
-}
-
-/// Each route of a slice as prefix, next hop and port.
-fn routes(lab: &Lab, table: &str) -> Vec<String> {
-    let of_table = |column: &str, row: &meridian_compile::DesiredRow| {
-        row.get(column)
-            .and_then(|datum| datum.as_str())
-            .unwrap_or("-")
-            .to_owned()
-    };
-    let rows = lab
-        .0
-        .desired()
-        .rows(ROUTE)
-        .filter(|row| of_table("route_table", row) == table);
-    let mut routes: Vec<String> = rows
-        .map(|row| {
-            ["ip_prefix", "nexthop", "output_port"]
-                .map(|column| of_table(column, row))
-                .join(" ")
-        })
-        .collect();
-    routes.sort();
-    routes
-}
-
 fn report(lab: &Lab, vpc: &str) -> GatewayReport {
     let reports = lab.0.vpcs();
     let report = reports.into_iter().find(|report| &*report.name == vpc);
@@ -79,7 +51,7 @@ fn report(lab: &Lab, vpc: &str) -> GatewayReport {
 fn what_leaves_leaves_by_every_gateway_and_what_is_for_the_own_host_does_not() {
     let lab = lab(settings());
     assert_eq!(
-        routes(&lab, "vpc-blue.a"),
+        lab.routes("vpc-blue.a"),
         [
             "0.0.0.0/0 100.66.0.1 egress-blue.g1",
             "0.0.0.0/0 100.66.0.1 egress-blue.g2",
@@ -88,33 +60,19 @@ fn what_leaves_leaves_by_every_gateway_and_what_is_for_the_own_host_does_not() {
             "10.96.0.0/16 10.8.0.2 -",
         ]
     );
-    assert_eq!(routes(&lab, "vpc-default-a"), ["0.0.0.0/0 10.244.0.2 -"]);
+    assert_eq!(lab.routes("vpc-default-a"), ["0.0.0.0/0 10.244.0.2 -"]);
     let facts = lab.facts("mgmt-blue.a").unwrap().vpc.unwrap();
     assert!(!facts.outside && facts.services, "the own host is no way out");
     assert_eq!(report(&lab, "blue").nodes, ["g1".into(), "g2".into()]);
     assert!(report(&lab, "blue").lack.is_none() && lab.problems().is_empty());
 }
 
-/// The match of the policy for what pods in Subnets on `a` send, without the source.
-fn policy(lab: &Lab) -> Option<String> {
-    let policy = "subnets-blue.a-v4";
+/// The match of a policy for what pods in Subnets on `a` send, without the source.
+fn policy(lab: &Lab, policy: &str) -> Option<String> {
     lab.row("Logical_Router_Policy", policy)?;
-    let matches = text(lab, "Logical_Router_Policy", policy, "match");
+    let matches = lab.text("Logical_Router_Policy", policy, "match");
     let rest = matches.strip_prefix("ip4.src == $mrd_").unwrap();
     Some(rest.trim_start_matches(|c: char| c.is_ascii_hexdigit()).to_owned())
-}
-
-/// What is told of the way of a pod in a Subnet to an address.
-fn way(lab: &Lab, to: &str) -> (Verdict, Option<String>) {
-    let told = lab.0.explain_path(&PathQuestion {
-        from: PodKey::new("sky", "vm"),
-        to: PathTarget::Address(to.parse().unwrap()),
-        protocol: None,
-        port: None,
-    });
-    let told = told.unwrap();
-    let [way] = &*told.ways else { panic!("{told:?}") };
-    (way.verdict, way.ovn[0].port.clone())
 }
 
 #[test]
@@ -129,33 +87,33 @@ fn pods_in_subnets_leave_by_gateways_like_those_in_slices() {
         "0.0.0.0/0 100.66.0.1 egress-blue.g2",
         "10.8.0.0/16 169.254.77.9 subnet-vms",
     ];
-    assert_eq!(routes(&lab, "subnet-vms"), ways);
+    assert_eq!(lab.routes("subnet-vms"), ways);
     assert_eq!(
-        policy(&lab).as_deref(),
+        policy(&lab, OWN).as_deref(),
         Some(" && ip4.dst == {10.96.0.0/16, 10.244.0.0/16}")
     );
-    let nat = |lab: &Lab, key: &str| ["logical_ip", "external_ip"].map(|column| text(lab, "NAT", key, column));
+    let nat = |lab: &Lab, key: &str| ["logical_ip", "external_ip"].map(|column| lab.text("NAT", key, column));
     assert_eq!(nat(&lab, "egress-blue.g1-v4"), ["10.8.0.0/16", "100.66.0.2"]);
     assert_eq!(nat(&lab, "egress-blue.g1@vms-v4"), ["10.20.0.0/24", "100.66.0.2"]);
     assert_eq!(nat(&lab, "egress-blue.g2@dbs-v4"), ["10.21.0.0/24", "100.66.0.3"]);
     let host = Some("mgmt-blue.a".to_owned());
     assert_eq!(
-        way(&lab, "192.0.2.1"),
+        lab.way("sky/vm", "192.0.2.1"),
         (Verdict::Leaves, Some("egress-default".to_owned()))
     );
-    assert_eq!(way(&lab, "10.96.0.9").1, host, "services are the own host's");
-    assert_eq!(way(&lab, "10.244.3.4"), (Verdict::Refused, host.clone()));
-    assert_eq!(way(&lab, "10.8.200.9"), (Verdict::Dropped, None), "nobody's");
+    assert_eq!(lab.way("sky/vm", "10.96.0.9").1, host, "services are the own host's");
+    assert_eq!(lab.way("sky/vm", "10.244.3.4"), (Verdict::Refused, host.clone()));
+    assert_eq!(lab.way("sky/vm", "10.8.200.9"), (Verdict::Dropped, None), "nobody's");
     lab.apply(Node::test("g1"));
-    assert_eq!(routes(&lab, "subnet-vms"), ways[1..]);
+    assert_eq!(lab.routes("subnet-vms"), ways[1..]);
     assert!(lab.row("NAT", "egress-blue.g1@vms-v4").is_none());
     // Without any, their own host refuses it.
     lab.apply(Node::test("g2"));
-    assert_eq!(routes(&lab, "subnet-vms"), ["0.0.0.0/0 169.254.77.9 subnet-vms"]);
-    assert_eq!(policy(&lab).as_deref(), Some(""));
-    assert_eq!(way(&lab, "192.0.2.1"), (Verdict::Refused, host));
+    assert_eq!(lab.routes("subnet-vms"), ["0.0.0.0/0 169.254.77.9 subnet-vms"]);
+    assert_eq!((policy(&lab, ALL).as_deref(), policy(&lab, OWN)), (Some(""), None));
+    assert_eq!(lab.way("sky/vm", "192.0.2.1"), (Verdict::Refused, host));
     lab.apply(edge("g2"));
-    assert_eq!(routes(&lab, "subnet-vms"), ways[1..]);
+    assert_eq!(lab.routes("subnet-vms"), ways[1..]);
     lab.delete(Key::Subnet("dbs".into()));
     assert!(lab.row("NAT", "egress-blue.g2@dbs-v4").is_none());
     assert_eq!(lab.restarted().dump(), lab.dump());
@@ -170,9 +128,9 @@ fn where_the_own_host_is_for_nothing_no_policy_is_in_the_way_of_the_gateways() {
     })
     .with(Subnet::test("vms", "blue", ["10.20.0.0/24"]))
     .with(Pod::test("sky", "vm").on("a").in_subnet("vms"));
-    assert_eq!(routes(&lab, "subnet-vms").len(), 3);
-    assert_eq!(policy(&lab), None);
-    let set = text(&lab, "Address_Set", "subnets-blue.a-v4", "name");
+    assert_eq!(lab.routes("subnet-vms").len(), 3);
+    assert_eq!((policy(&lab, ALL), policy(&lab, OWN)), (None, None));
+    let set = lab.text("Address_Set", "subnets-blue.a-v4", "name");
     assert!(set.starts_with("mrd_"), "pods are in it whatever becomes of the policy");
 }
 
@@ -195,11 +153,11 @@ fn hosts_know_that_they_are_gateways_and_in_which_families() {
 #[test]
 fn a_slot_has_an_address_of_its_own_and_keeps_it() {
     let mut lab = lab(settings()).with(green());
-    let address = |lab: &Lab, slot: &str| text(lab, PORT, slot, "networks");
+    let address = |lab: &Lab, slot: &str| lab.text(PORT, slot, "networks");
     assert_eq!(address(&lab, "egress-blue.g1"), "100.66.0.2/16");
     assert_eq!(address(&lab, "egress-blue.g2"), "100.66.0.3/16");
     let green = address(&lab, "egress-green.g1");
-    assert_eq!(text(&lab, "NAT", "egress-green.g1-v4", "external_ip"), "100.66.0.4");
+    assert_eq!(lab.text("NAT", "egress-green.g1-v4", "external_ip"), "100.66.0.4");
     lab.apply(Node::test("g1"));
     assert!(lab.row(PORT, "egress-blue.g1").is_none() && lab.row("NAT", "egress-blue.g1-v4").is_none());
     // Another gateway takes what is free; nobody else changes.
@@ -225,9 +183,9 @@ fn the_database_is_the_record_as_long_as_it_can_be_right() {
         claim("g2", "192.0.2.1"),
         claim("a", "100.66.0.2"),
     ]);
-    assert_eq!(text(&kept, PORT, "egress-blue.g1", "networks"), "100.66.7.7/16");
+    assert_eq!(kept.text(PORT, "egress-blue.g1", "networks"), "100.66.7.7/16");
     assert_eq!(
-        text(&kept, PORT, "egress-blue.g2", "networks"),
+        kept.text(PORT, "egress-blue.g2", "networks"),
         "100.66.0.2/16",
         "not of the network, and nobody's"
     );
@@ -269,7 +227,7 @@ fn without_a_gateway_the_own_host_refuses_and_the_vpc_says_why() {
     let mut lab = lab(settings());
     lab.apply(Node::test("g1"));
     lab.apply(Node::test("g2"));
-    assert_eq!(routes(&lab, "vpc-blue.a"), ["0.0.0.0/0 10.8.0.2 -"]);
+    assert_eq!(lab.routes("vpc-blue.a"), ["0.0.0.0/0 10.8.0.2 -"]);
     assert!(!lab.facts("mgmt-blue.a").unwrap().vpc.unwrap().outside);
     let problem = "vpc/blue: spec.egress.gatewayNodeSelector: no node has the labels edge: pods have no way out, and what they send is \
                    refused. Label the nodes that are to be gateways";
@@ -290,7 +248,7 @@ fn a_node_with_an_address_of_the_egress_network_is_named() {
     let mut node = Node::test("b");
     node.internal_ips = ["100.66.3.4".parse().unwrap()].into();
     lab.apply(node);
-    assert_eq!(routes(&lab, "vpc-blue.a"), ["0.0.0.0/0 10.8.0.2 -"]);
+    assert_eq!(lab.routes("vpc-blue.a"), ["0.0.0.0/0 10.8.0.2 -"]);
     let problem = &lab.problems()[0];
     assert!(
         problem.contains("100.66.3.4 of node b is in the egress CIDR 100.66.0.0/16"),
@@ -298,7 +256,7 @@ fn a_node_with_an_address_of_the_egress_network_is_named() {
     );
     assert!(report(&lab, "blue").conflict);
     lab.delete(Key::Node("b".into()));
-    assert_eq!(routes(&lab, "vpc-blue.a").len(), 5);
+    assert_eq!(lab.routes("vpc-blue.a").len(), 5);
 }
 
 #[test]
@@ -312,8 +270,8 @@ fn a_family_without_an_egress_network_has_no_way_out() {
             .created_at(1)
             .by_gateways(),
     );
-    assert_eq!(text(&lab, "NAT", "egress-blue.g1-v4", "external_ip"), "100.70.0.2");
-    assert!(routes(&lab, "vpc-blue.a").contains(&"::/0 fd00:8::2 -".to_owned()));
+    assert_eq!(lab.text("NAT", "egress-blue.g1-v4", "external_ip"), "100.70.0.2");
+    assert!(lab.routes("vpc-blue.a").contains(&"::/0 fd00:8::2 -".to_owned()));
     assert!(
         lab.problems()[0].contains("fd00:8::/48 has no way out"),
         "{:?}",

@@ -203,6 +203,32 @@ fn a_vpc_with_two_gateways() {
 }
 
 #[test]
+fn a_vpc_with_routes_to_a_firewall() {
+    let config = Config::new(Settings {
+        cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap()],
+        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
+        ..Settings::default()
+    });
+    let vpc = Vpc::test("blue", ["10.8.0.0/16"])
+        .with_route("0.0.0.0/0", ["10.21.0.5", "10.21.0.6"])
+        .with_route("192.168.0.0/16", ["10.21.0.5"]);
+    let lab = Lab::new(config.unwrap())
+        .with(Node::test("a"))
+        .with(vpc)
+        .with(Subnet::test("edge", "blue", ["10.21.0.0/24"]))
+        .with(Subnet::test("vms", "blue", ["10.20.0.0/24"]))
+        .with(Namespace::test("sky").in_vpc("blue"))
+        .with(
+            Pod::test("sky", "firewall-0")
+                .on("a")
+                .in_subnet("edge")
+                .asking_for("10.21.0.5"),
+        )
+        .with(Pod::test("sky", "vm-0").on("a").in_subnet("vms"));
+    check("a_vpc_with_routes_to_a_firewall.txt", &lab);
+}
+
+#[test]
 fn a_policy_with_pods_blocks_and_named_ports() {
     let web = PolicyRule {
         peers: [

@@ -27,5 +27,6 @@ mod subnet_paths;
 mod subnets;
 mod support;
 mod vpc_peers;
+mod vpc_routes;
 mod vpc_scope;
 mod vpcs;

@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 
 use meridian_api::port::PortFacts;
 use meridian_api::service::ServiceFacts;
-use meridian_compile::{Claim, Compiler, Config, Delta, Desired, DesiredRow, Settings, row_uuid};
-use meridian_model::{Event, Key, Object};
+use meridian_compile::{
+    Claim, Compiler, Config, Delta, Desired, DesiredRow, PathQuestion, PathTarget, Settings, Verdict, row_uuid,
+};
+use meridian_model::{Event, Key, Object, PodKey};
 use ovsdb::Uuid;
 
 pub(crate) const LSP: &str = "Logical_Switch_Port";
@@ -121,6 +123,48 @@ impl Lab {
 
     pub(crate) fn row(&self, table: &str, key: &str) -> Option<&DesiredRow> {
         self.0.desired().rows(table).find(|row| &*row.key == key)
+    }
+
+    /// What a column of a row holds.
+    pub(crate) fn text(&self, table: &str, row: &str, column: &str) -> String {
+        let row = self.row(table, row).unwrap_or_else(|| panic!("no {row}"));
+        let value = row.get(column).map(ToString::to_string).unwrap_or_default();
+        value.trim_matches('"').to_owned()
+    }
+
+    /// Each route of a table as prefix, next hop and port.
+    pub(crate) fn routes(&self, table: &str) -> Vec<String> {
+        let text = |row: &DesiredRow, column| {
+            row.get(column)
+                .and_then(|datum| datum.as_str())
+                .unwrap_or("-")
+                .to_owned()
+        };
+        let rows = self.0.desired().rows("Logical_Router_Static_Route");
+        let of_table = rows.filter(|row| text(row, "route_table") == table);
+        let mut routes: Vec<String> = of_table
+            .map(|row| {
+                ["ip_prefix", "nexthop", "output_port"]
+                    .map(|column| text(row, column))
+                    .join(" ")
+            })
+            .collect();
+        routes.sort();
+        routes
+    }
+
+    /// What is told of the way of a pod to an address: how it ends, and to which port OVN delivers it.
+    pub(crate) fn way(&self, pod: &str, to: &str) -> (Verdict, Option<String>) {
+        let (namespace, name) = pod.split_once('/').unwrap();
+        let told = self.0.explain_path(&PathQuestion {
+            from: PodKey::new(namespace, name),
+            to: PathTarget::Address(to.parse().unwrap()),
+            protocol: None,
+            port: None,
+        });
+        let told = told.unwrap();
+        let [way] = &*told.ways else { panic!("{told:?}") };
+        (way.verdict, way.ovn[0].ports.first().cloned())
     }
 
     /// The addresses of a port, as its facts tell them.

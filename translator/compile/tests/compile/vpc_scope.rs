@@ -1,7 +1,7 @@
 //! Which workloads may be in a VPC.
 
 use meridian_compile::{Config, Settings};
-use meridian_model::{Key, Namespace, Node, Pod, Scope, Vpc};
+use meridian_model::{Key, Namespace, NetworkAttachment, Node, Pod, Scope, Vpc};
 
 use crate::support::Lab;
 
@@ -73,4 +73,23 @@ fn who_has_addresses_stays_whatever_the_scope_becomes() {
     lab.delete(Key::pod("sky", "vm"));
     lab.apply(Pod::test("sky", "vm").on("a").of_virtual_machine());
     assert_eq!(lab.problems(), [MACHINE]);
+}
+
+#[test]
+fn further_interfaces_are_for_the_same_workloads() {
+    let green = |scope| Vpc::test("green", ["10.9.0.0/16"]).open_to(["blue"]).only_for(scope);
+    let attached = |name: &str| Pod::test("sky", name).on("a").attached("sky", "storage");
+    let mut lab = lab(Scope::All)
+        .with(green(Scope::VirtualMachines))
+        .with(NetworkAttachment::test("sky", "storage", "green"))
+        .with(attached("pod"))
+        .with(attached("vm").of_virtual_machine());
+    assert_eq!((has_port(&lab, "pod@net1"), has_port(&lab, "vm@net1")), (false, true));
+    let why = "pod/sky/pod: metadata.annotations[k8s.v1.cni.cncf.io/networks]: entry 1, sky/storage as net1: VPC green is only for virtual \
+               machines (spec.scope is VirtualMachines), and this pod is none, for want of the label kubevirt.io=virt-launcher: name \
+               another definition, or set spec.scope of this one to All";
+    assert_eq!(lab.problems(), [why]);
+    assert!(has_port(&lab, "pod"), "the first interface is there all the same");
+    lab.apply(green(Scope::All));
+    assert!(has_port(&lab, "pod@net1") && lab.problems().is_empty());
 }

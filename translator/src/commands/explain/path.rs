@@ -70,6 +70,7 @@ fn verdict(verdict: Verdict) -> &'static str {
         Verdict::Reached => "reached",
         Verdict::Another => "somebody else is reached",
         Verdict::Leaves => "leaves the cluster",
+        Verdict::Forwarded => "handed on",
         Verdict::Refused => "refused",
         Verdict::Dropped => "dropped",
         Verdict::Depends => "depends on the endpoint",

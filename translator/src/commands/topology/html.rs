@@ -16,6 +16,8 @@ pub(super) fn page(topology: &Topology) -> String {
         svg::picture(topology)
     );
     vpcs(&mut text, topology);
+    subnets(&mut text, topology);
+    routes(&mut text, topology);
     shared(&mut text, topology);
     nodes(&mut text, topology);
     text.push_str("</main>\n</body>\n</html>\n");
@@ -91,6 +93,65 @@ fn peers(vpc: &Network) -> String {
         Some(why) => format!("{} <span class=\"soft\">({})</span>", escape(&peer.name), escape(why)),
     });
     peers.collect::<Vec<_>>().join(", ")
+}
+
+fn subnets(text: &mut String, topology: &Topology) {
+    let all = topology
+        .vpcs
+        .iter()
+        .flat_map(|vpc| vpc.subnets.iter().map(move |subnet| (vpc, subnet)));
+    let number = all.clone().count();
+    if number == 0 {
+        return;
+    }
+    let heads = [
+        ("Subnet", false),
+        ("VPC", false),
+        ("networks", false),
+        ("pods", true),
+        ("nodes", true),
+        ("state", false),
+    ];
+    let rows = all.map(|(vpc, subnet)| {
+        let networks: Vec<String> = subnet.networks.iter().map(ToString::to_string).collect();
+        vec![
+            escape(&subnet.name),
+            escape(&vpc.name),
+            code(&networks),
+            subnet.pods.values().sum::<usize>().to_string(),
+            subnet.pods.len().to_string(),
+            match &subnet.fault {
+                Some(fault) => format!("<span class=\"bad\">{}</span>", escape(fault)),
+                None => "ready".to_owned(),
+            },
+        ]
+    });
+    table(text, &count(number, "Subnet", "Subnets"), &heads, rows);
+}
+
+fn routes(text: &mut String, topology: &Topology) {
+    let all = topology
+        .vpcs
+        .iter()
+        .flat_map(|vpc| vpc.routes.iter().map(move |route| (vpc, route)));
+    let number = all.clone().count();
+    if number == 0 {
+        return;
+    }
+    let heads = [("VPC", false), ("what is for", false), ("goes first to", false)];
+    let rows = all.map(|(vpc, route)| {
+        let hops: Vec<String> = route.nexthops.iter().map(ToString::to_string).collect();
+        vec![
+            escape(&vpc.name),
+            code(&[route.destination.to_string()]),
+            if hops.is_empty() {
+                "<span class=\"bad\">nobody: it is dropped</span>".to_owned()
+            } else {
+                code(&hops)
+            },
+        ]
+    });
+    table(text, &count(number, "route", "routes"), &heads, rows);
 }
 
 fn shared(text: &mut String, topology: &Topology) {

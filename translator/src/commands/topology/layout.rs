@@ -1,6 +1,6 @@
 //! [`Layout`]: what is drawn of a topology and what is only counted, so that a picture stays one.
 
-use meridian_compile::{Cell, Host, Network, Topology};
+use meridian_compile::{Cell, Host, Network, SubnetUse, Topology};
 
 /// More nodes than this are one column.
 const MOST_NODES: usize = 6;
@@ -8,6 +8,8 @@ const MOST_NODES: usize = 6;
 const MOST_VPCS: usize = 12;
 /// More shared services than this are counted.
 const MOST_SHARED: usize = 8;
+/// More Subnets of a VPC than this are counted.
+const MOST_SUBNETS: usize = 4;
 
 /// What is drawn.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(super) struct Layout<'a> {
     pub(super) rest: (usize, usize),
     /// How many of the shared services are named.
     pub(super) shared: usize,
+    /// How many lines each VPC has for its Subnets, one of them to count the rest.
+    pub(super) lines: usize,
 }
 
 impl<'a> Layout<'a> {
@@ -38,16 +42,28 @@ impl<'a> Layout<'a> {
             } else {
                 &topology.nodes
             },
+            lines: vpcs.iter().map(|vpc| lines(vpc)).max().unwrap_or_default(),
             vpcs,
             rest: (rest.len(), rest.iter().map(|vpc| vpc.pods).sum()),
             shared: topology.shared.len().min(MOST_SHARED),
         }
     }
 
+    /// The Subnets of a VPC that are drawn, and how many are not.
+    pub(super) fn subnets(vpc: &'a Network) -> (&'a [SubnetUse], usize) {
+        let drawn = vpc.subnets.len().min(MOST_SUBNETS);
+        (&vpc.subnets[..drawn], vpc.subnets.len() - drawn)
+    }
+
     /// What a node has of a VPC.
     pub(super) fn cell(vpc: &'a Network, node: &Host) -> Option<&'a Cell> {
         vpc.slices.iter().find(|slice| slice.node == node.name)
     }
+}
+
+fn lines(vpc: &Network) -> usize {
+    let (drawn, rest) = Layout::subnets(vpc);
+    drawn.len() + usize::from(rest > 0)
 }
 
 /// A number and what it counts.
@@ -88,7 +104,37 @@ pub(super) mod tests {
             pods,
             peers: Vec::new(),
             slices: Vec::new(),
+            subnets: Vec::new(),
+            routes: Vec::new(),
         }
+    }
+
+    #[test]
+    fn of_many_subnets_the_first_are_drawn_and_the_rest_counted() {
+        let subnet = |number: usize| SubnetUse {
+            name: format!("s{number}"),
+            switch: format!("subnet-s{number}"),
+            networks: vec!["10.20.0.0/24".parse().unwrap()],
+            fault: None,
+            pods: [("n".to_owned(), number)].into(),
+        };
+        let blue = Network {
+            subnets: (0..7).map(subnet).collect(),
+            ..vpc("blue".to_owned(), 21)
+        };
+        let topology = Topology {
+            nodes: Vec::new(),
+            vpcs: vec![vpc("default".to_owned(), 0), blue],
+            shared: Vec::new(),
+            service_cidrs: Vec::new(),
+        };
+        assert_eq!(Layout::of(&topology).lines, MOST_SUBNETS + 1);
+        let picture = super::super::svg::picture(&topology);
+        assert!(
+            picture.contains("subnet-s3") && !picture.contains("subnet-s4"),
+            "{picture}"
+        );
+        assert!(picture.contains("and 3 more Subnets"), "{picture}");
     }
 
     #[test]

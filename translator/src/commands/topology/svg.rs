@@ -16,6 +16,8 @@ const GAP: usize = 16;
 const TITLE: usize = 64;
 const NODE: usize = 54;
 const ROW: usize = 168;
+/// What a Subnet adds to that.
+const LINE: usize = 30;
 const HOST: usize = 74;
 /// As many pods are drawn as dots.
 const DOTS: usize = 18;
@@ -31,14 +33,15 @@ pub(super) fn picture(topology: &Topology) -> String {
     title(&mut body, topology, y);
     y += TITLE;
     let top = y;
-    let rows_end = top + NODE + layout.vpcs.len() * (ROW + GAP);
+    let stride = ROW + layout.lines * LINE + GAP;
+    let rows_end = top + NODE + layout.vpcs.len() * stride;
     bands(&mut body, &layout, top, rows_end + HOST + GAP);
     y += NODE;
     for (row, vpc) in layout.vpcs.iter().enumerate() {
         network(&mut body, &layout, vpc, row, (y, width));
-        y += ROW + GAP;
+        y += stride;
     }
-    wires.draw(&mut body, &layout, (MARGIN, top + NODE, ROW + GAP));
+    wires.draw(&mut body, &layout, (MARGIN, top + NODE, stride));
     y = hosts(&mut body, &layout, y, width);
     if layout.rest.0 > 0 {
         let (more, pods) = layout.rest;
@@ -178,9 +181,10 @@ fn network(body: &mut String, layout: &Layout<'_>, vpc: &Network, row: usize, (y
         colour(&vpc.name, row),
         escape(&vpc.name)
     );
+    let height = ROW + layout.lines * LINE;
     let _ = writeln!(
         body,
-        r#"<rect class="card" x="{MARGIN}" y="{y}" width="{}" height="{ROW}" rx="12" fill-opacity=".88"/><rect class="tone" x="{MARGIN}" y="{y}" width="5" height="{ROW}" rx="2.5"/>"#,
+        r#"<rect class="card" x="{MARGIN}" y="{y}" width="{}" height="{height}" rx="12" fill-opacity=".88"/><rect class="tone" x="{MARGIN}" y="{y}" width="5" height="{height}" rx="2.5"/>"#,
         width - MARGIN * 2
     );
     label(body, vpc, y);
@@ -203,6 +207,7 @@ fn network(body: &mut String, layout: &Layout<'_>, vpc: &Network, row: usize, (y
             switch(body, cell, left(column), y);
         }
     }
+    subnets(body, layout, vpc, y + ROW);
     body.push_str("</g>\n");
 }
 
@@ -311,6 +316,62 @@ fn total(body: &mut String, vpc: &Network, y: usize) {
         top + 66,
         count(vpc.pods, "pod", "pods")
     );
+}
+
+/// Subnets, each a switch across all nodes, below those of single nodes.
+fn subnets(body: &mut String, layout: &Layout<'_>, vpc: &Network, mut y: usize) {
+    let x = MARGIN + 20;
+    let (drawn, rest) = Layout::subnets(vpc);
+    let columns = layout.nodes.len().max(1);
+    let (first, last) = (left(0) + 8, left(columns - 1) + COLUMN - 8);
+    for subnet in drawn {
+        let networks: Vec<String> = subnet.networks.iter().map(ToString::to_string).collect();
+        let all = subnet.pods.values().sum();
+        let state = subnet
+            .fault
+            .as_ref()
+            .map(|fault| format!(", {fault}"))
+            .unwrap_or_default();
+        let _ = writeln!(
+            body,
+            r#"<g><title>switch {}: {}, {}{}</title><text x="{x}" y="{}" class="small"><tspan class="strong">{}</tspan> <tspan class="mono soft">{}</tspan></text><rect class="wash" x="{first}" y="{y}" width="{}" height="22" rx="9"/>"#,
+            escape(&subnet.switch),
+            escape(&networks.join(" ")),
+            count(all, "pod", "pods"),
+            escape(&state),
+            y + 15,
+            fit(&subnet.switch, 18),
+            fit(&networks.join(" "), 20),
+            last - first
+        );
+        let mut pods = |column: usize, pods: usize| {
+            let _ = writeln!(
+                body,
+                r#"<text x="{}" y="{}" class="small mid">{}</text>"#,
+                left(column) + COLUMN / 2,
+                y + 15,
+                count(pods, "pod", "pods")
+            );
+        };
+        if layout.nodes.is_empty() {
+            pods(0, all);
+        }
+        for (column, node) in layout.nodes.iter().enumerate() {
+            if let Some(here) = subnet.pods.get(&node.name) {
+                pods(column, *here);
+            }
+        }
+        body.push_str("</g>\n");
+        y += LINE;
+    }
+    if rest > 0 {
+        let _ = writeln!(
+            body,
+            r#"<text x="{x}" y="{}" class="small soft">and {}</text>"#,
+            y + 15,
+            count(rest, "more Subnet", "more Subnets")
+        );
+    }
 }
 
 /// The hosts, through which VPCs reach the world and one another's shared services.

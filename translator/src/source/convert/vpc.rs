@@ -2,7 +2,7 @@
 
 use meridian_api::name::is_vpc;
 use meridian_api::vpc::{EgressMode, Scope as GivenScope, Vpc as Given};
-use meridian_model::{Egress, Name, Scope, Vpc};
+use meridian_model::{Egress, Name, Route, Scope, Vpc};
 
 use super::selector::selector;
 use super::{FieldError, Meta};
@@ -40,10 +40,18 @@ pub(super) fn vpc(vpc: Given) -> Result<Vpc, FieldError> {
         egress: egress(spec.egress)?,
         shared_services: spec.services.shared,
         peers: spec.peers.into_iter().map(|peer| Name::from(peer.name)).collect(),
+        routes: spec.routes.into_iter().map(route).collect(),
         default_subnet: spec.default_subnet.filter(|name| !name.is_empty()).map(Name::from),
         dns_servers: spec.dns.servers.into_iter().map(Name::from).collect(),
         search_domains: spec.dns.search_domains.into_iter().map(Name::from).collect(),
     })
+}
+
+fn route(route: meridian_api::vpc::Route) -> Route {
+    Route {
+        destination: route.destination.into(),
+        nexthops: route.nexthops.into_iter().map(Name::from).collect(),
+    }
 }
 
 fn egress(egress: meridian_api::vpc::Egress) -> Result<Egress, FieldError> {
@@ -113,9 +121,15 @@ mod tests {
         value["spec"]["egress"] = json!({"mode": "None"});
         value["spec"]["services"] = json!({"shared": false});
         value["spec"]["peers"] = json!([{"name": "green"}, {"name": "red"}]);
+        value["spec"]["routes"] = json!([{"destination": "0.0.0.0/0", "nexthops": ["10.20.0.5", "what"]}]);
         value["spec"]["podNetwork"] = json!({"cidrs": ["what"], "hostSlice": 25, "hostSliceIPv6": 112});
         let vpc = read(value);
         assert!(vpc.deleting && !vpc.shared_services && vpc.scope == Scope::VirtualMachines);
+        let route = Route {
+            destination: "0.0.0.0/0".into(),
+            nexthops: ["10.20.0.5".into(), "what".into()].into(),
+        };
+        assert_eq!(*vpc.routes, [route]);
         assert_eq!(*vpc.peers, [Name::from("green"), "red".into()]);
         assert_eq!(
             (vpc.host_slice_v4, vpc.host_slice_v6, vpc.egress),

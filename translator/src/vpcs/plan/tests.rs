@@ -1,5 +1,5 @@
 use meridian_api::vpc::FINALIZER;
-use meridian_compile::{GatewayReport, Peering};
+use meridian_compile::{GatewayReport, Peering, RouteReport};
 use meridian_model::PodKey;
 
 use super::*;
@@ -151,6 +151,45 @@ fn gateways_are_named_or_it_is_said_why_there_are_none() {
     let now = written(vpc, &patch);
     assert_eq!(status(&now, known(&report())).unwrap()["status"]["gateways"], json!([]));
     assert_eq!(condition(&now, known(&report()), GATEWAYS), None);
+}
+
+#[test]
+fn routes_lead_somewhere_or_it_is_said_what_is_wrong_with_them() {
+    let vpc = vpc(&json!({}), &Value::Null);
+    let with = |count, faults: &[(&str, &str)], conflict| VpcReport {
+        routes: Some(RouteReport {
+            count,
+            faults: faults
+                .iter()
+                .map(|(field, message)| ((*field).to_owned(), (*message).to_owned()))
+                .collect(),
+            conflict,
+        }),
+        ..report()
+    };
+    assert_eq!(
+        condition(&vpc, known(&report()), ROUTES),
+        None,
+        "there are none to have"
+    );
+    let faults = [("spec.routes[0].destination", "it clashes"), ("spec.routes[1]", "what")];
+    let why = "spec.routes[0].destination: it clashes; spec.routes[1]: what";
+    for (report, expected) in [
+        (
+            with(1, &[], false),
+            told("True", "Ready", "there is a route for one network"),
+        ),
+        (
+            with(2, &[], false),
+            told("True", "Ready", "there are routes for 2 networks"),
+        ),
+        (with(1, &faults, true), told("False", "Conflict", why)),
+        (with(1, &faults, false), told("False", "Invalid", why)),
+    ] {
+        assert_eq!(condition(&vpc, known(&report), ROUTES), Some(expected));
+    }
+    let now = written(vpc.clone(), &status(&vpc, known(&with(1, &[], false))).unwrap());
+    assert_eq!(condition(&now, known(&report()), ROUTES), None);
 }
 
 #[test]

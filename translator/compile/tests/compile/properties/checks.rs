@@ -220,13 +220,23 @@ fn check_gateways(desired: &Desired) {
         {
             let output = route.get("output_port").and_then(|port| port.as_str());
             let by_slot = output.is_some_and(|port| port.starts_with(&format!("egress-{vpc}.")));
-            *routes.entry((route.owner.clone(), prefix.contains(':'))).or_default() += if by_slot { 1 } else { 1000 };
+            let way = match output {
+                _ if by_slot => 1,
+                None => 1000,
+                // One of the VPC's own routes.
+                Some(_) => 1_000_000,
+            };
+            *routes.entry((route.owner.clone(), prefix.contains(':'))).or_default() += way;
         }
     }
     for ((unit, _), count) in routes {
         let Unit::Slice(vpc, _) = &unit else { continue };
         let all = slots.get(&**vpc).copied().unwrap_or_default();
-        assert!(count == 1000 || count == all, "{unit}: {count} of {all} ways out");
+        let is_own = count > 0 && count % 1_000_000 == 0;
+        assert!(
+            is_own || count == 1000 || count == all,
+            "{unit}: {count} of {all} ways out"
+        );
     }
     for translation in desired.rows("NAT") {
         let port = translation.get("gateway_port").unwrap().atoms()[0].as_uuid().unwrap();
@@ -238,7 +248,7 @@ fn check_gateways(desired: &Desired) {
     }
 }
 
-/// Every peering has both halves, and no VPC has two ways to an address.
+/// Every peering has both halves, and no VPC has two ways to an address: its own routes are for what no other is for.
 fn check_peers(desired: &Desired) {
     let text = |row: &DesiredRow, column: &str| row.get(column).and_then(|datum| datum.as_str().map(str::to_owned));
     let ports = desired.rows("Logical_Router_Port");
@@ -247,18 +257,26 @@ fn check_peers(desired: &Desired) {
     for (port, peer) in &peers {
         assert_eq!(peers.get(peer), Some(port), "{peer} is not the peer of {port}");
     }
-    let mut ways: BTreeMap<Unit, Vec<IpNetwork>> = BTreeMap::new();
+    let mut ways: BTreeMap<Unit, Vec<(IpNetwork, bool)>> = BTreeMap::new();
     for route in desired.rows("Logical_Router_Static_Route") {
         let network: IpNetwork = text(route, "ip_prefix").unwrap().parse().unwrap();
         if !matches!(route.owner, Unit::Slice(..) | Unit::Subnet(_)) || network.prefix() == 0 {
             continue;
         }
+        let of_vpc =
+            text(route, "output_port").is_some_and(|port| port.starts_with("subnet-") || port.starts_with("vpc-"));
         let others = ways.entry(route.owner.clone()).or_default();
-        for other in &*others {
+        for (other, theirs) in &*others {
             let overlap = other.contains(network.ip()) || network.contains(other.ip());
-            assert!(!overlap, "{} overlaps {other}", route.key);
+            let gives_way = match (of_vpc, theirs) {
+                (false, false) => false,
+                (true, false) => network.prefix() < other.prefix(),
+                (false, true) => other.prefix() < network.prefix(),
+                (true, true) => true,
+            };
+            assert!(!overlap || gives_way, "{} overlaps {other}", route.key);
         }
-        others.push(network);
+        others.push((network, of_vpc));
     }
 }
 

@@ -199,9 +199,12 @@ pub(super) fn vpcs() -> impl Strategy<Value = Vpc> {
         prop::option::weighted(0.4, subnet_names()),
         prop_oneof![8 => Just(Scope::All), 1 => Just(Scope::Pods), 1 => Just(Scope::VirtualMachines)],
     );
-    (name, cidrs, 0i64..3, flags, peers()).prop_map(
-        |(name, cidrs, created, (egress, shared, deleting, all, open, subnet, scope), peers)| {
+    (name, cidrs, 0i64..3, flags, peers(), routes()).prop_map(
+        |(name, cidrs, created, (egress, shared, deleting, all, open, subnet, scope), peers, routes)| {
             let mut vpc = Vpc::test(name, cidrs).created_at(created).with_peers(peers);
+            for (destination, hops) in routes {
+                vpc = vpc.with_route(destination, hops);
+            }
             vpc.host_slice_v4 = 29;
             vpc.host_slice_v6 = 126;
             vpc = match egress {
@@ -236,6 +239,20 @@ pub(super) fn vpc_peerings() -> impl Strategy<Value = VpcPeering> {
         peering.deleting = deleting;
         peering
     })
+}
+
+fn routes() -> impl Strategy<Value = Vec<(&'static str, Vec<&'static str>)>> {
+    let destination = prop::sample::select(vec![
+        "0.0.0.0/0",
+        "::/0",
+        "10.0.0.0/8",
+        "192.168.0.0/16",
+        "10.0.0.0/24",
+        "what",
+    ]);
+    let hop = prop::sample::select(vec!["10.4.0.2", "10.4.0.3", "10.4.0.1", "fd04::2", "10.0.0.4"]);
+    let route = (destination, prop::collection::vec(hop, 0..3));
+    prop_oneof![3 => Just(Vec::new()), 2 => prop::collection::vec(route, 1..3)]
 }
 
 fn peers() -> impl Strategy<Value = Vec<&'static str>> {
