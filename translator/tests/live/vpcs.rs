@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::setting::own_name;
-use crate::support::{Account, VPCS, eventually};
+use crate::support::{Account, SUBNETS, VPCS, eventually};
 use crate::translated::Cluster;
 
 impl Cluster {
@@ -133,6 +133,26 @@ async fn the_api_server_refuses_vpcs_that_cannot_be() {
                 json!({"mode": "Gateway", "gatewayNodeSelector": {"matchExpressions": [{"key": "a", "operator": "In"}]}}),
             ),
             "In and NotIn need values",
+        ),
+        (
+            with(
+                good(),
+                "routes",
+                json!([{"destination": "10.0.0.0", "nexthops": ["10.21.0.5"]}]),
+            ),
+            "spec.routes[0].destination",
+        ),
+        (
+            with(good(), "routes", json!([{"destination": "0.0.0.0/0", "nexthops": []}])),
+            "spec.routes[0].nexthops",
+        ),
+        (
+            with(
+                good(),
+                "routes",
+                json!(["10.21.0.5", "10.21.0.6"].map(|hop| json!({"destination": "0.0.0.0/0", "nexthops": [hop]}))),
+            ),
+            "Duplicate value",
         ),
         (
             expression(json!({"key": "a", "operator": "Like", "values": ["b"]})),
@@ -340,6 +360,43 @@ async fn whoever_may_not_write_vpcs_says_what_to_grant_and_everything_else_goes_
     let _daemon = c.start(&account);
     c.until_vpc("the finalizer", |vpc| {
         vpc["metadata"]["finalizers"] == json!([FINALIZER])
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn routes_of_a_vpc_wait_for_their_subnet_and_say_so() {
+    let Some(c) = Cluster::with_crds().await else { return };
+    let routes = json!([{"destination": "0.0.0.0/0", "nexthops": ["10.21.0.5"]}]);
+    let made = c
+        .objects
+        .vpc("blue", &with(spec(&["10.8.0.0/16"]), "routes", routes))
+        .await;
+    let account = Account::translator(&c.objects, &own_name()).await;
+    let _daemon = c.start(&account);
+    let why = "spec.routes[0].nexthops[0]: 10.21.0.5 is in no Subnet of VPC blue: name an address of one, which what forwards it has; \
+               what is for 0.0.0.0/0 is dropped";
+    let told = |vpc: &Value| condition(vpc, "RoutesReady");
+    c.until_vpc("what is wrong", |vpc| {
+        told(vpc) == Some(format!("False Invalid: {why}"))
+    })
+    .await;
+    eventually("the event", || async {
+        let event = c.objects.event_about(&made).await.ok_or("none")?;
+        assert_eq!(
+            (&event["reason"], &event["note"]),
+            (&json!("RouteRefused"), &json!(why))
+        );
+        Ok::<_, String>(())
+    })
+    .await;
+    let subnet = json!({
+        "apiVersion": "meridian.dev/v1alpha1", "kind": "Subnet", "metadata": {"name": "edge"},
+        "spec": {"vpc": "blue", "cidrs": ["10.21.0.0/24"]},
+    });
+    c.objects.create(SUBNETS, &subnet).await;
+    c.until_vpc("the route", |vpc| {
+        told(vpc).as_deref() == Some("True Ready: there is a route for one network")
     })
     .await;
 }
