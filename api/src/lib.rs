@@ -9,6 +9,8 @@ pub mod address_pool;
 pub mod annotation;
 pub mod attachment;
 pub mod chassis;
+#[cfg(feature = "crd")]
+pub mod cluster_policy;
 pub mod hosts;
 pub mod name;
 pub mod port;

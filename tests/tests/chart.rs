@@ -287,6 +287,11 @@ fn the_databases_are_those_of_the_chart_unless_others_are_named() {
 fn the_api_allows_what_is_needed_and_nothing_else() {
     let objects = render(&least());
     let (follow, get) = (json!(["list", "watch"]), json!(["get"]));
+    let of_cluster = [
+        "clusternetworkpolicies",
+        "adminnetworkpolicies",
+        "baselineadminnetworkpolicies",
+    ];
     let rule = |group: &str, resources: &[&str], verbs: &Value| json!({ "apiGroups": [group], "resources": resources, "verbs": verbs });
     let expected = [
         (
@@ -295,6 +300,7 @@ fn the_api_allows_what_is_needed_and_nothing_else() {
                 rule("", &["nodes", "namespaces", "pods", "services"], &follow),
                 rule("discovery.k8s.io", &["endpointslices"], &follow),
                 rule("networking.k8s.io", &["servicecidrs", "networkpolicies"], &follow),
+                rule("policy.networking.k8s.io", &of_cluster, &follow),
                 rule(
                     "meridian.dev",
                     &["addresspools", "vpcs", "vpcpeerings", "subnets"],
@@ -304,6 +310,7 @@ fn the_api_allows_what_is_needed_and_nothing_else() {
                 rule("", &["pods", "services"], &get),
                 rule("discovery.k8s.io", &["endpointslices"], &get),
                 rule("networking.k8s.io", &["networkpolicies"], &get),
+                rule("policy.networking.k8s.io", &of_cluster, &get),
                 rule("meridian.dev", &["vpcs", "vpcpeerings", "subnets"], &get),
                 rule("", &["services/status"], &json!(["patch"])),
                 rule(

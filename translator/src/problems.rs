@@ -69,6 +69,12 @@ pub enum Origin {
     VpcPeerings,
     /// The watch of policies.
     NetworkPolicies,
+    /// The watches of policies of the whole cluster.
+    ClusterNetworkPolicies,
+    /// Those of v1alpha1.
+    AdminNetworkPolicies,
+    /// And what comes after policies of namespaces.
+    BaselineAdminNetworkPolicies,
     /// Compiling objects to rows.
     Compile,
     /// Writing rows.
@@ -87,7 +93,7 @@ pub enum Origin {
 
 impl Origin {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::Manifests,
         Self::Nodes,
         Self::Namespaces,
@@ -101,6 +107,9 @@ impl Origin {
         Self::Subnets,
         Self::VpcPeerings,
         Self::NetworkPolicies,
+        Self::ClusterNetworkPolicies,
+        Self::AdminNetworkPolicies,
+        Self::BaselineAdminNetworkPolicies,
         Self::Compile,
         Self::Northbound,
         Self::Chassis,

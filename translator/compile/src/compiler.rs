@@ -156,7 +156,10 @@ impl Compiler {
                     }
                 }
                 Key::NetworkPolicy(namespace, name) => {
-                    self.policy_news.policies.insert(PolicyKey { namespace, name });
+                    self.policy_news.policies.insert(PolicyKey { namespace, name }.into());
+                }
+                Key::ClusterPolicy(key) => {
+                    self.policy_news.policies.insert(key.into());
                 }
                 Key::EndpointSlice(..) => {}
             }
@@ -385,6 +388,7 @@ fn compile(world: World<'_>, unit: &Unit) -> Compiled {
         Unit::Subnet(name) => subnet::compile(&mut ctx, name),
         Unit::Gateway(vpc, node) => gateway::compile(&mut ctx, vpc, node),
         Unit::Selection(name) => policy::compile_selection(&mut ctx, name),
+        Unit::ClusterPolicy(key) => policy::compile_cluster(&mut ctx, key),
         Unit::Policy(namespace, name) => policy::compile(&mut ctx, &PolicyKey::new(namespace.clone(), name.clone())),
         Unit::Pod(namespace, name) => pod::compile(&mut ctx, &PodKey::new(namespace.clone(), name.clone())),
         Unit::Service(namespace, name) => {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use ipnetwork::IpNetwork;
 use meridian_api::port;
 use meridian_model::{
-    Cluster, DefinitionKey, Endpoint, EndpointSlice, Interner, Key, Name, NetworkAttachment, NetworkPolicy,
-    NetworkRequest, Node, Pod, PodKey, PolicyKey, PortKey, Service, ServiceKey,
+    Cluster, ClusterPolicy, ClusterPolicyKey, DefinitionKey, Endpoint, EndpointSlice, Interner, Key, Name,
+    NetworkAttachment, NetworkPolicy, NetworkRequest, Node, Pod, PodKey, PolicyKey, PortKey, Service, ServiceKey,
 };
 use ovsdb::{Atom, Datum, Uuid};
 use ovsdb_schemas::northbound;
@@ -25,7 +25,7 @@ use crate::identity::row_uuid;
 use crate::names::{DEFAULT_VPC, Names};
 use crate::placements::{Place, Placements, place_further};
 use crate::places::Places;
-use crate::policy::Policies;
+use crate::policy::{Ladder, Policies};
 use crate::segment::{Segment, Spot};
 use crate::service_cidrs::ServiceCidrs;
 use crate::slices::{SliceKey, Slices, Standing};
@@ -133,6 +133,17 @@ impl<'a> Context<'a> {
     pub(crate) fn policy(&self, key: &PolicyKey) -> Option<&'a Arc<NetworkPolicy>> {
         self.note(Fact::Object(key.clone().into()));
         self.world.cluster.policy(key)
+    }
+
+    pub(crate) fn cluster_policy(&self, key: &ClusterPolicyKey) -> Option<&'a Arc<ClusterPolicy>> {
+        self.note(Fact::Object(key.clone().into()));
+        self.world.cluster.cluster_policy(key)
+    }
+
+    /// In which order rules of the cluster's own policies are asked.
+    pub(crate) fn ladder(&self) -> &'a Ladder {
+        self.note(Fact::Ladder);
+        self.world.policies.ladder()
     }
 
     /// Whether there are policies.

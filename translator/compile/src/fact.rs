@@ -39,6 +39,8 @@ pub(crate) enum Fact {
     Vpcs,
     /// Whether there are policies.
     Policies,
+    /// In which order rules of the cluster's own policies are asked, and what they leave to others.
+    Ladder,
     /// The networks of ClusterIPs.
     ServiceCidrs,
     /// The pools that services' addresses come from.
@@ -64,6 +66,7 @@ impl Fact {
             Self::Object(Key::Pod(namespace, name)) => Some(Unit::Pod(namespace.clone(), name.clone())),
             Self::Fare(pod) => Some(pod.clone().into()),
             Self::Object(Key::NetworkPolicy(namespace, name)) => Some(Unit::Policy(namespace.clone(), name.clone())),
+            Self::Object(Key::ClusterPolicy(key)) => Some(Unit::ClusterPolicy(key.clone())),
             Self::Object(Key::Service(namespace, name)) => Some(Unit::Service(namespace.clone(), name.clone())),
             Self::Object(
                 Key::Namespace(_)
@@ -82,6 +85,7 @@ impl Fact {
             | Self::AnyGateway
             | Self::Vpcs
             | Self::Policies
+            | Self::Ladder
             | Self::ServiceCidrs
             | Self::Pools
             | Self::Places

@@ -10,52 +10,58 @@
 //! is in those that it matches, as part of its own unit: so its port is never without the groups that isolate it, and who matches
 //! nothing costs nothing. A policy's ACLs are told by names of groups and sets, and change when the policy does, not when pods do.
 //!
+//! What an administrator decides ([`meridian_model::ClusterPolicy`]) is made of the same groups and sets, with ACLs before and after
+//! those of policies of namespaces ([`ladder`]), which nothing isolates.
+//!
 //! Sets are told by VPC, because addresses are: a pod of a VPC meets pods of that one and its peers, whoever else has such an address.
 //!
 //! An ACL's key is what it matches. So a rule that changes is an ACL that comes before another goes, and what both versions of a
 //! policy allow is allowed throughout.
 
+mod acl;
+mod addresses;
 mod blocks;
 mod fault;
 mod group;
 mod host;
 mod index;
+mod ladder;
+mod pass;
 mod ports;
 mod priority;
 mod resolve;
 mod selection;
+mod statement;
 mod verdict;
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::sync::Arc;
+use meridian_model::{Action, ClusterPolicy, ClusterPolicyKey, Name, PolicyKey, Tier};
+use ovsdb::Uuid;
+use ovsdb_schemas::northbound::port_group;
 
-use ipnetwork::IpNetwork;
-use meridian_model::{Name, NetworkPolicy, PolicyKey, PolicyPeer, PolicyRule, Protocol};
-use ovsdb::{Datum, Uuid};
-use ovsdb_schemas::northbound::{acl, port_group};
-
-use self::resolve::{Allowed, Part, Peers};
-use crate::address_set;
+use self::acl::{ALLOW, Acl, DROP, families, matches};
+use self::addresses::Blocks;
+use self::pass::{Passed, passed};
+use self::resolve::{Meant, Part};
 use crate::context::Context;
-use crate::names::{DEFAULT_VPC, of_row};
+use crate::names::of_row;
 
 pub(crate) use group::{compile as compile_selection, join};
 pub(crate) use host::{join as join_host, rows as host_rows};
 pub(crate) use index::{News, Policies};
+pub(crate) use ladder::Ladder;
+pub(crate) use statement::PolicyId;
 pub(crate) use verdict::{Packet, Verdict, verdict};
 
-/// ACLs that are looked at once services' addresses have been translated, so that who is connected to is the pod itself.
-const AFTER_LB: &str = "apply-after-lb";
-
 /// Which way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Direction {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Direction {
     Ingress,
     Egress,
 }
 
 impl Direction {
+    const BOTH: [Self; 2] = [Self::Ingress, Self::Egress];
+
     fn word(self) -> &'static str {
         match self {
             Self::Ingress => "ingress",
@@ -92,89 +98,128 @@ impl Direction {
 pub(crate) fn compile(ctx: &mut Context<'_>, key: &PolicyKey) {
     let Some(policy) = ctx.policy(key) else { return };
     fault::report(ctx, policy);
-    let Some(resolved) = ctx.policies().resolved(key) else {
+    let id = PolicyId::from(key.clone());
+    let blocks = Blocks::of(ctx, &id);
+    blocks.add(ctx, &id);
+    each(ctx, &id, |ctx, part, direction, meant| {
+        let stand = Stand {
+            priority: priority::ALLOWED,
+            action: ALLOW,
+            below: 0,
+        };
+        stand.add(ctx, (&id, &blocks), part, direction, meant);
+    });
+}
+
+/// The same of a policy of the whole cluster.
+pub(crate) fn compile_cluster(ctx: &mut Context<'_>, key: &ClusterPolicyKey) {
+    let Some(policy) = ctx.cluster_policy(key) else { return };
+    fault::report_cluster(ctx, policy);
+    let id = PolicyId::from(key.clone());
+    let blocks = Blocks::of(ctx, &id);
+    blocks.add(ctx, &id);
+    each(ctx, &id, |ctx, part, direction, meant| {
+        decide(ctx, policy, (&id, &blocks), part, direction, meant);
+    });
+}
+
+fn decide(
+    ctx: &mut Context<'_>,
+    policy: &ClusterPolicy,
+    (id, blocks): (&PolicyId, &Blocks),
+    part: &Part,
+    direction: Direction,
+    meant: &Meant,
+) {
+    let key = (policy.key.clone(), direction, meant.rule);
+    let ladder = ctx.ladder();
+    let Some(first) = ladder.priority(&key) else { return };
+    let Some(rule) = ladder::rules(policy, direction).get(meant.rule) else {
         return;
     };
-    let blocks = Blocks::of(ctx, policy);
+    let action = if rule.action == Action::Deny { DROP } else { ALLOW };
+    let (priority, below) = match (policy.tier, rule.action) {
+        (Tier::Admin, Action::Pass) => (ladder.end_of_pass(direction, first), None),
+        (Tier::Admin, _) => (first, None),
+        // After those of policies of namespaces.
+        (Tier::Baseline, _) => (first, ladder.place_in_baseline(&key).map(|place| place + 2)),
+    };
+    let stand = Stand {
+        priority,
+        action,
+        below: below.unwrap_or(NOWHERE),
+    };
+    stand.add(ctx, (id, blocks), part, direction, meant);
+}
+
+/// Does something for all that a policy's rules are about.
+fn each(ctx: &mut Context<'_>, id: &PolicyId, mut act: impl FnMut(&mut Context<'_>, &Part, Direction, &Meant)) {
+    let Some(resolved) = ctx.policies().resolved(id) else {
+        return;
+    };
     for part in &resolved.parts {
-        let directions = [(Direction::Ingress, &part.ingress), (Direction::Egress, &part.egress)];
-        for (direction, allowed) in directions {
-            for allowed in allowed.iter().flatten() {
-                allow(ctx, policy, part, direction, allowed, &blocks);
+        for direction in Direction::BOTH {
+            for meant in part.meant(direction).into_iter().flatten() {
+                act(ctx, part, direction, meant);
             }
         }
     }
 }
 
-/// The sets of the blocks of each rule that has any, by direction, rule and family: names, where they are not empty.
-struct Blocks(BTreeMap<(&'static str, usize, bool), Name>);
+/// Of what stands nowhere among what is said of what was passed on.
+const NOWHERE: i64 = -1;
 
-impl Blocks {
-    fn of(ctx: &mut Context<'_>, policy: &NetworkPolicy) -> Self {
-        let mut sets = BTreeMap::new();
-        let directions = [
-            (Direction::Ingress, &policy.ingress),
-            (Direction::Egress, &policy.egress),
-        ];
-        for (direction, rules) in directions {
-            for (at, rule) in rules.iter().flat_map(|rules| rules.iter()).enumerate() {
-                for v4 in [true, false] {
-                    if let Some(name) = blocks_of_rule(ctx, policy, direction, at, rule, v4) {
-                        sets.insert((direction.word(), at, v4), name);
-                    }
-                }
-            }
-        }
-        Self(sets)
-    }
-
-    fn get(&self, direction: Direction, rule: usize, v4: bool) -> Option<&Name> {
-        self.0.get(&(direction.word(), rule, v4))
-    }
+/// Where the ACLs of a rule stand, and what they do.
+struct Stand {
+    priority: i64,
+    action: &'static str,
+    /// How far below the first of what stands for a Pass, where it is said once more.
+    below: i64,
 }
 
-fn blocks_of_rule(
-    ctx: &mut Context<'_>,
-    policy: &NetworkPolicy,
-    direction: Direction,
-    at: usize,
-    rule: &PolicyRule,
-    v4: bool,
-) -> Option<Name> {
-    let blocks: Vec<(IpNetwork, Vec<IpNetwork>)> = rule
-        .peers
-        .iter()
-        .filter_map(|peer| match peer {
-            // What cannot be read of what is excepted takes the whole block with it.
-            PolicyPeer::Block { cidr, except } => {
-                let except: Result<_, _> = except.iter().map(|except| except.parse()).collect();
-                Some((cidr.parse().ok()?, except.ok()?))
-            }
-            PolicyPeer::Pods { .. } => None,
-        })
-        .collect();
-    let networks = blocks::networks(blocks.iter().map(|(cidr, except)| (*cidr, &**except)), v4);
-    if networks.is_empty() {
-        return None;
-    }
-    let (set, name) = address_set::add(ctx, block_key(&policy.key(), direction, at, v4));
-    for network in networks {
-        // Of one address the prefix length goes without saying.
-        let whole = network.prefix() == crate::ip::width(network);
-        let text = if whole {
-            network.ip().to_string()
+impl Stand {
+    fn add(
+        &self,
+        ctx: &mut Context<'_>,
+        (id, blocks): (&PolicyId, &Blocks),
+        part: &Part,
+        direction: Direction,
+        meant: &Meant,
+    ) {
+        let (group, name) = group_of(ctx, &meant.pods);
+        let pods = direction.pods(&name);
+        let rule = format!("{}[{}]", direction.word(), meant.rule);
+        let has = families(ctx, &part.vpc);
+        let passed = if self.below == NOWHERE {
+            Vec::new()
         } else {
-            network.to_string()
+            passed(ctx, &part.vpc, direction)
         };
-        address_set::put(ctx, set, text);
+        for v4 in [true, false].into_iter().filter(|v4| has[usize::from(!v4)]) {
+            let Some(about) = matches(ctx, (id, blocks), direction, meant, v4) else {
+                continue;
+            };
+            let acl = |priority, matches: String, digest: String, of: &str| Acl {
+                key: format!("{id}:{rule}:{digest}{of}").into(),
+                name: format!("{id}:{rule}"),
+                direction,
+                priority,
+                matches,
+                action: self.action,
+            };
+            let own = format!("{pods} && {about}");
+            let digest = ctx.digest(&own);
+            acl(self.priority, own.clone(), digest, "").add(ctx, group);
+            for Passed {
+                by, first, condition, ..
+            } in passed.iter().filter(|passed| passed.v4 == v4)
+            {
+                let both = format!("{own} && {condition}");
+                let digest = ctx.digest(&both);
+                acl(first - self.below, both, digest, &format!("@{by}")).add(ctx, group);
+            }
+        }
     }
-    Some(name)
-}
-
-/// The key of the address set of a rule's blocks.
-fn block_key(policy: &PolicyKey, direction: Direction, rule: usize, v4: bool) -> Name {
-    let family = if v4 { "v4" } else { "v6" };
-    format!("{policy}:{}[{rule}]:{family}", direction.word()).into()
 }
 
 /// The key of a selection's address set, which its own unit adds.
@@ -186,113 +231,4 @@ fn set_key(seat: &selection::Seat, v4: bool) -> Name {
 fn group_of(ctx: &Context<'_>, seat: &selection::Seat) -> (Uuid, Name) {
     let group = ctx.uuid(port_group::TABLE, &seat.to_string());
     (group, of_row(group))
-}
-
-/// Whether a VPC has IPv4, and whether it has IPv6.
-fn families(ctx: &Context<'_>, vpc: &Name) -> [bool; 2] {
-    let cidrs = match ctx.vpc(vpc) {
-        _ if &**vpc == DEFAULT_VPC => ctx.config().cluster_cidrs(),
-        Some(state) => state.network.cidrs(),
-        None => &[],
-    };
-    [true, false].map(|v4| cidrs.iter().any(|cidr| cidr.is_ipv4() == v4))
-}
-
-fn allow(
-    ctx: &mut Context<'_>,
-    policy: &NetworkPolicy,
-    part: &Part,
-    direction: Direction,
-    allowed: &Allowed,
-    blocks: &Blocks,
-) {
-    let (group, name) = group_of(ctx, &allowed.pods);
-    let pods = direction.pods(&name);
-    let ports = allowed
-        .ports
-        .as_ref()
-        .map(|(protocol, ranges)| (l4(protocol), ports::set(ranges.iter().cloned())));
-    let has = families(ctx, &part.vpc);
-    for (v4, ip) in [(true, "ip4"), (false, "ip6")] {
-        if !has[usize::from(!v4)] {
-            continue;
-        }
-        let peers = match &allowed.peers {
-            Peers::Anybody => ip.to_owned(),
-            Peers::Some {
-                sets,
-                blocks: with_blocks,
-            } => {
-                let sets = sets.iter().map(|seat| address_set::name(ctx, &set_key(seat, v4)));
-                let blocks = blocks
-                    .get(direction, allowed.rule, v4)
-                    .filter(|_| *with_blocks)
-                    .cloned();
-                let all: Vec<String> = sets.chain(blocks).map(|name| format!("${name}")).collect();
-                if all.is_empty() {
-                    continue;
-                }
-                format!("{ip}.{} == {{{}}}", direction.peer(), all.join(", "))
-            }
-        };
-        let mut matches = format!("{pods} && {peers}");
-        if let Some((protocol, ports)) = &ports {
-            // Writing into a string cannot fail.
-            let _ = write!(matches, " && {protocol}.dst == {{{ports}}}");
-        }
-        let rule = format!("{}[{}]", direction.word(), allowed.rule);
-        let acl = Acl {
-            key: format!("{}:{rule}:{}", policy.key(), ctx.digest(&matches)).into(),
-            name: format!("{}:{rule}", policy.key()),
-            direction,
-            priority: priority::ALLOWED,
-            matches,
-            action: "allow-related",
-        };
-        acl.add(ctx, group);
-    }
-}
-
-fn l4(protocol: &Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-        // Others are not among what is allowed.
-        Protocol::Sctp | Protocol::Other(_) => "sctp",
-    }
-}
-
-/// An ACL of a port group.
-struct Acl {
-    key: Arc<str>,
-    name: String,
-    direction: Direction,
-    priority: i64,
-    matches: String,
-    action: &'static str,
-}
-
-/// What a name in OVN has room for, in bytes.
-const NAME_ROOM: usize = 63;
-
-impl Acl {
-    fn add(mut self, ctx: &mut Context<'_>, group: Uuid) {
-        while self.name.len() > NAME_ROOM {
-            self.name.pop();
-        }
-        let options = match self.direction {
-            Direction::Ingress => Datum::empty(),
-            Direction::Egress => ctx.map([(AFTER_LB, "true")]),
-        };
-        let columns = [
-            (acl::ACTION, Datum::scalar(ctx.known_text(self.action))),
-            (acl::DIRECTION, Datum::scalar(ctx.known_text(self.direction.of_port()))),
-            (acl::MATCH, Datum::scalar(self.matches)),
-            (acl::NAME, Datum::scalar(self.name)),
-            (acl::OPTIONS, options),
-            (acl::PRIORITY, Datum::scalar(self.priority)),
-        ];
-        let row = ctx.row(acl::TABLE, self.key, columns, []);
-        ctx.link(port_group::TABLE, group, port_group::ACLS, row);
-    }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use meridian_model::{Name, PodKey, PolicyKey, ServiceKey};
+use meridian_model::{ClusterPolicyKey, ClusterPolicyKind, Name, PodKey, PolicyKey, ServiceKey};
 
 /// What owns rows. Written as `kind/name` in `external_ids:meridian/owner`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +20,8 @@ pub enum Unit {
     Gateway(Name, Name),
     /// What policies make of the pods that they select, by the name of the selection.
     Selection(Name),
+    /// A policy of the whole cluster: what it decides.
+    ClusterPolicy(ClusterPolicyKey),
     /// A policy: what it allows. Namespace, then name.
     Policy(Name, Name),
     /// A pod: its logical port. Namespace, then name.
@@ -32,7 +34,7 @@ pub enum Unit {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{text:?} names no unit: expected vpc/NAME, node/NAME, slice/VPC/NODE, subnet/NAME, gateway/VPC/NODE, selection/PODS, \
-     networkpolicy/NAMESPACE/NAME, pod/NAMESPACE/NAME or service/NAMESPACE/NAME"
+     clusternetworkpolicy/NAME, adminnetworkpolicy/NAME, baselineadminnetworkpolicy/NAME, networkpolicy/NAMESPACE/NAME, pod/NAMESPACE/NAME or service/NAMESPACE/NAME"
 )]
 pub struct UnitParseError {
     text: String,
@@ -54,6 +56,7 @@ impl Unit {
             Self::Subnet(name) => ["subnet/", name].concat(),
             Self::Gateway(vpc, node) => ["gateway/", vpc, "/", node].concat(),
             Self::Selection(name) => ["selection/", name].concat(),
+            Self::ClusterPolicy(key) => [key.kind.word(), "/", &key.name].concat(),
             Self::Policy(namespace, name) => ["networkpolicy/", namespace, "/", name].concat(),
             Self::Pod(namespace, name) => ["pod/", namespace, "/", name].concat(),
             Self::Service(namespace, name) => ["service/", namespace, "/", name].concat(),
@@ -70,6 +73,12 @@ impl FromStr for Unit {
             return Ok(Self::Selection(name.into()));
         }
         let mut words = text.split('/');
+        let of_cluster = |word: &str, name: &str| {
+            let mut kinds = ClusterPolicyKind::ALL.into_iter();
+            let kind = kinds.find(|kind| kind.word() == word)?;
+            let name = name.into();
+            (!text.ends_with('/')).then_some(Self::ClusterPolicy(ClusterPolicyKey { kind, name }))
+        };
         let unit = match (words.next(), words.next(), words.next(), words.next()) {
             (Some("vpc"), Some(name), None, None) if !name.is_empty() => Self::Vpc(name.into()),
             (Some("node"), Some(name), None, None) if !name.is_empty() => Self::Node(name.into()),
@@ -88,6 +97,9 @@ impl FromStr for Unit {
             }
             (Some("service"), Some(namespace), Some(name), None) if !namespace.is_empty() && !name.is_empty() => {
                 Self::Service(namespace.into(), name.into())
+            }
+            (Some(word), Some(name), None, None) => {
+                of_cluster(word, name).ok_or_else(|| UnitParseError { text: text.to_owned() })?
             }
             _ => return Err(UnitParseError { text: text.to_owned() }),
         };
@@ -126,6 +138,10 @@ mod tests {
             Unit::Subnet("vms".into()),
             Unit::Gateway("blue".into(), "node-a".into()),
             Unit::Selection("default:shop:meridian.dev/app=web".into()),
+            Unit::ClusterPolicy(ClusterPolicyKey {
+                kind: ClusterPolicyKind::AdminNetworkPolicy,
+                name: "web".into(),
+            }),
             Unit::Policy("shop".into(), "web".into()),
             Unit::Pod("shop".into(), "web-0".into()),
             Unit::Service("shop".into(), "web".into()),
@@ -145,6 +161,8 @@ mod tests {
             "service/shop",
             "selection/",
             "policy/shop/web",
+            "adminnetworkpolicy/",
+            "adminnetworkpolicy/a/b",
             "node/a/b",
         ] {
             assert!(text.parse::<Unit>().is_err(), "{text:?}");

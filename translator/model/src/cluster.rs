@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use self::services::Services;
 use crate::{
-    AddressPool, DefinitionKey, EndpointSlice, Interner, Key, Kind, Name, Namespace, NetworkAttachment, NetworkPolicy,
-    Node, Object, Pod, PodKey, PolicyKey, Service, ServiceCidr, ServiceKey, Subnet, Vpc, VpcPeering,
+    AddressPool, ClusterPolicy, ClusterPolicyKey, DefinitionKey, EndpointSlice, Interner, Key, Kind, Name, Namespace,
+    NetworkAttachment, NetworkPolicy, Node, Object, Pod, PodKey, PolicyKey, Service, ServiceCidr, ServiceKey, Subnet,
+    Vpc, VpcPeering,
 };
 
 /// Something that was seen to happen to the cluster.
@@ -40,6 +41,7 @@ pub struct Cluster {
     subnets: BTreeMap<Name, Arc<Subnet>>,
     vpc_peerings: BTreeMap<Name, Arc<VpcPeering>>,
     policies: BTreeMap<PolicyKey, Arc<NetworkPolicy>>,
+    admin_policies: BTreeMap<ClusterPolicyKey, Arc<ClusterPolicy>>,
     names: Interner,
 }
 
@@ -138,6 +140,16 @@ impl Cluster {
         self.policies.values()
     }
 
+    /// A policy of the whole cluster.
+    pub fn cluster_policy(&self, key: &ClusterPolicyKey) -> Option<&Arc<ClusterPolicy>> {
+        self.admin_policies.get(key)
+    }
+
+    /// All policies of the whole cluster, by kind and name.
+    pub fn cluster_policies(&self) -> impl ExactSizeIterator<Item = &Arc<ClusterPolicy>> {
+        self.admin_policies.values()
+    }
+
     /// All VPCs beside the default one, by name.
     pub fn vpcs(&self) -> impl ExactSizeIterator<Item = &Arc<Vpc>> {
         self.vpcs.values()
@@ -212,6 +224,10 @@ impl Cluster {
             Object::NetworkPolicy(policy) => {
                 let key = policy.key();
                 changed.extend(put(&mut self.policies, key, policy).map(Key::from));
+            }
+            Object::ClusterPolicy(policy) => {
+                let key = policy.key.clone();
+                changed.extend(put(&mut self.admin_policies, key, policy).map(Key::from));
             }
         }
     }
@@ -313,6 +329,7 @@ impl Cluster {
                 let key = PolicyKey::new(namespace.clone(), name.clone());
                 self.policies.remove(&key).is_some()
             }
+            Key::ClusterPolicy(key) => self.admin_policies.remove(key).is_some(),
         };
         if was_there {
             changed.push(key);
@@ -380,6 +397,10 @@ impl Cluster {
             Kind::Subnet => Box::new(self.subnets.keys().cloned().map(Key::Subnet)),
             Kind::VpcPeering => Box::new(self.vpc_peerings.keys().cloned().map(Key::VpcPeering)),
             Kind::NetworkPolicy => Box::new(self.policies.keys().cloned().map(Key::from)),
+            Kind::ClusterPolicy(kind) => {
+                let of_kind = self.admin_policies.keys().filter(move |key| key.kind == kind);
+                Box::new(of_kind.cloned().map(Key::from))
+            }
         }
     }
 }

@@ -8,6 +8,7 @@
 
 mod attachment;
 mod cluster;
+mod cluster_policy;
 mod intern;
 mod object;
 mod policy;
@@ -20,6 +21,9 @@ mod vpc;
 
 pub use attachment::{AttachmentConfig, DefinitionKey, NetworkAttachment, NetworkRequest, Networks, PortKey};
 pub use cluster::{Cluster, Event};
+pub use cluster_policy::{
+    Action, ClusterPolicy, ClusterPolicyKey, ClusterPolicyKind, PodsOf, Tier, TierPeer, TierPeers, TierRule,
+};
 pub use intern::Interner;
 pub use object::{Key, Kind, Labels, Name, Namespace, Node, Object, Phase, Pod, PodKey, Timestamp};
 pub use policy::{NamedPort, NetworkPolicy, PolicyKey, PolicyPeer, PolicyPort, PolicyRule, PortMatch};

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::{
-    AddressPool, EndpointSlice, NamedPort, NetworkAttachment, NetworkPolicy, NetworkRequest, Networks, Service,
-    ServiceCidr, Subnet, Vpc, VpcPeering,
+    AddressPool, ClusterPolicy, ClusterPolicyKey, ClusterPolicyKind, EndpointSlice, NamedPort, NetworkAttachment,
+    NetworkPolicy, NetworkRequest, Networks, Service, ServiceCidr, Subnet, Vpc, VpcPeering,
 };
 
 /// A name or another short text, shared rather than copied.
@@ -43,6 +43,8 @@ pub enum Kind {
     VpcPeering,
     /// `networking.k8s.io/v1/NetworkPolicy`.
     NetworkPolicy,
+    /// One of those of `policy.networking.k8s.io`.
+    ClusterPolicy(ClusterPolicyKind),
 }
 
 /// Names one object of the cluster.
@@ -72,6 +74,8 @@ pub enum Key {
     VpcPeering(Name),
     /// Who may talk to some pods, by namespace and name.
     NetworkPolicy(Name, Name),
+    /// What an administrator decides of that.
+    ClusterPolicy(ClusterPolicyKey),
 }
 
 /// Names a pod where only pods are meant.
@@ -110,6 +114,8 @@ pub enum Object {
     VpcPeering(VpcPeering),
     /// Who may talk to some pods.
     NetworkPolicy(NetworkPolicy),
+    /// What an administrator decides of that.
+    ClusterPolicy(ClusterPolicy),
 }
 
 /// A machine of the cluster.
@@ -271,6 +277,7 @@ impl Key {
             Self::Subnet(_) => Kind::Subnet,
             Self::VpcPeering(_) => Kind::VpcPeering,
             Self::NetworkPolicy(..) => Kind::NetworkPolicy,
+            Self::ClusterPolicy(key) => Kind::ClusterPolicy(key.kind),
         }
     }
 }
@@ -291,6 +298,7 @@ impl Object {
             Self::Subnet(subnet) => Key::Subnet(subnet.name.clone()),
             Self::VpcPeering(peering) => Key::VpcPeering(peering.name.clone()),
             Self::NetworkPolicy(policy) => policy.key().into(),
+            Self::ClusterPolicy(policy) => policy.key.clone().into(),
         }
     }
 }
@@ -420,6 +428,7 @@ impl fmt::Display for Key {
             Self::Subnet(name) => write!(f, "subnet/{name}"),
             Self::VpcPeering(name) => write!(f, "vpcpeering/{name}"),
             Self::NetworkPolicy(namespace, name) => write!(f, "networkpolicy/{namespace}/{name}"),
+            Self::ClusterPolicy(key) => key.fmt(f),
         }
     }
 }

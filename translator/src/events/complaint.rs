@@ -2,6 +2,7 @@
 
 use meridian_api::attachment::NETWORKS;
 use meridian_api::name::DEFAULT_VPC;
+use meridian_model::ClusterPolicyKind;
 
 use crate::problems::{Found, Origin, Problem};
 
@@ -81,6 +82,8 @@ pub(crate) enum Subject {
     VpcPeering,
     /// `networking.k8s.io/v1/NetworkPolicy`.
     NetworkPolicy,
+    /// One of those of `policy.networking.k8s.io`.
+    ClusterPolicy(ClusterPolicyKind),
 }
 
 /// The problems whose object is of such a kind.
@@ -102,10 +105,13 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
         "vpc" if name != DEFAULT_VPC => Subject::Vpc,
         "subnet" => Subject::Subnet,
         "vpcpeering" => Subject::VpcPeering,
-        _ => return None,
+        other => {
+            let mut kinds = ClusterPolicyKind::ALL.into_iter();
+            Subject::ClusterPolicy(kinds.find(|kind| kind.word() == other)?)
+        }
     };
     let (namespace, name) = match subject {
-        Subject::Vpc | Subject::Subnet | Subject::VpcPeering => ("", name),
+        Subject::Vpc | Subject::Subnet | Subject::VpcPeering | Subject::ClusterPolicy(_) => ("", name),
         _ => name.split_once('/')?,
     };
     let unreadable = |reason, action| (reason, action, field_and_message(problem));
@@ -132,9 +138,19 @@ fn complaint(origin: Origin, problem: &Problem) -> Option<Complaint> {
         (Origin::Northbound, Subject::Vpc) => (NO_NETWORK, "BuildNetwork", problem.message.clone()),
         (Origin::Northbound, Subject::Pod) => (NO_PORT, "WritePort", problem.message.clone()),
         (Origin::Northbound, Subject::Service) => (NO_BALANCER, "WriteLoadBalancer", problem.message.clone()),
-        (Origin::Compile, Subject::NetworkPolicy) => (PASSED_OVER, "CompilePolicy", field_and_message(problem)),
-        (Origin::Northbound, Subject::NetworkPolicy) => (NO_POLICY, "WritePolicy", problem.message.clone()),
-        (Origin::NetworkPolicies, _) => unreadable("UnreadablePolicy", "ReadPolicy"),
+        (Origin::Compile, Subject::NetworkPolicy | Subject::ClusterPolicy(_)) => {
+            (PASSED_OVER, "CompilePolicy", field_and_message(problem))
+        }
+        (Origin::Northbound, Subject::NetworkPolicy | Subject::ClusterPolicy(_)) => {
+            (NO_POLICY, "WritePolicy", problem.message.clone())
+        }
+        (
+            Origin::NetworkPolicies
+            | Origin::ClusterNetworkPolicies
+            | Origin::AdminNetworkPolicies
+            | Origin::BaselineAdminNetworkPolicies,
+            _,
+        ) => unreadable("UnreadablePolicy", "ReadPolicy"),
         (Origin::Allocation, _) => (
             problem.reason.unwrap_or(NO_ADDRESS),
             "AllocateAddress",

@@ -14,9 +14,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, Error};
+use meridian_api::cluster_policy::{AdminNetworkPolicy, BaselineAdminNetworkPolicy, ClusterNetworkPolicy};
 use meridian_api::subnet::Subnet;
 use meridian_api::vpc::Vpc;
 use meridian_api::vpc_peering::VpcPeering;
+use meridian_model::ClusterPolicyKind;
 use serde_json::json;
 use uuid::{Uuid, uuid};
 
@@ -41,7 +43,7 @@ pub(super) enum Refusal {
     Moot,
     /// It is not allowed.
     #[error(
-        "{0}: grant get of pods, services, endpointslices, vpcs, vpcpeerings, subnets and networkpolicies, and create and patch of events in events.k8s.io, as the ClusterRole \
+        "{0}: grant get of pods, services, endpointslices, vpcs, vpcpeerings, subnets, networkpolicies and policies in policy.networking.k8s.io, and create and patch of events in events.k8s.io, as the ClusterRole \
          meridian-translator of the chart does"
     )]
     Forbidden(String),
@@ -139,6 +141,15 @@ impl Recorder {
             Subject::Subnet => ("meridian.dev/v1alpha1", "Subnet"),
             Subject::VpcPeering => ("meridian.dev/v1alpha1", "VpcPeering"),
             Subject::NetworkPolicy => ("networking.k8s.io/v1", "NetworkPolicy"),
+            Subject::ClusterPolicy(ClusterPolicyKind::ClusterNetworkPolicy) => {
+                ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy")
+            }
+            Subject::ClusterPolicy(ClusterPolicyKind::AdminNetworkPolicy) => {
+                ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy")
+            }
+            Subject::ClusterPolicy(ClusterPolicyKind::BaselineAdminNetworkPolicy) => {
+                ("policy.networking.k8s.io/v1alpha1", "BaselineAdminNetworkPolicy")
+            }
         };
         Event {
             metadata: ObjectMeta {
@@ -198,6 +209,18 @@ async fn metadata(client: &Client, complaint: &Complaint) -> Result<ObjectMeta, 
         Subject::VpcPeering => Api::<VpcPeering>::all(client).get_metadata(name).await?.metadata,
         Subject::NetworkPolicy => {
             let policies = Api::<NetworkPolicy>::namespaced(client, namespace);
+            policies.get_metadata(name).await?.metadata
+        }
+        Subject::ClusterPolicy(ClusterPolicyKind::ClusterNetworkPolicy) => {
+            let policies = Api::<ClusterNetworkPolicy>::all(client);
+            policies.get_metadata(name).await?.metadata
+        }
+        Subject::ClusterPolicy(ClusterPolicyKind::AdminNetworkPolicy) => {
+            let policies = Api::<AdminNetworkPolicy>::all(client);
+            policies.get_metadata(name).await?.metadata
+        }
+        Subject::ClusterPolicy(ClusterPolicyKind::BaselineAdminNetworkPolicy) => {
+            let policies = Api::<BaselineAdminNetworkPolicy>::all(client);
             policies.get_metadata(name).await?.metadata
         }
     })

@@ -6,6 +6,7 @@
 
 mod address_pool;
 mod attachment;
+mod cluster_policy;
 mod network_policy;
 mod selector;
 mod service;
@@ -19,7 +20,10 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use meridian_api::annotation::{FIXED_IPS, SUBNET};
-use meridian_model::{Key, Kind, Labels, Name, NamedPort, Namespace, Node, Object, Phase, Pod, Timestamp};
+use meridian_model::{
+    ClusterPolicyKey, ClusterPolicyKind, Key, Kind, Labels, Name, NamedPort, Namespace, Node, Object, Phase, Pod,
+    Timestamp,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -81,6 +85,15 @@ pub fn from_value_of(kind: Kind, value: Value) -> Result<Object, InvalidObject> 
         Kind::NetworkPolicy => typed(value)
             .and_then(network_policy::network_policy)
             .map(Object::NetworkPolicy),
+        Kind::ClusterPolicy(kind) => {
+            use ClusterPolicyKind::{AdminNetworkPolicy, BaselineAdminNetworkPolicy, ClusterNetworkPolicy};
+            let policy = match kind {
+                ClusterNetworkPolicy => typed(value).and_then(cluster_policy::cluster_network_policy),
+                AdminNetworkPolicy => typed(value).and_then(cluster_policy::admin_network_policy),
+                BaselineAdminNetworkPolicy => typed(value).and_then(cluster_policy::baseline_admin_network_policy),
+            };
+            policy.map(Object::ClusterPolicy)
+        }
     };
     result.map_err(|error| error.of(Some(kind), &identity.unwrap_or(Value::Null)))
 }
@@ -108,6 +121,15 @@ fn used_kind(value: &Value) -> Result<Option<Kind>, FieldError> {
         ("meridian.dev/v1alpha1", "Subnet") => Some(Kind::Subnet),
         ("meridian.dev/v1alpha1", "VpcPeering") => Some(Kind::VpcPeering),
         ("networking.k8s.io/v1", "NetworkPolicy") => Some(Kind::NetworkPolicy),
+        ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy") => {
+            Some(ClusterPolicyKind::ClusterNetworkPolicy.into())
+        }
+        ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy") => {
+            Some(ClusterPolicyKind::AdminNetworkPolicy.into())
+        }
+        ("policy.networking.k8s.io/v1alpha1", "BaselineAdminNetworkPolicy") => {
+            Some(ClusterPolicyKind::BaselineAdminNetworkPolicy.into())
+        }
         _ => None,
     })
 }
@@ -133,6 +155,10 @@ pub fn key_of(kind: Kind, value: &Value) -> Option<Key> {
         Kind::Subnet => Key::subnet(name),
         Kind::VpcPeering => Key::vpc_peering(name),
         Kind::NetworkPolicy => Key::network_policy(namespace(), name),
+        Kind::ClusterPolicy(kind) => Key::ClusterPolicy(ClusterPolicyKey {
+            kind,
+            name: name.into(),
+        }),
     })
 }
 

@@ -296,6 +296,9 @@ fn kind_of(plural: &str) -> &'static str {
         "network-attachment-definitions" => "NetworkAttachmentDefinition",
         "vpcpeerings" => "VpcPeering",
         "networkpolicies" => "NetworkPolicy",
+        "clusternetworkpolicies" => "ClusterNetworkPolicy",
+        "adminnetworkpolicies" => "AdminNetworkPolicy",
+        "baselineadminnetworkpolicies" => "BaselineAdminNetworkPolicy",
         other => panic!("nobody should ask for {other}"),
     }
 }

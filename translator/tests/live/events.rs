@@ -106,7 +106,7 @@ async fn events_that_may_not_be_written_stop_nothing() {
     assert_eq!(code, Some(0), "{log}");
     assert!(
         log.contains(
-            "grant get of pods, services, endpointslices, vpcs, vpcpeerings, subnets and networkpolicies, and create and patch of events"
+            "grant get of pods, services, endpointslices, vpcs, vpcpeerings, subnets, networkpolicies and policies in policy.networking.k8s.io, and create and patch of events"
         ),
         "{log}"
     );

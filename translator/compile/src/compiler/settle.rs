@@ -223,6 +223,9 @@ impl Compiler {
         if changes.any {
             self.engine.touch(&Fact::Policies);
         }
+        if changes.ladder {
+            self.engine.touch(&Fact::Ladder);
+        }
         for policy in changes.policies {
             self.engine.mark(policy.into());
         }

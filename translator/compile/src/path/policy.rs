@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use meridian_api::service::Protocol;
-use meridian_model::{PodKey, PolicyKey};
+use meridian_model::PodKey;
 
 use super::Map;
 use super::destination::Destination;
 use super::trail::Step;
-use crate::policy::{Packet, Verdict, verdict};
+use crate::policy::{Packet, PolicyId, Verdict, verdict};
 
 /// Tells what policies of a pod say of a packet, if any isolates it: the step, and whether it goes on.
 pub(super) fn judge(
@@ -31,19 +31,30 @@ pub(super) fn judge(
         port: to.port,
     };
     let way = if ingress { "in" } else { "out" };
-    let step = |does: String, by: &PolicyKey, row: String| Step {
+    let step = |does: String, by: &PolicyId, row: String| Step {
         at: format!("node {node}"),
         does,
-        object: Some(format!("networkpolicy {by}")),
+        object: Some(by.for_people()),
         row: Some(format!("ACL {row}")),
         rule: None,
     };
     match verdict(map.world, map.desired, &packet) {
         Verdict::Open => None,
         Verdict::Allowed { by, rule } => {
-            let does = format!("pod {pod} is isolated, and rule {rule} lets it {way}");
+            let does = match &by {
+                PolicyId::Namespaced(_) => format!("pod {pod} is isolated, and rule {rule} lets it {way}"),
+                PolicyId::Cluster(_) => {
+                    format!("rule {rule} of an administrator's lets it {way}, whatever policies of namespaces say")
+                }
+            };
             let row = format!("{by}:{rule}");
             Some((step(does, &by, row), true))
+        }
+        Verdict::Denied { by, rule } => {
+            let between = if ingress { "from" } else { "to" };
+            let does = format!("rule {rule} stops what pod {pod} has {between} {other}: dropped");
+            let row = format!("{by}:{rule}");
+            Some((step(does, &by, row), false))
         }
         Verdict::Stopped { by, acl } => {
             let all: Vec<String> = by.iter().map(ToString::to_string).collect();

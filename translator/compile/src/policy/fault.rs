@@ -1,7 +1,7 @@
 //! What a policy says and makes no sense. It is passed over, and the rest of the policy holds; so what is passed over allows nothing.
 
 use ipnetwork::IpNetwork;
-use meridian_model::{Key, NetworkPolicy, PolicyPeer, PolicyRule, PortMatch};
+use meridian_model::{ClusterPolicy, Key, NetworkPolicy, PolicyPeer, PolicyRule, PortMatch};
 
 use super::resolve::is_known;
 use crate::context::Context;
@@ -15,6 +15,25 @@ pub(super) fn report(ctx: &mut Context<'_>, policy: &NetworkPolicy) {
             for (field, message) in faults {
                 let object = Key::from(policy.key());
                 ctx.problem(object, format!("spec.{direction}[{at}].{field}"), message);
+            }
+        }
+    }
+}
+
+/// The same of a policy of the whole cluster.
+pub(super) fn report_cluster(ctx: &mut Context<'_>, policy: &ClusterPolicy) {
+    let object = || Key::from(policy.key.clone());
+    if ctx.ladder().is_crowded(&policy.key) {
+        let message = format!(
+            "there are more rules of the tier {} before it than OVN has priorities: some of its rules are left out",
+            policy.tier
+        );
+        ctx.problem(object(), "spec.priority", message);
+    }
+    for (direction, rules) in [("ingress", &policy.ingress), ("egress", &policy.egress)] {
+        for (at, rule) in rules.iter().enumerate() {
+            if let Some((field, message)) = &rule.fault {
+                ctx.problem(object(), format!("spec.{direction}[{at}].{field}"), &**message);
             }
         }
     }

@@ -6,7 +6,9 @@ use meridian_model::PodKey;
 use ovsdb::{Datum, Uuid};
 use ovsdb_schemas::northbound::port_group;
 
-use super::{Acl, Direction, group_of, host, priority, set_key};
+use super::acl::{ALLOW, Acl, DROP};
+use super::pass::{Passed, passed};
+use super::{Direction, group_of, host, priority, set_key};
 use crate::address_set;
 use crate::context::Context;
 
@@ -42,9 +44,25 @@ pub(crate) fn compile(ctx: &mut Context<'_>, name: &str) {
             direction,
             priority: priority::ISOLATED,
             matches: format!("{pods} && ip"),
-            action: "drop",
+            action: DROP,
         };
         isolation.add(ctx, group);
+        // So it is with what an administrator's rules leave to policies of namespaces.
+        for Passed {
+            by, first, condition, ..
+        } in passed(ctx, &seat.vpc, direction)
+        {
+            let matches = format!("{pods} && {condition}");
+            let acl = Acl {
+                key: format!("{seat}:{}:{}@{by}", direction.word(), ctx.digest(&matches)).into(),
+                name: format!("{}:{}:isolated", seat.selection, direction.word()),
+                direction,
+                priority: first - 1,
+                matches,
+                action: DROP,
+            };
+            acl.add(ctx, group);
+        }
         if direction == Direction::Ingress {
             let always = [("host", host::matches(ctx)), ("itself", ITSELF.to_owned())];
             for (who, matches) in always {
@@ -54,7 +72,7 @@ pub(crate) fn compile(ctx: &mut Context<'_>, name: &str) {
                     direction,
                     priority: priority::ALWAYS,
                     matches: format!("{pods} && {matches}"),
-                    action: "allow-related",
+                    action: ALLOW,
                 };
                 acl.add(ctx, group);
             }

@@ -10,8 +10,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use meridian_model::{Cluster, Name, NamedPort, Pod, PodKey, PolicyKey};
 
+use super::ladder::Ladder;
 use super::resolve::{Resolved, resolve, uses};
 use super::selection::{Seat, Selection, Within};
+use super::statement::{PolicyId, Statement};
 use crate::addresses::wants_port;
 use crate::vpcs::Vpcs;
 
@@ -24,7 +26,9 @@ pub(crate) struct Policies {
     wide: BTreeSet<Selection>,
     /// Of pods that are in any selection.
     memberships: HashMap<PodKey, Membership>,
-    resolved: BTreeMap<PolicyKey, Resolved>,
+    resolved: BTreeMap<PolicyId, Resolved>,
+    /// In which order rules of the cluster's own policies are asked.
+    ladder: Ladder,
     wanted: BTreeMap<Seat, Wanted>,
     /// The same by their names.
     seats: BTreeMap<Name, Seat>,
@@ -33,7 +37,7 @@ pub(crate) struct Policies {
 /// A selection that policies speak of, whatever ports they ask for.
 #[derive(Debug, Default)]
 struct Base {
-    users: BTreeSet<PolicyKey>,
+    users: BTreeSet<PolicyId>,
     members: BTreeSet<PodKey>,
     /// How many of them are in each VPC.
     vpcs: BTreeMap<Name, usize>,
@@ -65,7 +69,7 @@ pub(crate) struct Wanted {
 /// What happened since the last update.
 #[derive(Debug, Default)]
 pub(crate) struct News {
-    pub(crate) policies: BTreeSet<PolicyKey>,
+    pub(crate) policies: BTreeSet<PolicyId>,
     /// Their labels or their VPCs may be others.
     pub(crate) namespaces: BTreeSet<Name>,
     /// VPCs are not what they were, or have other peers.
@@ -75,11 +79,13 @@ pub(crate) struct News {
 /// What has to be compiled again.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
-    pub(crate) policies: BTreeSet<PolicyKey>,
+    pub(crate) policies: BTreeSet<PolicyId>,
     pub(crate) selections: BTreeSet<Name>,
     pub(crate) pods: BTreeSet<PodKey>,
     /// Whether there are policies now and were none, or the other way round.
     pub(crate) any: bool,
+    /// Whether rules are asked in another order, or what is left to the next tier is about something else.
+    pub(crate) ladder: bool,
 }
 
 impl Policies {
@@ -89,8 +95,13 @@ impl Policies {
     }
 
     /// What a policy's rules come to.
-    pub(crate) fn resolved(&self, policy: &PolicyKey) -> Option<&Resolved> {
+    pub(crate) fn resolved(&self, policy: &PolicyId) -> Option<&Resolved> {
         self.resolved.get(policy)
+    }
+
+    /// In which order rules of the cluster's own policies are asked.
+    pub(crate) fn ladder(&self) -> &Ladder {
+        &self.ladder
     }
 
     /// What is made of the pods that a name stands for.
@@ -126,7 +137,16 @@ impl Policies {
             return changes;
         }
         let had_any = self.any();
-        let mut stale: BTreeSet<PolicyKey> = news.policies.clone();
+        if news
+            .policies
+            .iter()
+            .any(|policy| matches!(policy, PolicyId::Cluster(_)))
+        {
+            let ladder = Ladder::of(cluster.cluster_policies().map(|policy| &**policy));
+            changes.ladder = self.ladder != ladder;
+            self.ladder = ladder;
+        }
+        let mut stale: BTreeSet<PolicyId> = news.policies.clone();
         let mut again = BTreeSet::new();
         // A selection that goes from one policy to another stays.
         for policy in &news.policies {
@@ -136,9 +156,10 @@ impl Policies {
             self.let_go(policy, cluster, &mut again);
         }
         for namespace in &news.namespaces {
-            let first = PolicyKey::new(namespace.clone(), "");
-            let of_it = self.resolved.range(first..).map(|(key, _)| key);
-            stale.extend(of_it.take_while(|key| key.namespace == *namespace).cloned());
+            let first = PolicyId::from(PolicyKey::new(namespace.clone(), ""));
+            let of_it = self.resolved.range(first..).map(|(id, _)| id);
+            let is_of_it = |id: &&PolicyId| matches!(id, PolicyId::Namespaced(key) if key.namespace == *namespace);
+            stale.extend(of_it.take_while(is_of_it).cloned());
             again.extend(cluster.pods_in(namespace).map(|pod| pod.key()));
         }
         if news.vpcs {
@@ -157,9 +178,11 @@ impl Policies {
     }
 
     /// Notes which selections a policy speaks of now. The pods of those that are new are to be looked at.
-    fn take_up(&mut self, key: &PolicyKey, cluster: &Cluster, again: &mut BTreeSet<PodKey>) {
-        let Some(policy) = cluster.policy(key) else { return };
-        for selection in uses(policy) {
+    fn take_up(&mut self, key: &PolicyId, cluster: &Cluster, again: &mut BTreeSet<PodKey>) {
+        let Some(statement) = Statement::of(key, cluster) else {
+            return;
+        };
+        for selection in uses(&statement) {
             if let Some(base) = self.bases.get_mut(&selection) {
                 base.users.insert(key.clone());
                 continue;
@@ -184,9 +207,10 @@ impl Policies {
     }
 
     /// Notes which selections a policy spoke of and does no more. The pods of those that nobody speaks of are to be looked at.
-    fn let_go(&mut self, key: &PolicyKey, cluster: &Cluster, again: &mut BTreeSet<PodKey>) {
+    fn let_go(&mut self, key: &PolicyId, cluster: &Cluster, again: &mut BTreeSet<PodKey>) {
         let Some(before) = self.resolved.get(key) else { return };
-        let now = cluster.policy(key).map(|policy| uses(policy)).unwrap_or_default();
+        let now = Statement::of(key, cluster).map(|statement| uses(&statement));
+        let now = now.unwrap_or_default();
         let gone: Vec<Selection> = before.uses.difference(&now).cloned().collect();
         for selection in gone {
             let Some(base) = self.bases.get_mut(&selection) else {
@@ -219,7 +243,7 @@ impl Policies {
         key: &PodKey,
         cluster: &Cluster,
         vpc_of: &impl Fn(&Pod) -> Option<Name>,
-        stale: &mut BTreeSet<PolicyKey>,
+        stale: &mut BTreeSet<PolicyId>,
     ) -> bool {
         let now = self.membership(key, cluster, vpc_of);
         let before = self.memberships.get(key);
@@ -294,10 +318,13 @@ impl Policies {
     }
 
     /// Finds out what a policy's rules come to.
-    fn resolve(&mut self, key: &PolicyKey, cluster: &Cluster, vpcs: &Vpcs, changes: &mut Changes) {
-        let now = cluster.policy(key).map(|policy| {
-            let home = vpcs.home(&policy.namespace).name();
-            resolve(policy, home, vpcs, |selection| {
+    fn resolve(&mut self, key: &PolicyId, cluster: &Cluster, vpcs: &Vpcs, changes: &mut Changes) {
+        let now = Statement::of(key, cluster).map(|statement| {
+            let home = match key {
+                PolicyId::Namespaced(key) => vpcs.home(&key.namespace).name(),
+                PolicyId::Cluster(_) => None,
+            };
+            resolve(&statement, home, vpcs, |selection| {
                 let base = self.bases.get(selection).expect("what a policy speaks of is known");
                 (&base.vpcs, &base.ports)
             })
@@ -316,6 +343,9 @@ impl Policies {
         }
         if let Some(now) = now {
             self.resolved.insert(key.clone(), now);
+        }
+        if let PolicyId::Cluster(key) = key {
+            changes.ladder |= self.ladder.passes_by(key);
         }
         changes.policies.insert(key.clone());
     }

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-use meridian_model::{Name, NamedPort, NetworkPolicy, PolicyPeer, PolicyRule, PortMatch, Protocol};
+use meridian_model::{Name, NamedPort, PortMatch, Protocol};
 
+use super::Direction;
 use super::index::Wanted;
-use super::selection::{Seat, Selection, Within};
+use super::selection::{Seat, Selection};
+use super::statement::{Rule, Statement};
 use crate::vpcs::Vpcs;
 
 /// What a policy comes to.
@@ -22,20 +24,22 @@ pub(crate) struct Resolved {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
     pub(crate) vpc: Name,
-    /// The pods that it isolates.
-    pub(crate) isolated: Seat,
-    /// Who may connect to them nevertheless, if they are isolated in that direction.
-    pub(crate) ingress: Option<Vec<Allowed>>,
-    /// The same of what they may connect to.
-    pub(crate) egress: Option<Vec<Allowed>>,
+    /// The pods that it is about.
+    pub(crate) subject: Seat,
+    /// Whether they are isolated, in the directions that it is about.
+    pub(crate) isolates: bool,
+    /// What of what comes to them its rules are about; none if it is not about that.
+    pub(crate) ingress: Option<Vec<Meant>>,
+    /// The same of what they send.
+    pub(crate) egress: Option<Vec<Meant>>,
 }
 
-/// Something that a rule allows.
+/// What a rule is about: of a `NetworkPolicy`, what it allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Allowed {
+pub(crate) struct Meant {
     /// Which rule of its direction.
     pub(crate) rule: usize,
-    /// The pods isolated that it is about: all of them, or those that have a port.
+    /// Which of the subject's pods: all of them, or those that have a port.
     pub(crate) pods: Seat,
     pub(crate) peers: Peers,
     /// Of one protocol; none for whatever protocol and port.
@@ -56,92 +60,63 @@ pub(crate) enum Peers {
 /// In which VPCs pods of a selection are, and which ports of theirs have names.
 pub(crate) type Known<'a> = (&'a BTreeMap<Name, usize>, &'a BTreeMap<NamedPort, usize>);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Direction {
-    Ingress,
-    Egress,
-}
-
 /// The selections that a policy speaks of.
-pub(crate) fn uses(policy: &NetworkPolicy) -> BTreeSet<Selection> {
-    let mut uses = BTreeSet::from([subject(policy)]);
-    let egress = policy.egress.iter().flatten();
-    for rule in policy.ingress.iter().flatten().chain(egress.clone()) {
-        uses.extend(peers(policy, rule));
+pub(crate) fn uses(statement: &Statement<'_>) -> BTreeSet<Selection> {
+    let mut uses = BTreeSet::from([statement.subject.clone()]);
+    for rule in statement.ingress.iter().chain(&statement.egress).flatten() {
+        uses.extend(rule.selections.iter().cloned());
     }
-    for rule in egress {
-        if rule.peers.is_empty() && rule.ports.iter().any(|port| matches!(port.port, PortMatch::Named(_))) {
+    for rule in statement.egress.iter().flatten() {
+        if rule.anybody && rule.ports.iter().any(|port| matches!(port.port, PortMatch::Named(_))) {
             uses.insert(Selection::everything());
         }
     }
     uses
 }
 
-/// What a policy comes to. Its namespace is in VPC `home`, if that is known.
+/// What a policy comes to. Its namespace is in VPC `home`, if it has one and that is known.
 pub(crate) fn resolve<'a>(
-    policy: &NetworkPolicy,
+    statement: &Statement<'_>,
     home: Option<Name>,
     vpcs: &Vpcs,
     known: impl Fn(&Selection) -> Known<'a>,
 ) -> Resolved {
-    let subject = subject(policy);
-    let (inhabited, _) = known(&subject);
+    let subject = &statement.subject;
+    let (inhabited, _) = known(subject);
     let all: BTreeSet<Name> = home.into_iter().chain(inhabited.keys().cloned()).collect();
     let part = |vpc: Name| {
         let near: Vec<Name> = [vpc.clone()]
             .into_iter()
             .chain(vpcs.get(&vpc).into_iter().flat_map(|state| state.connected().cloned()))
             .collect();
-        let allowed = |rules: &[PolicyRule], direction| {
-            let rules = rules.iter().enumerate();
+        let allowed = |direction| {
+            let rules = statement.rules(direction)?.iter().enumerate();
             let of_rule = |(at, rule)| {
                 Scope {
-                    policy,
-                    subject: &subject,
+                    subject,
                     vpc: &vpc,
                     near: &near,
                     known: &known,
                 }
-                .allowed(direction, at, rule)
+                .meant(direction, at, rule)
             };
-            rules.flat_map(of_rule).collect()
+            Some(rules.flat_map(of_rule).collect())
         };
         Part {
-            isolated: subject.at(&vpc),
-            ingress: policy
-                .ingress
-                .as_deref()
-                .map(|rules| allowed(rules, Direction::Ingress)),
-            egress: policy.egress.as_deref().map(|rules| allowed(rules, Direction::Egress)),
+            subject: subject.at(&vpc),
+            isolates: statement.isolates,
+            ingress: allowed(Direction::Ingress),
+            egress: allowed(Direction::Egress),
             vpc: vpc.clone(),
         }
     };
     Resolved {
-        uses: uses(policy),
+        uses: uses(statement),
         parts: all.into_iter().map(part).collect(),
     }
 }
 
-fn subject(policy: &NetworkPolicy) -> Selection {
-    Selection::new(Within::Namespace(policy.namespace.clone()), policy.pods.clone())
-}
-
-/// The pods that a rule speaks of.
-fn peers<'a>(policy: &'a NetworkPolicy, rule: &'a PolicyRule) -> impl Iterator<Item = Selection> + use<'a> {
-    rule.peers.iter().filter_map(|peer| match peer {
-        PolicyPeer::Pods { namespaces, pods } => {
-            let within = match namespaces {
-                Some(selector) => Within::Labelled(selector.clone()),
-                None => Within::Namespace(policy.namespace.clone()),
-            };
-            Some(Selection::new(within, pods.clone()))
-        }
-        PolicyPeer::Block { .. } => None,
-    })
-}
-
 struct Scope<'a, F> {
-    policy: &'a NetworkPolicy,
     subject: &'a Selection,
     vpc: &'a Name,
     /// The VPC and those it is connected to.
@@ -150,24 +125,26 @@ struct Scope<'a, F> {
 }
 
 impl<'k, F: Fn(&Selection) -> Known<'k>> Scope<'_, F> {
-    fn allowed(&self, direction: Direction, rule: usize, given: &PolicyRule) -> Vec<Allowed> {
-        let selections: BTreeSet<Selection> = peers(self.policy, given).collect();
-        let blocks = given.peers.iter().any(|peer| matches!(peer, PolicyPeer::Block { .. }));
+    fn meant(&self, direction: Direction, rule: usize, given: &Rule<'_>) -> Vec<Meant> {
+        let selections = &given.selections;
         let peers = || {
-            if given.peers.is_empty() {
+            if given.anybody {
                 return Peers::Anybody;
             }
-            let sets = self.sets(&selections);
-            Peers::Some { sets, blocks }
+            let sets = self.sets(selections);
+            Peers::Some {
+                sets,
+                blocks: given.blocks,
+            }
         };
-        let allow = |pods: Seat, peers, ports| Allowed {
+        let meant = |pods: Seat, peers, ports| Meant {
             rule,
             pods,
             peers,
             ports,
         };
         if given.ports.is_empty() {
-            return vec![allow(self.subject.at(self.vpc), peers(), None)];
+            return vec![meant(self.subject.at(self.vpc), peers(), None)];
         }
         let mut numbers: BTreeMap<Protocol, Vec<RangeInclusive<u16>>> = BTreeMap::new();
         let mut named = BTreeSet::new();
@@ -181,20 +158,20 @@ impl<'k, F: Fn(&Selection) -> Known<'k>> Scope<'_, F> {
             }
         }
         let numbers = numbers.into_iter().map(Some);
-        let mut all: Vec<Allowed> = numbers
-            .map(|ports| allow(self.subject.at(self.vpc), peers(), ports))
+        let mut all: Vec<Meant> = numbers
+            .map(|ports| meant(self.subject.at(self.vpc), peers(), ports))
             .collect();
         for (protocol, name) in named {
             match direction {
                 Direction::Ingress => {
                     for port in self.numbers(self.subject, &protocol, &name) {
                         let pods = self.subject.with_port(port.clone()).at(self.vpc);
-                        all.push(allow(pods, peers(), Some(one(&port))));
+                        all.push(meant(pods, peers(), Some(one(&port))));
                     }
                 }
                 // The name is that of a port of who is connected to: of addresses nobody knows what their ports are called.
                 Direction::Egress => {
-                    let everything = given.peers.is_empty().then(Selection::everything);
+                    let everything = given.anybody.then(Selection::everything);
                     let mut by_port: BTreeMap<NamedPort, BTreeSet<Selection>> = BTreeMap::new();
                     for selection in selections.iter().chain(&everything) {
                         for port in self.numbers(selection, &protocol, &name) {
@@ -205,7 +182,7 @@ impl<'k, F: Fn(&Selection) -> Known<'k>> Scope<'_, F> {
                     for (port, selections) in by_port {
                         let sets = self.sets(&selections);
                         let peers = Peers::Some { sets, blocks: false };
-                        all.push(allow(self.subject.at(self.vpc), peers, Some(one(&port))));
+                        all.push(meant(self.subject.at(self.vpc), peers, Some(one(&port))));
                     }
                 }
             }
@@ -234,18 +211,28 @@ pub(crate) fn is_known(protocol: &Protocol) -> bool {
     !matches!(protocol, Protocol::Other(_))
 }
 
+impl Part {
+    /// What its rules are about in a direction, if it is about that.
+    pub(crate) fn meant(&self, direction: Direction) -> Option<&[Meant]> {
+        match direction {
+            Direction::Ingress => self.ingress.as_deref(),
+            Direction::Egress => self.egress.as_deref(),
+        }
+    }
+}
+
 impl Resolved {
     /// What has to be made of selections for it.
     pub(crate) fn wants(&self) -> BTreeMap<Seat, Wanted> {
         let mut wants: BTreeMap<Seat, Wanted> = BTreeMap::new();
         for part in &self.parts {
-            let isolated = wants.entry(part.isolated.clone()).or_default();
-            isolated.groups = 1;
-            isolated.ingress = part.ingress.is_some().into();
-            isolated.egress = part.egress.is_some().into();
-            for allowed in part.ingress.iter().chain(&part.egress).flatten() {
-                wants.entry(allowed.pods.clone()).or_default().groups = 1;
-                if let Peers::Some { sets, .. } = &allowed.peers {
+            let subject = wants.entry(part.subject.clone()).or_default();
+            subject.groups = 1;
+            subject.ingress = (part.isolates && part.ingress.is_some()).into();
+            subject.egress = (part.isolates && part.egress.is_some()).into();
+            for meant in part.ingress.iter().chain(&part.egress).flatten() {
+                wants.entry(meant.pods.clone()).or_default().groups = 1;
+                if let Peers::Some { sets, .. } = &meant.peers {
                     for set in sets {
                         wants.entry(set.clone()).or_default().sets = 1;
                     }

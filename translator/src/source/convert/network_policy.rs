@@ -4,6 +4,7 @@ use k8s_openapi::api::networking::v1 as networking;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use meridian_model::{Name, NetworkPolicy, PolicyPeer, PolicyPort, PolicyRule, PortMatch};
 
+use super::cluster_policy::port_number;
 use super::selector::selector;
 use super::service::protocol;
 use super::{FieldError, Meta};
@@ -99,20 +100,13 @@ fn peer(field: &str, peer: networking::NetworkPolicyPeer) -> Result<PolicyPeer, 
 }
 
 fn port(field: &str, port: networking::NetworkPolicyPort) -> Result<PolicyPort, FieldError> {
-    let number = |field: &str, number: i32| match u16::try_from(number) {
-        Ok(number) if number > 0 => Ok(number),
-        _ => Err(FieldError::new(
-            field,
-            format_args!("{number} is no port, which is 1 to 65535"),
-        )),
-    };
     let field_of = |name: &str| format!("{field}.{name}");
     let given = match (port.port, port.end_port) {
         (None, None) => PortMatch::Any,
         (Some(IntOrString::String(name)), None) => PortMatch::Named(name.into()),
         (Some(IntOrString::Int(first)), last) => {
-            let first = number(&field_of("port"), first)?;
-            let last = last.map_or(Ok(first), |last| number(&field_of("endPort"), last))?;
+            let first = port_number(&field_of("port"), first)?;
+            let last = last.map_or(Ok(first), |last| port_number(&field_of("endPort"), last))?;
             if last < first {
                 let message = format_args!("{last} comes before port {first}");
                 return Err(FieldError::new(field_of("endPort"), message));

@@ -18,7 +18,7 @@ mod patience;
 mod slim;
 mod watch;
 
-use meridian_model::Kind;
+use meridian_model::{ClusterPolicyKind, Kind};
 use meridian_northbound::Feed;
 use tokio::task::JoinSet;
 
@@ -35,7 +35,7 @@ pub use patience::Patience;
 /// The name of the source of nodes.
 pub const NODES: &str = "nodes";
 /// The names of these sources.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 15] = [
     NODES,
     "namespaces",
     "pods",
@@ -48,6 +48,9 @@ pub const NAMES: [&str; 12] = [
     "network-attachment-definitions",
     "vpcpeerings",
     "networkpolicies",
+    "clusternetworkpolicies",
+    "adminnetworkpolicies",
+    "baselineadminnetworkpolicies",
 ];
 
 /// Starts to follow a cluster. The watches end with the set.
@@ -57,6 +60,7 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
     use k8s_openapi::api::networking::v1::{NetworkPolicy, ServiceCIDR};
     use meridian_api::address_pool::AddressPool;
     use meridian_api::attachment::NetworkAttachmentDefinition;
+    use meridian_api::cluster_policy::{AdminNetworkPolicy, BaselineAdminNetworkPolicy, ClusterNetworkPolicy};
     use meridian_api::subnet::Subnet;
     use meridian_api::vpc::Vpc;
     use meridian_api::vpc_peering::VpcPeering;
@@ -83,6 +87,9 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
         attachments,
         peerings,
         policies,
+        cluster_policies,
+        admin_policies,
+        baseline_policies,
     ] = NAMES;
     let mut tasks = JoinSet::new();
     tasks.spawn(follow(nodes, Kind::Node, Origin::Nodes).run::<v1::Node>(cluster.clone()));
@@ -109,5 +116,25 @@ pub fn watch(cluster: &Cluster, feed: &Feed, board: &Board, health: &Health) -> 
     tasks.spawn(peerings.run::<VpcPeering>(cluster.clone()));
     let policies = follow(policies, Kind::NetworkPolicy, Origin::NetworkPolicies);
     tasks.spawn(policies.run::<NetworkPolicy>(cluster.clone()));
+    // These are there once somebody brings them, and who does not know them lets through what an administrator stops.
+    let of_cluster = |name, kind: ClusterPolicyKind, origin| follow(name, kind.into(), origin).optional_and_readable();
+    let policies = of_cluster(
+        cluster_policies,
+        ClusterPolicyKind::ClusterNetworkPolicy,
+        Origin::ClusterNetworkPolicies,
+    );
+    tasks.spawn(policies.run::<ClusterNetworkPolicy>(cluster.clone()));
+    let policies = of_cluster(
+        admin_policies,
+        ClusterPolicyKind::AdminNetworkPolicy,
+        Origin::AdminNetworkPolicies,
+    );
+    tasks.spawn(policies.run::<AdminNetworkPolicy>(cluster.clone()));
+    let policies = of_cluster(
+        baseline_policies,
+        ClusterPolicyKind::BaselineAdminNetworkPolicy,
+        Origin::BaselineAdminNetworkPolicies,
+    );
+    tasks.spawn(policies.run::<BaselineAdminNetworkPolicy>(cluster.clone()));
     tasks
 }

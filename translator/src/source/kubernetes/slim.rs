@@ -7,7 +7,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use kube::Resource;
-use meridian_model::{Key, Kind, Object};
+use meridian_model::{ClusterPolicyKind, Key, Kind, Object};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -65,6 +65,18 @@ impl Modelled for meridian_api::vpc_peering::VpcPeering {
 
 impl Modelled for k8s_openapi::api::networking::v1::NetworkPolicy {
     const KIND: Kind = Kind::NetworkPolicy;
+}
+
+impl Modelled for meridian_api::cluster_policy::ClusterNetworkPolicy {
+    const KIND: Kind = Kind::ClusterPolicy(ClusterPolicyKind::ClusterNetworkPolicy);
+}
+
+impl Modelled for meridian_api::cluster_policy::AdminNetworkPolicy {
+    const KIND: Kind = Kind::ClusterPolicy(ClusterPolicyKind::AdminNetworkPolicy);
+}
+
+impl Modelled for meridian_api::cluster_policy::BaselineAdminNetworkPolicy {
+    const KIND: Kind = Kind::ClusterPolicy(ClusterPolicyKind::BaselineAdminNetworkPolicy);
 }
 
 /// An object of type `K`, reduced to the model.

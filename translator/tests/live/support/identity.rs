@@ -62,15 +62,22 @@ impl Objects {
     /// Lets a user read what a translator reads.
     pub async fn grant_reading(&self, user: &str) {
         let (follow, get) = (["list", "watch"], ["get"]);
+        let of_cluster = [
+            "clusternetworkpolicies",
+            "adminnetworkpolicies",
+            "baselineadminnetworkpolicies",
+        ];
         let rules = json!([
             {"apiGroups": [""], "resources": ["nodes", "namespaces", "pods", "services"], "verbs": follow},
             {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": follow},
             {"apiGroups": ["networking.k8s.io"], "resources": ["servicecidrs", "networkpolicies"], "verbs": follow},
+            {"apiGroups": ["policy.networking.k8s.io"], "resources": of_cluster, "verbs": follow},
             {"apiGroups": ["meridian.dev"], "resources": ["addresspools", "vpcs", "vpcpeerings", "subnets"], "verbs": follow},
             {"apiGroups": ["k8s.cni.cncf.io"], "resources": ["network-attachment-definitions"], "verbs": follow},
             {"apiGroups": [""], "resources": ["pods", "services"], "verbs": get},
             {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": get},
             {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": get},
+            {"apiGroups": ["policy.networking.k8s.io"], "resources": of_cluster, "verbs": get},
             {"apiGroups": ["meridian.dev"], "resources": ["vpcs", "vpcpeerings", "subnets"], "verbs": get},
         ]);
         self.grant(user, "translator-reads", &rules).await;
