@@ -17,7 +17,7 @@ use meridian_tests::{Network, Port, Tracer};
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::Value;
 
-use evaluator::{End, Packet, allowed};
+use evaluator::{End, Law, Packet, allowed};
 use world::{NODES, World, world};
 
 /// How many random clusters; `MERIDIAN_POLICY_CASES` says otherwise.
@@ -44,8 +44,14 @@ struct Traced {
 
 impl Traced {
     fn start(world: &World) -> Self {
-        let objects = [&world.namespaces, &world.pods, &world.policies].into_iter().flatten();
-        let network = Network::start(objects);
+        let objects = [
+            &world.nodes,
+            &world.namespaces,
+            &world.pods,
+            &world.policies,
+            &world.of_cluster,
+        ];
+        let network = Network::start(objects.into_iter().flatten());
         let names = world.pods.iter().map(port_of).chain(NODES.map(host_of));
         let ports = names.map(|name| (name.clone(), network.port(&name))).collect();
         Self {
@@ -133,15 +139,21 @@ fn compare(world: &World) -> Result<usize, String> {
                         protocol,
                         port,
                     };
-                    let expected = allowed(&world.policies, &packet);
+                    let law = Law {
+                        policies: &world.policies,
+                        of_cluster: &world.of_cluster,
+                        nodes: &world.nodes,
+                    };
+                    let expected = allowed(law, &packet);
                     let arrives = traced.arrives((from, node), &src, (to, on), &packet);
                     compared += 1;
                     if arrives != expected {
                         let verdict = if expected { "let through" } else { "stopped" };
                         let acls = traced.network.central.nbctl(&["list", "ACL"]);
                         return Err(format!(
-                            "{from} ({src}) to {to} ({dst}), {protocol} {port}: should be {verdict}\n{}\n{acls}",
-                            serde_json::to_string_pretty(&world.policies).unwrap()
+                            "{from} ({src}) to {to} ({dst}), {protocol} {port}: should be {verdict}\n{}\n{}\n{acls}",
+                            serde_json::to_string_pretty(&world.policies).unwrap(),
+                            serde_json::to_string_pretty(&world.of_cluster).unwrap()
                         ));
                     }
                 }

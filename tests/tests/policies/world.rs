@@ -4,12 +4,16 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-/// Namespaces, pods and policies.
+/// Namespaces, pods, policies, and a node.
 #[derive(Clone, Debug)]
 pub(crate) struct World {
     pub(crate) namespaces: Vec<Value>,
     pub(crate) pods: Vec<Value>,
     pub(crate) policies: Vec<Value>,
+    /// Policies of the whole cluster.
+    pub(crate) of_cluster: Vec<Value>,
+    /// Nodes that others are told of: one with the addresses of [`super::OUTSIDE`].
+    pub(crate) nodes: Vec<Value>,
 }
 
 pub(crate) const NODES: [&str; 2] = ["node-1", "node-2"];
@@ -139,7 +143,108 @@ fn policy(name: &'static str) -> impl Strategy<Value = Value> {
     )
 }
 
-/// Six pods in three namespaces, and up to four policies.
+/// Pods as policies of the whole cluster have them.
+fn pods_of() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        namespace_selector().prop_map(|namespaces| json!({"namespaces": namespaces})),
+        (namespace_selector(), pod_selector())
+            .prop_map(|(namespaces, pods)| json!({"pods": {"namespaceSelector": namespaces, "podSelector": pods}})),
+    ]
+}
+
+/// Addresses and nodes are for what is sent.
+fn cluster_peer(egress: bool) -> BoxedStrategy<Value> {
+    if !egress {
+        return pods_of().boxed();
+    }
+    let networks = select(vec![
+        "10.244.0.0/24",
+        "10.244.1.4/30",
+        "10.244.0.0/16",
+        "192.0.2.0/24",
+        "0.0.0.0/0",
+        "fd00:10:244::/64",
+        "2001:db8::/32",
+        "::/0",
+    ]);
+    let networks = prop::collection::vec(networks, 1..3).prop_map(|networks| json!({"networks": networks}));
+    let nodes = select(vec![
+        json!({}),
+        json!({"matchLabels": {"edge": "yes"}}),
+        json!({"matchLabels": {"edge": "no"}}),
+    ]);
+    prop_oneof![3 => pods_of(), 2 => networks, 1 => nodes.prop_map(|nodes| json!({"nodes": nodes}))].boxed()
+}
+
+fn protocol(named: bool) -> BoxedStrategy<Value> {
+    let port = prop_oneof![
+        1 => Just(json!({})),
+        3 => select(vec![80, 8080, 81, 53]).prop_map(|port| json!({"destinationPort": {"number": port}})),
+        1 => (70..90, 1..9000).prop_map(|(first, more)| json!({"destinationPort": {"range": {"start": first, "end": first + more}}})),
+    ];
+    let by_number = (select(vec!["tcp", "tcp", "udp", "sctp"]), port).prop_map(|(of, port)| json!({of: port}));
+    if !named {
+        return by_number.boxed();
+    }
+    let by_name = select(vec!["http", "dns"]).prop_map(|name| json!({"destinationNamedPort": name}));
+    prop_oneof![4 => by_number, 1 => by_name].boxed()
+}
+
+fn cluster_rules(egress: bool) -> impl Strategy<Value = Value> {
+    let peers = if egress { "to" } else { "from" };
+    let action = select(vec!["Accept", "Deny", "Deny", "Pass"]);
+    // What has no pods has no names for its ports.
+    let named = any::<bool>();
+    let rule = named.prop_flat_map(move |named| {
+        let of = prop::collection::vec(cluster_peer(egress && !named), 1..3);
+        let protocols = prop::collection::vec(protocol(named), 0..3);
+        (action.clone(), of, protocols).prop_map(move |(action, of, protocols)| {
+            let mut rule = json!({"action": action, peers: of});
+            if !protocols.is_empty() {
+                rule["protocols"] = protocols.into();
+            }
+            rule
+        })
+    });
+    prop::collection::vec(rule, 0..4).prop_map(Value::from)
+}
+
+fn cluster_policy(
+    name: &'static str,
+    tier: &'static str,
+    priorities: std::ops::Range<u16>,
+) -> impl Strategy<Value = Value> {
+    (priorities, pods_of(), cluster_rules(false), cluster_rules(true)).prop_map(
+        move |(priority, subject, ingress, egress)| {
+            json!({
+                "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy",
+                "metadata": {"name": name},
+                "spec": {"tier": tier, "priority": priority, "subject": subject, "ingress": ingress, "egress": egress},
+            })
+        },
+    )
+}
+
+/// Up to three, no two of a tier with one priority.
+fn of_cluster() -> impl Strategy<Value = Vec<Value>> {
+    let policies = (
+        prop::option::weighted(0.6, cluster_policy("first", "Admin", 0..500)),
+        prop::option::weighted(0.4, cluster_policy("second", "Admin", 500..1001)),
+        prop::option::weighted(0.6, cluster_policy("last", "Baseline", 0..1001)),
+    );
+    policies.prop_map(|(first, second, last)| [first, second, last].into_iter().flatten().collect())
+}
+
+fn far_node() -> Value {
+    let addresses = super::OUTSIDE.map(|address| json!({"type": "InternalIP", "address": address}));
+    json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": "far", "uid": "far", "labels": {"edge": "yes"}},
+        "spec": {}, "status": {"addresses": addresses},
+    })
+}
+
+/// Six pods in three namespaces, up to four policies, and up to three of the whole cluster.
 pub(crate) fn world() -> impl Strategy<Value = World> {
     let namespaces = NAMESPACES.map(namespace);
     let pods = [
@@ -156,12 +261,14 @@ pub(crate) fn world() -> impl Strategy<Value = World> {
         prop::option::of(policy("r")),
         prop::option::of(policy("s")),
     );
-    (namespaces, pods, policies).prop_map(|(namespaces, pods, (p, q, r, s))| {
+    (namespaces, pods, policies, of_cluster()).prop_map(|(namespaces, pods, (p, q, r, s), of_cluster)| {
         let more = [q, r, s].into_iter().flatten();
         World {
             namespaces: namespaces.into(),
             pods: pods.into(),
             policies: [p].into_iter().chain(more).collect(),
+            of_cluster,
+            nodes: vec![far_node()],
         }
     })
 }

@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 
 use crate::{
-    AddressPool, AddressType, AttachmentConfig, DefinitionKey, Dhcp, Egress, Endpoint, EndpointPort, EndpointSlice,
-    EndpointState, Event, Hints, Labels, Name, NamedPort, Namespace, NetworkAttachment, NetworkPolicy, NetworkRequest,
-    Node, Object, Phase, Pod, PolicyRule, Protocol, Requirement, Route, Scope, Selector, Service, ServiceCidr,
-    ServicePort, ServiceType, Subnet, Timestamp, TrafficPolicy, Vpc, VpcPeering,
+    Action, AddressPool, AddressType, AttachmentConfig, ClusterPolicy, ClusterPolicyKey, ClusterPolicyKind,
+    DefinitionKey, Dhcp, Egress, Endpoint, EndpointPort, EndpointSlice, EndpointState, Event, Hints, Labels, Name,
+    NamedPort, Namespace, NetworkAttachment, NetworkPolicy, NetworkRequest, Node, Object, Phase, Pod, PodsOf,
+    PolicyPort, PolicyRule, PortMatch, Protocol, Requirement, Route, Scope, Selector, Service, ServiceCidr,
+    ServicePort, ServiceType, Subnet, Tier, TierPeer, TierPeers, TierRule, Timestamp, TrafficPolicy, Vpc, VpcPeering,
 };
 
 fn addresses<'a>(ips: impl IntoIterator<Item = &'a str>) -> Box<[IpAddr]> {
@@ -599,6 +600,78 @@ impl NetworkPolicy {
     #[must_use]
     pub fn with_egress(mut self, rules: impl IntoIterator<Item = PolicyRule>) -> Self {
         self.egress = Some(rules.into_iter().collect());
+        self
+    }
+}
+
+impl PodsOf {
+    /// Those with a label, in namespaces with another; empty ones are all.
+    pub fn labelled(namespaces: Option<(&str, &str)>, pods: Option<(&str, &str)>) -> Self {
+        let of = |label: Option<(&str, &str)>| {
+            label.map_or_else(Selector::default, |(key, value)| Selector::of_label(key, value))
+        };
+        Self {
+            namespaces: of(namespaces),
+            pods: of(pods),
+        }
+    }
+}
+
+impl ClusterPolicy {
+    /// A `ClusterNetworkPolicy` about all pods, without rules.
+    pub fn test(name: &str, tier: Tier, priority: u16) -> Self {
+        Self {
+            key: ClusterPolicyKey {
+                kind: ClusterPolicyKind::ClusterNetworkPolicy,
+                name: name.into(),
+            },
+            created: Timestamp(0),
+            tier,
+            priority,
+            subject: PodsOf::labelled(None, None),
+            ingress: Box::default(),
+            egress: Box::default(),
+        }
+    }
+
+    /// About these pods.
+    #[must_use]
+    pub fn about(mut self, pods: PodsOf) -> Self {
+        self.subject = pods;
+        self
+    }
+
+    /// With one more rule for what comes to them.
+    #[must_use]
+    pub fn on_ingress(mut self, rule: TierRule) -> Self {
+        self.ingress = self.ingress.into_iter().chain([rule]).collect();
+        self
+    }
+
+    /// With one more for what they send.
+    #[must_use]
+    pub fn on_egress(mut self, rule: TierRule) -> Self {
+        self.egress = self.egress.into_iter().chain([rule]).collect();
+        self
+    }
+}
+
+impl TierRule {
+    /// About connections with these, of whatever protocol.
+    pub fn test(action: Action, peers: impl IntoIterator<Item = TierPeer>) -> Self {
+        Self {
+            name: None,
+            action,
+            peers: TierPeers::Some(peers.into_iter().collect()),
+            ports: Box::default(),
+            fault: None,
+        }
+    }
+
+    /// Only to this port.
+    #[must_use]
+    pub fn to_port(mut self, protocol: Protocol, port: PortMatch) -> Self {
+        self.ports = [PolicyPort { protocol, port }].into();
         self
     }
 }

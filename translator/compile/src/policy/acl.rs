@@ -94,9 +94,13 @@ pub(super) fn matches(
         }
     };
     if let Some((protocol, ranges)) = &meant.ports {
-        let ports = ports::set(ranges.iter().cloned());
+        let l4 = l4(protocol);
         // Writing into a string cannot fail.
-        let _ = write!(matches, " && {}.dst == {{{ports}}}", l4(protocol));
+        let _ = if ranges.contains(&(1..=u16::MAX)) {
+            write!(matches, " && {l4}")
+        } else {
+            write!(matches, " && {l4}.dst == {{{}}}", ports::set(ranges.iter().cloned()))
+        };
     }
     Some(matches)
 }

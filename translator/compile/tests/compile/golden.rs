@@ -4,8 +4,9 @@ use std::path::Path;
 
 use meridian_compile::{Config, Settings};
 use meridian_model::{
-    AddressPool, EndpointSlice, Namespace, NetworkAttachment, NetworkPolicy, Node, Phase, Pod, PolicyPeer, PolicyPort,
-    PolicyRule, PortMatch, Protocol, Selector, Service, Subnet, TrafficPolicy, Vpc,
+    Action, AddressPool, ClusterPolicy, EndpointSlice, Namespace, NetworkAttachment, NetworkPolicy, Node, Phase, Pod,
+    PodsOf, PolicyPeer, PolicyPort, PolicyRule, PortMatch, Protocol, Selector, Service, Subnet, Tier, TierPeer,
+    TierRule, TrafficPolicy, Vpc,
 };
 
 use crate::support::Lab;
@@ -263,4 +264,40 @@ fn a_policy_with_pods_blocks_and_named_ports() {
         .with(pod("shop", "db-0", "db"))
         .with(pod("team", "client-0", "client"));
     check("a_policy_with_pods_blocks_and_named_ports.txt", &lab);
+}
+
+#[test]
+fn what_an_administrator_decides_before_and_after_policies_of_namespaces() {
+    let team = |name: &str| TierPeer::Pods(PodsOf::labelled(Some(("team", name)), None));
+    let admin = ClusterPolicy::test("guard", Tier::Admin, 10)
+        .about(PodsOf::labelled(Some(("team", "shop")), None))
+        .on_ingress(TierRule::test(Action::Pass, [team("shop")]))
+        .on_ingress(TierRule::test(Action::Deny, [team("guests")]))
+        .on_egress(
+            TierRule::test(
+                Action::Accept,
+                [
+                    TierPeer::Nodes(Selector::of_label("edge", "yes")),
+                    TierPeer::Networks(["192.0.2.0/24".into()].into()),
+                ],
+            )
+            .to_port(Protocol::Tcp, PortMatch::Range(443..=443)),
+        );
+    let baseline = ClusterPolicy::test("default", Tier::Baseline, 0)
+        .on_ingress(TierRule::test(Action::Deny, [team("shop")]).to_port(Protocol::Udp, PortMatch::Any));
+    let policy = NetworkPolicy::test("shop", "web")
+        .of_pods("app", "web")
+        .with_ingress([PolicyRule::default()]);
+    let mut node = Node::test("a").with_cidrs(["10.244.3.0/24"]).labelled("edge", "yes");
+    node.internal_ips = ["172.30.0.11".parse().unwrap()].into();
+    let lab = Lab::of(&["10.244.0.0/16"])
+        .with(node)
+        .with(Namespace::test("shop").labelled("team", "shop"))
+        .with(Namespace::test("guests").labelled("team", "guests"))
+        .with(admin)
+        .with(baseline)
+        .with(policy)
+        .with(Pod::test("shop", "web-0").on("a").labelled("app", "web"))
+        .with(Pod::test("guests", "guest-0").on("a"));
+    check("what_an_administrator_decides.txt", &lab);
 }

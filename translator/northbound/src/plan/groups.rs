@@ -153,7 +153,8 @@ fn phase_of_row(name: &str, change: &RowChange) -> Phase {
         RowChange::Delete if is_port => Phase::FreeAddresses,
         RowChange::Delete => Phase::Remove,
         _ if dear => Phase::Structure,
-        RowChange::Insert if name == acl::TABLE => Phase::Guards,
+        // Where one comes between others, these make room.
+        _ if name == acl::TABLE => Phase::Guards,
         RowChange::Update(_) => Phase::ChangePorts,
         RowChange::Insert => Phase::Fill,
     }
@@ -196,4 +197,31 @@ pub(crate) fn batches(groups: Vec<Group>) -> Vec<Vec<Group>> {
             .push(group);
     }
     batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(number: u128, table: &'static str, change: RowChange) -> Group {
+        Group {
+            phase: phase_of_row(table, &change),
+            row: Some((table, Uuid::from_u128(number), change)),
+            links: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_rule_that_comes_between_others_is_written_with_those_that_make_room_for_it() {
+        let update = || RowChange::Update(["priority"].into());
+        let rules = (0..1_000).map(|number| group(number, acl::TABLE, update()));
+        let ports = (2_000..2_200).map(|number| group(number, logical_switch_port::TABLE, update()));
+        let mut groups: Vec<Group> = ports.chain(rules).collect();
+        groups.push(group(1_500, acl::TABLE, RowChange::Insert));
+        groups.sort_by_key(|group| group.phase);
+        let batches = batches(groups);
+        let of_rules = |batch: &&Vec<Group>| batch.iter().any(|group| group.id().0 == acl::TABLE);
+        let sizes: Vec<usize> = batches.iter().filter(of_rules).map(Vec::len).collect();
+        assert_eq!(sizes, [1_001]);
+    }
 }

@@ -77,6 +77,7 @@ pub(super) fn from_scratch<K: Ord>(compiler: &Compiler, by: impl Fn(&Object) -> 
         .chain(cluster.subnets().map(|subnet| (**subnet).clone().into()))
         .chain(cluster.vpc_peerings().map(|peering| (**peering).clone().into()))
         .chain(cluster.policies().map(|policy| (**policy).clone().into()))
+        .chain(cluster.cluster_policies().map(|policy| (**policy).clone().into()))
         .collect();
     objects.sort_by_cached_key(by);
     let mut fresh = Compiler::new(compiler.config().clone());

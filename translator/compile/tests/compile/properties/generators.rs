@@ -5,12 +5,13 @@ use std::net::IpAddr;
 
 use meridian_compile::{Claim, Config};
 use meridian_model::{
-    Egress, Event, Kind, Namespace, Node, Object, Phase, Pod, PortKey, Scope, Selector, Subnet, Vpc, VpcPeering,
+    ClusterPolicyKind, Egress, Event, Kind, Namespace, Node, Object, Phase, Pod, PortKey, Scope, Selector, Subnet, Vpc,
+    VpcPeering,
 };
 use proptest::prelude::*;
 
 use super::attachments::{definitions, further_ips, networks};
-use super::policies::{named_ports, pod_labels, policies};
+use super::policies::{cluster_policies, named_ports, pod_labels, policies};
 use super::services::{address_pools, service_cidrs, services, slices};
 use crate::support::config;
 
@@ -326,6 +327,7 @@ pub(super) fn objects() -> BoxedStrategy<Object> {
         5 => namespaces().prop_map(Object::from).boxed(),
         5 => vpcs().prop_map(Object::from).boxed(),
         5 => policies().prop_map(Object::from).boxed(),
+        3 => cluster_policies().prop_map(Object::from).boxed(),
         1 => definitions().prop_map(Object::from).boxed(),
         3 => subnets().prop_map(Object::from).boxed(),
         2 => vpc_peerings().prop_map(Object::from).boxed(),
@@ -359,6 +361,7 @@ pub(super) fn events() -> BoxedStrategy<Event> {
         1 => replace(Kind::Subnet, subnets(), 3),
         1 => replace(Kind::VpcPeering, vpc_peerings(), 2),
         1 => replace(Kind::NetworkPolicy, policies(), 2),
+        1 => replace(Kind::ClusterPolicy(ClusterPolicyKind::ClusterNetworkPolicy), cluster_policies(), 2),
     ];
     one.boxed()
 }

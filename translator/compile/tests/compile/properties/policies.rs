@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use meridian_compile::{Compiler, Desired, DesiredRow};
 use meridian_model::{
-    NamedPort, NetworkPolicy, PodKey, PolicyPeer, PolicyPort, PolicyRule, PortMatch, Protocol, Requirement, Selector,
+    Action, ClusterPolicy, ClusterPolicyKind, NamedPort, NetworkPolicy, PodKey, PodsOf, PolicyPeer, PolicyPort,
+    PolicyRule, PortMatch, Protocol, Requirement, Selector, Tier, TierPeer, TierRule,
 };
 use proptest::prelude::*;
 
@@ -94,12 +95,63 @@ prop_compose! {
     }
 }
 
+fn tier_peer() -> impl Strategy<Value = TierPeer> {
+    let pods = (
+        selector("vpc", vec!["blue", "green"]),
+        selector("app", vec!["web", "db"]),
+    )
+        .prop_map(|(namespaces, pods)| TierPeer::Pods(PodsOf { namespaces, pods }));
+    let network = prop::sample::select(vec!["10.0.0.0/8", "0.0.0.0/0", "fd00::/64"]);
+    let networks = network.prop_map(|network| TierPeer::Networks([network.into()].into()));
+    let nodes = selector("edge", vec![""]).prop_map(TierPeer::Nodes);
+    prop_oneof![4 => pods.boxed(), 1 => networks.boxed(), 1 => nodes.boxed()]
+}
+
+fn tier_rules() -> impl Strategy<Value = Vec<TierRule>> {
+    let action = prop::sample::select(vec![Action::Accept, Action::Deny, Action::Pass]);
+    let rule = (
+        action,
+        prop::collection::vec(tier_peer().boxed(), 0..3),
+        prop::collection::vec(port().boxed(), 0..2),
+    );
+    let rule = rule.prop_map(|(action, peers, ports)| TierRule {
+        ports: ports.into(),
+        ..TierRule::test(action, peers)
+    });
+    prop::collection::vec(rule, 0..4)
+}
+
+prop_compose! {
+    pub(super) fn cluster_policies()(
+        kind in prop::sample::select(ClusterPolicyKind::ALL.to_vec()),
+        name in prop::sample::select(vec!["n", "m"]),
+        tier in prop::sample::select(vec![Tier::Admin, Tier::Baseline]),
+        priority in 0u16..3,
+        namespaces in selector("vpc", vec!["blue", "green"]).boxed(),
+        pods in selector("app", vec!["web", "db"]).boxed(),
+        ingress in tier_rules().boxed(),
+        egress in tier_rules().boxed(),
+    ) -> ClusterPolicy {
+        let mut policy = ClusterPolicy::test(name, tier, priority).about(PodsOf { namespaces, pods });
+        policy.key.kind = kind;
+        policy.ingress = ingress.into();
+        policy.egress = egress.into();
+        policy
+    }
+}
+
 /// Whom policies isolate, and whose addresses they know, told from the objects.
 pub(super) fn check_policies(compiler: &Compiler) {
     let desired = compiler.desired();
     check_names(desired);
     let mut isolated: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for acl in desired.rows(ACL).filter(|acl| text(acl, "action") == "drop") {
+    // What an administrator denies isolates nobody.
+    let isolates = |acl: &&DesiredRow| acl.owner.to_string().starts_with("selection/") && !acl.key.contains('@');
+    for acl in desired
+        .rows(ACL)
+        .filter(|acl| text(acl, "action") == "drop")
+        .filter(isolates)
+    {
         let direction = if text(acl, "direction") == "to-lport" {
             "ingress"
         } else {
