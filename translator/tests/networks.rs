@@ -347,6 +347,38 @@ fn a_topology_has_subnets_across_nodes_and_routes() {
 }
 
 #[test]
+fn a_policy_is_told_with_the_pods_that_it_is_about() {
+    let policies = r#"
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: quiet, namespace: sky}, spec: {podSelector: {}, egress: [{to: [{ipBlock: {cidr: 192.0.2.0/24}}]}], policyTypes: [Egress]}}
+---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: guard}
+spec:
+  tier: Admin
+  priority: 7
+  subject: {namespaces: {matchLabels: {team: sky}}}
+  egress: [{name: world, action: Accept, to: [{domainNames: ["example.org"]}, {networks: [198.51.100.0/24]}]}]"#;
+    let folder = Folder::of(&[CLUSTER, policies]);
+    has_all(
+        &folder.explain(&["policy", "sky/quiet"]),
+        &[
+            "networkpolicy sky/quiet\n\nVPC        blue\npods       sky/a\nisolated   in egress, but for what its rules allow\n",
+            "egress[0]  Allow\n             to 192.0.2.0/24\n               every protocol and port\n",
+            "  ACL sky/quiet:egress[0]:",
+        ],
+    );
+    has_all(
+        &folder.explain(&["policy", "cnp:guard"]),
+        &[
+            "  problem: clusternetworkpolicy/guard: spec.egress[0].to[0].domainNames: names are not looked up",
+            "tier       Admin  priority 7, before all others of it",
+            "egress[0]  Accept  \"world\"\n             to 198.51.100.0/24\n",
+        ],
+    );
+}
+
+#[test]
 fn a_pod_is_told_its_further_interfaces() {
     let folder = Folder::of(&[CLUSTER, FURTHER]);
     has_all(

@@ -24,9 +24,9 @@ use crate::strays::Strays;
 use crate::vips::Vips;
 use crate::vpcs::{State, Vpcs};
 use crate::{
-    Claim, Config, Delta, Desired, PathError, PathExplanation, PathQuestion, Peering, PodExplanation, Problem,
-    ServiceExplanation, SliceUse, SubnetReport, Topology, Unit, VpcPeeringReport, VpcReport, claim, gateway, node,
-    path, pod, service, slice, subnet, topology, vpc,
+    Claim, Config, Delta, Desired, PathError, PathExplanation, PathQuestion, Peering, PodExplanation,
+    PolicyExplanation, Problem, ServiceExplanation, SliceUse, SubnetReport, Topology, Unit, VpcPeeringReport,
+    VpcReport, claim, gateway, node, path, pod, service, slice, subnet, topology, vpc,
 };
 
 /// Keeps the desired state of a cluster up to date.
@@ -258,6 +258,16 @@ impl Compiler {
     /// database, and tell which addresses the pod had before.
     pub fn explain_pod(&self, key: &PodKey, claims: &[Claim]) -> Option<PodExplanation> {
         pod::explain::explain(self.world(), key, claims)
+    }
+
+    /// Which pods a policy is about as of the last [`Self::compile`], and what its rules come to; `None` if there is no such policy.
+    pub fn explain_policy(&self, key: &Key) -> Option<PolicyExplanation> {
+        let id = match key {
+            Key::NetworkPolicy(namespace, name) => PolicyKey::new(namespace.clone(), name.clone()).into(),
+            Key::ClusterPolicy(key) => key.clone().into(),
+            _ => return None,
+        };
+        policy::explain::explain(self.world(), self.desired(), &id)
     }
 
     /// What becomes of what a pod sends, as of the last [`Self::compile`].

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ipnetwork::IpNetwork;
 use meridian_api::port;
 use meridian_model::{
-    Cluster, ClusterPolicy, ClusterPolicyKey, DefinitionKey, Endpoint, EndpointSlice, Interner, Key, Name,
+    Cluster, ClusterPolicy, ClusterPolicyKey, DefinitionKey, Endpoint, EndpointSlice, Interner, Key, Name, Namespace,
     NetworkAttachment, NetworkPolicy, NetworkRequest, Node, Pod, PodKey, PolicyKey, PortKey, Service, ServiceKey,
 };
 use ovsdb::{Atom, Datum, Uuid};
@@ -118,6 +118,11 @@ impl<'a> Context<'a> {
     pub(crate) fn node(&self, name: &Name) -> Option<&'a Arc<Node>> {
         self.note(Fact::Object(Key::Node(name.clone())));
         self.world.cluster.node(name)
+    }
+
+    pub(crate) fn namespace(&self, name: &Name) -> Option<&'a Arc<Namespace>> {
+        self.note(Fact::Object(Key::Namespace(name.clone())));
+        self.world.cluster.namespace(name)
     }
 
     pub(crate) fn pod(&self, key: &PodKey) -> Option<&'a Arc<Pod>> {

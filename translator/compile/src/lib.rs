@@ -74,6 +74,7 @@ pub use pod::explain::{
     AddressExplanation, AddressSource, InterfaceExplanation, PodExplanation, SliceExplanation, SubnetExplanation,
     VpcExplanation,
 };
+pub use policy::explain::{PolicyExplanation, PolicyInVpc, PolicyMatch, PolicyOrder, PolicyRuleExplanation};
 pub use problem::Problem;
 pub use service::{Answer, EndpointExplanation, FrontendExplanation, ServiceExplanation};
 pub use topology::{Cell, Host, Network, PeerState, PeerUse, RouteUse, SharedService, SubnetUse, Topology};

@@ -245,6 +245,11 @@ impl Names {
         self.name(format_args!("{namespace}_{name}_{address}"))
     }
 
+    /// What limits how much is logged of what policies decide.
+    pub(crate) fn policy_log(&self) -> Arc<str> {
+        self.name(format_args!("policy-log"))
+    }
+
     /// The port that stands for a service. With two underscores, because with one it could be a pod's.
     pub(crate) fn service_port(&self, service: &ServiceKey) -> Arc<str> {
         let ServiceKey { namespace, name } = service;

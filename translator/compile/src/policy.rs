@@ -21,11 +21,13 @@
 mod acl;
 mod addresses;
 mod blocks;
+pub(crate) mod explain;
 mod fault;
 mod group;
 mod host;
 mod index;
 mod ladder;
+mod log;
 mod pass;
 mod ports;
 mod priority;
@@ -34,12 +36,13 @@ mod selection;
 mod statement;
 mod verdict;
 
-use meridian_model::{Action, ClusterPolicy, ClusterPolicyKey, Name, PolicyKey, Tier};
+use meridian_model::{Action, ClusterPolicy, ClusterPolicyKey, Key, Name, PolicyKey, Tier};
 use ovsdb::Uuid;
 use ovsdb_schemas::northbound::port_group;
 
 use self::acl::{ALLOW, Acl, DROP, families, matches};
 use self::addresses::Blocks;
+use self::log::Log;
 use self::pass::{Passed, passed};
 use self::resolve::{Meant, Part};
 use crate::context::Context;
@@ -49,6 +52,7 @@ pub(crate) use group::{compile as compile_selection, join};
 pub(crate) use host::{join as join_host, rows as host_rows};
 pub(crate) use index::{News, Policies};
 pub(crate) use ladder::Ladder;
+pub(crate) use log::add_meter;
 pub(crate) use statement::PolicyId;
 pub(crate) use verdict::{Packet, Verdict, verdict};
 
@@ -98,6 +102,11 @@ impl Direction {
 pub(crate) fn compile(ctx: &mut Context<'_>, key: &PolicyKey) {
     let Some(policy) = ctx.policy(key) else { return };
     fault::report(ctx, policy);
+    let annotated = ctx
+        .namespace(&key.namespace)
+        .and_then(|namespace| namespace.policy_log.as_ref());
+    log::report(ctx, Key::Namespace(key.namespace.clone()), annotated);
+    let log = log::of(annotated).unwrap_or_default();
     let id = PolicyId::from(key.clone());
     let blocks = Blocks::of(ctx, &id);
     blocks.add(ctx, &id);
@@ -106,6 +115,7 @@ pub(crate) fn compile(ctx: &mut Context<'_>, key: &PolicyKey) {
             priority: priority::ALLOWED,
             action: ALLOW,
             below: 0,
+            log,
         };
         stand.add(ctx, (&id, &blocks), part, direction, meant);
     });
@@ -115,6 +125,7 @@ pub(crate) fn compile(ctx: &mut Context<'_>, key: &PolicyKey) {
 pub(crate) fn compile_cluster(ctx: &mut Context<'_>, key: &ClusterPolicyKey) {
     let Some(policy) = ctx.cluster_policy(key) else { return };
     fault::report_cluster(ctx, policy);
+    log::report(ctx, key.clone().into(), policy.log.as_ref());
     let id = PolicyId::from(key.clone());
     let blocks = Blocks::of(ctx, &id);
     blocks.add(ctx, &id);
@@ -148,6 +159,7 @@ fn decide(
         priority,
         action,
         below: below.unwrap_or(NOWHERE),
+        log: log::of(policy.log.as_ref()).unwrap_or_default(),
     };
     stand.add(ctx, (id, blocks), part, direction, meant);
 }
@@ -175,6 +187,7 @@ struct Stand {
     action: &'static str,
     /// How far below the first of what stands for a Pass, where it is said once more.
     below: i64,
+    log: Log,
 }
 
 impl Stand {
@@ -206,6 +219,7 @@ impl Stand {
                 priority,
                 matches,
                 action: self.action,
+                log: self.log,
             };
             let own = format!("{pods} && {about}");
             let digest = ctx.digest(&own);

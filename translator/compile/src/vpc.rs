@@ -62,6 +62,7 @@ pub(crate) fn compile(ctx: &mut Context<'_>, vpc: &Name) {
         }
         if ctx.has_policies() {
             policy::host_rows(ctx);
+            policy::add_meter(ctx);
         }
         report(ctx);
     }

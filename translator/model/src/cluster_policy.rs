@@ -42,6 +42,8 @@ pub struct ClusterPolicy {
     pub ingress: Box<[TierRule]>,
     /// `spec.egress`: what of what they send.
     pub egress: Box<[TierRule]>,
+    /// The annotation `meridian.dev/policy-log` as written: which connections that it decides are logged.
+    pub log: Option<Name>,
 }
 
 /// Before policies of namespaces, or after them.

@@ -146,6 +146,8 @@ pub struct Namespace {
     pub labels: Labels,
     /// The annotation `meridian.dev/subnet`: the Subnet of its pods.
     pub subnet: Option<Name>,
+    /// The annotation `meridian.dev/policy-log` as written: which connections of its pods are logged.
+    pub policy_log: Option<Name>,
 }
 
 /// A pod.

@@ -73,6 +73,7 @@ impl Namespace {
             name: name.into(),
             labels: Labels::default(),
             subnet: None,
+            policy_log: None,
         }
     }
 
@@ -88,6 +89,13 @@ impl Namespace {
     pub fn labelled(mut self, key: &str, value: &str) -> Self {
         let labels = self.labels.iter().map(|(key, value)| (key.clone(), value.clone()));
         self.labels = labels.chain([(key.into(), value.into())]).collect();
+        self
+    }
+
+    /// Logging these connections of its pods.
+    #[must_use]
+    pub fn logging(mut self, which: &str) -> Self {
+        self.policy_log = Some(which.into());
         self
     }
 
@@ -631,7 +639,15 @@ impl ClusterPolicy {
             subject: PodsOf::labelled(None, None),
             ingress: Box::default(),
             egress: Box::default(),
+            log: None,
         }
+    }
+
+    /// Logging these connections.
+    #[must_use]
+    pub fn logging(mut self, which: &str) -> Self {
+        self.log = Some(which.into());
+        self
     }
 
     /// About these pods.

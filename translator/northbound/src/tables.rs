@@ -33,8 +33,10 @@ pub(crate) struct Table {
     pub(crate) dear: bool,
 }
 
-/// Tables that ovn-northd does not process incrementally (upstream after 26.03).
-const DEAR: [&str; 8] = [
+/// Tables that ovn-northd does not process incrementally (upstream after 26.03). Of bands, which are seldom, it does; but a meter
+/// must not be without for a moment.
+const DEAR: [&str; 9] = [
+    nb::meter_band::TABLE,
     nb::logical_router_policy::TABLE,
     nb::logical_router_port::TABLE,
     nb::logical_router_static_route::TABLE,
@@ -68,7 +70,7 @@ const VOLATILE: [(&str, &[&str]); 2] = [
 ];
 
 /// The tables Meridian writes. What is not among them is neither watched nor written.
-const WRITTEN: [&str; 14] = [
+const WRITTEN: [&str; 16] = [
     nb::acl::TABLE,
     nb::address_set::TABLE,
     nb::dhcp_options::TABLE,
@@ -81,6 +83,8 @@ const WRITTEN: [&str; 14] = [
     nb::logical_router_static_route::TABLE,
     nb::logical_switch::TABLE,
     nb::logical_switch_port::TABLE,
+    nb::meter::TABLE,
+    nb::meter_band::TABLE,
     nb::nat::TABLE,
     nb::port_group::TABLE,
 ];

@@ -27,9 +27,10 @@ Examples:
   Show what would be written, and fail a pipeline when anything would (exit code 2):
     meridian-translator plan --manifests ./cluster --northbound tcp:127.0.0.1:6641
 
-  Say who answers a service where, why a pod has no port, and what becomes of what a pod sends:
+  Say who answers a service where, why a pod has no port, what a policy comes to, and what becomes of what a pod sends:
     meridian-translator explain service shop/web
     meridian-translator explain pod shop/web-0
+    meridian-translator explain policy shop/web
     meridian-translator explain path shop/web-0 to service:shop/db:5432
 
   Draw the networks of a cluster:
@@ -58,7 +59,7 @@ pub enum CommandArgs {
     ///
     /// Exit code 0: nothing differs. 2: something differs. 1: it could not be found out.
     Plan(PlanArgs),
-    /// Say what becomes of a service, of a pod, or of what a pod sends, and why.
+    /// Say what becomes of a service, of a pod, of a policy, or of what a pod sends, and why.
     Explain(ExplainArgs),
     /// Draw VPCs, their routers and switches by node, pods and services, as a page for browsers.
     #[command(after_help = super::topology::EXAMPLES)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use meridian_api::service::Protocol;
 use meridian_compile::PathQuestion;
-use meridian_model::{PodKey, ServiceKey};
+use meridian_model::{Key, PodKey, ServiceKey};
 use meridian_northbound::Ownership;
 use ovsdb::SessionConfig;
 
@@ -51,6 +51,20 @@ Examples:
   Into the world, from manifests, without any database:
     meridian-translator explain path shop/web-0 to 192.0.2.1:443 --manifests ./cluster --offline";
 
+const POLICY_EXAMPLES: &str = "\
+Which policy:
+  shop/web     a NetworkPolicy
+  cnp:guard    a ClusterNetworkPolicy; anp:NAME an AdminNetworkPolicy, banp:NAME a BaselineAdminNetworkPolicy
+
+Examples:
+  In the pod of the translator, where everything it needs is set:
+    kubectl -n meridian-system exec deploy/meridian-translator -- meridian-translator explain policy shop/web
+
+  What a policy would come to, from manifests, without any database:
+    meridian-translator explain policy cnp:guard --manifests ./cluster --offline --output json
+
+Which policy lets through or stops what one pod sends another: meridian-translator explain path";
+
 /// `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
@@ -77,6 +91,16 @@ pub enum SubjectArgs {
     Pod {
         /// Its namespace and name; a name alone is one in `default`.
         #[arg(value_name = "NAMESPACE/NAME")]
+        name: String,
+        /// From what it is told.
+        #[command(flatten)]
+        common: CommonArgs,
+    },
+    /// Say which pods a policy is about, and which pods, addresses and ports its rules come to.
+    #[command(visible_alias = "netpol", alias = "policies", alias = "networkpolicy", after_help = POLICY_EXAMPLES)]
+    Policy {
+        /// Its namespace and name, or its kind and name: see below.
+        #[arg(value_name = "POLICY")]
         name: String,
         /// From what it is told.
         #[command(flatten)]
@@ -163,6 +187,8 @@ pub enum Subject {
     Service(ServiceKey),
     /// A pod.
     Pod(PodKey),
+    /// A policy of any kind.
+    Policy(Key),
     /// What becomes of what a pod sends.
     Path(PathQuestion),
 }
@@ -175,6 +201,7 @@ impl TryFrom<ExplainArgs> for ExplainConfig {
         let (subject, common) = match subject {
             SubjectArgs::Service { name, common } => (Subject::Service(service_key(&name)), common),
             SubjectArgs::Pod { name, common } => (Subject::Pod(target::pod_key(&name)), common),
+            SubjectArgs::Policy { name, common } => (Subject::Policy(target::policy_key(&name)), common),
             SubjectArgs::Path {
                 from,
                 // It is there for the reader, and clap has seen that it is `to`.

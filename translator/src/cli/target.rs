@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use meridian_compile::{PathPort, PathTarget};
-use meridian_model::{PodKey, ServiceKey};
+use meridian_model::{ClusterPolicyKey, ClusterPolicyKind, Key, PodKey, ServiceKey};
 
 /// Why a text names nobody.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +50,19 @@ pub(super) fn target(text: &str) -> Result<(PathTarget, Option<PathPort>), Targe
         _ => PathTarget::Pod(PodKey::new(namespace, own)),
     };
     Ok((target, port))
+}
+
+/// A policy: `shop/web`, or one of the whole cluster by its kind, as kubectl has it: `cnp:guard`.
+pub(super) fn policy_key(text: &str) -> Key {
+    if let Some((kind, name)) = text.split_once(':') {
+        let mut kinds = ClusterPolicyKind::ALL.into_iter();
+        if let Some(kind) = kinds.find(|known| [known.short(), known.word()].contains(&kind)) {
+            let name = name.into();
+            return ClusterPolicyKey { kind, name }.into();
+        }
+    }
+    let (namespace, name) = text.split_once('/').unwrap_or(("default", text));
+    Key::network_policy(namespace, name)
 }
 
 /// An address, with a port or without. IPv6 with a port has brackets, as everywhere.

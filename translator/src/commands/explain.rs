@@ -2,6 +2,7 @@
 
 mod path;
 mod pod;
+mod policy;
 mod rows;
 mod service;
 
@@ -70,6 +71,17 @@ pub async fn execute(config: ExplainConfig) -> anyhow::Result<Outcome> {
                 pod,
             };
             show(output, &answered, pod::table)?;
+        }
+        Subject::Policy(key) => {
+            let Some((policy, unit)) = policy::find(&compiler, &key) else {
+                bail!("{}", policy::not_found(&compiler, &key));
+            };
+            let answered = policy::Answered {
+                rows: rows(&unit),
+                problems: problems(&compiler, &board, &unit),
+                policy,
+            };
+            show(output, &answered, policy::table)?;
         }
         Subject::Path(question) => {
             let answered = path::Answered {

@@ -19,7 +19,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use meridian_api::annotation::{FIXED_IPS, SUBNET};
+use meridian_api::annotation::{FIXED_IPS, POLICY_LOG, SUBNET};
 use meridian_model::{
     ClusterPolicyKey, ClusterPolicyKind, Key, Kind, Labels, Name, NamedPort, Namespace, Node, Object, Phase, Pod,
     Timestamp,
@@ -205,6 +205,7 @@ fn namespace(mut namespace: core::Namespace) -> Result<Namespace, FieldError> {
         name: meta.name,
         labels: meta.labels,
         subnet: annotations.remove(SUBNET).map(Name::from),
+        policy_log: annotations.remove(POLICY_LOG).map(Name::from),
     })
 }
 

@@ -8,6 +8,7 @@ use ovsdb::{Datum, Uuid};
 use ovsdb_schemas::northbound::{acl, port_group};
 
 use super::addresses::{Blocks, block_key};
+use super::log::Log;
 use super::resolve::{Meant, Peers};
 use super::{Direction, PolicyId, ports, set_key};
 use crate::address_set;
@@ -34,6 +35,7 @@ pub(super) struct Acl {
     pub(super) priority: i64,
     pub(super) matches: String,
     pub(super) action: &'static str,
+    pub(super) log: Log,
 }
 
 impl Acl {
@@ -45,9 +47,18 @@ impl Acl {
             Direction::Ingress => Datum::empty(),
             Direction::Egress => ctx.map([(AFTER_LB, "true")]),
         };
+        let is_logged = if self.action == DROP {
+            self.log.denied
+        } else {
+            self.log.allowed
+        };
+        let meter = is_logged.then(|| ctx.names().policy_log());
         let columns = [
             (acl::ACTION, Datum::scalar(ctx.known_text(self.action))),
             (acl::DIRECTION, Datum::scalar(ctx.known_text(self.direction.of_port()))),
+            (acl::LOG, Datum::scalar(is_logged)),
+            (acl::SEVERITY, Datum::set(is_logged.then(|| ctx.known_text("info")))),
+            (acl::METER, Datum::set(meter)),
             (acl::MATCH, Datum::scalar(self.matches)),
             (acl::NAME, Datum::scalar(self.name)),
             (acl::OPTIONS, options),

@@ -58,6 +58,14 @@ impl Blocks {
     pub(super) fn has(&self, direction: Direction, rule: usize, v4: bool) -> bool {
         self.0.contains_key(&(direction, rule, v4))
     }
+
+    /// The networks of a rule.
+    pub(super) fn of_rule(&self, direction: Direction, rule: usize) -> impl Iterator<Item = &IpNetwork> {
+        let families = [true, false].into_iter();
+        families
+            .filter_map(move |v4| self.0.get(&(direction, rule, v4)))
+            .flatten()
+    }
 }
 
 /// The key of the address set of a rule's blocks.

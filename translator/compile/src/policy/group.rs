@@ -7,7 +7,9 @@ use ovsdb::{Datum, Uuid};
 use ovsdb_schemas::northbound::port_group;
 
 use super::acl::{ALLOW, Acl, DROP};
+use super::log::{self, Log};
 use super::pass::{Passed, passed};
+use super::selection::Within;
 use super::{Direction, group_of, host, priority, set_key};
 use crate::address_set;
 use crate::context::Context;
@@ -31,6 +33,10 @@ pub(crate) fn compile(ctx: &mut Context<'_>, name: &str) {
     let (_, name) = group_of(ctx, seat);
     let columns = [(port_group::NAME, Datum::scalar(&name))];
     let group = ctx.row(port_group::TABLE, seat.to_string().into(), columns, []);
+    let log = match &seat.selection.within {
+        Within::Namespace(namespace) => log::of_namespace(ctx, namespace),
+        Within::Labelled(_) => Log::default(),
+    };
     let isolated = [(Direction::Ingress, wanted.ingress), (Direction::Egress, wanted.egress)];
     for (direction, by) in isolated {
         if by == 0 {
@@ -45,6 +51,7 @@ pub(crate) fn compile(ctx: &mut Context<'_>, name: &str) {
             priority: priority::ISOLATED,
             matches: format!("{pods} && ip"),
             action: DROP,
+            log,
         };
         isolation.add(ctx, group);
         // So it is with what an administrator's rules leave to policies of namespaces.
@@ -60,6 +67,7 @@ pub(crate) fn compile(ctx: &mut Context<'_>, name: &str) {
                 priority: first - 1,
                 matches,
                 action: DROP,
+                log,
             };
             acl.add(ctx, group);
         }
@@ -73,6 +81,8 @@ pub(crate) fn compile(ctx: &mut Context<'_>, name: &str) {
                     priority: priority::ALWAYS,
                     matches: format!("{pods} && {matches}"),
                     action: ALLOW,
+                    // The kubelet's probes, all the time.
+                    log: Log::default(),
                 };
                 acl.add(ctx, group);
             }

@@ -123,6 +123,21 @@ impl Policies {
         wanted.map(|(seat, wanted)| (seat, *wanted)).collect()
     }
 
+    /// The pods of a selection in a VPC.
+    pub(crate) fn members<'a>(&'a self, seat: &'a Seat) -> impl Iterator<Item = &'a PodKey> {
+        let base = Selection {
+            port: None,
+            ..seat.selection.clone()
+        };
+        let all = self.bases.get(&base).into_iter().flat_map(|base| &base.members);
+        all.filter(|pod| {
+            self.memberships.get(*pod).is_some_and(|membership| {
+                let port = seat.selection.port.as_ref();
+                membership.vpc == seat.vpc && port.is_none_or(|port| membership.ports.contains(port))
+            })
+        })
+    }
+
     /// Looks again at what happened, and at these pods. `vpc_of` tells the VPC that a pod has its port in, if it has one.
     pub(crate) fn update(
         &mut self,

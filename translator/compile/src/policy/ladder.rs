@@ -175,6 +175,7 @@ mod tests {
             },
             ingress: actions.iter().map(rule).collect(),
             egress: Box::default(),
+            log: None,
         }
     }
 

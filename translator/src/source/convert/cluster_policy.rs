@@ -5,6 +5,7 @@
 //! denied.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use meridian_api::annotation::POLICY_LOG;
 use meridian_api::cluster_policy::{
     AdminNetworkPolicy, BaselineAdminNetworkPolicy, ClusterNetworkPolicy, Number, Numbers, Peer, Pods, Port, Protocol,
     Range, Rule,
@@ -65,6 +66,11 @@ fn policy_of(
     subject: Pods,
     (ingress, egress): (Vec<Rule>, Vec<Rule>),
 ) -> Result<ClusterPolicy, FieldError> {
+    let log = metadata
+        .annotations
+        .as_ref()
+        .and_then(|all| all.get(POLICY_LOG))
+        .cloned();
     let meta = Meta::read(metadata)?;
     let nobody = || FieldError::new("spec.subject", "says nothing: it has namespaces or pods");
     Ok(ClusterPolicy {
@@ -75,6 +81,7 @@ fn policy_of(
         subject: pods("spec.subject", subject)?.ok_or_else(nobody)?,
         ingress: rules(INGRESS, ingress)?,
         egress: rules(EGRESS, egress)?,
+        log: log.map(Name::from),
     })
 }
 

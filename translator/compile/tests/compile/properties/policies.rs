@@ -146,11 +146,11 @@ pub(super) fn check_policies(compiler: &Compiler) {
     check_names(desired);
     let mut isolated: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     // What an administrator denies isolates nobody.
-    let isolates = |acl: &&DesiredRow| acl.owner.to_string().starts_with("selection/") && !acl.key.contains('@');
+    let is_isolation = |acl: &&DesiredRow| acl.owner.to_string().starts_with("selection/") && !acl.key.contains('@');
     for acl in desired
         .rows(ACL)
         .filter(|acl| text(acl, "action") == "drop")
-        .filter(isolates)
+        .filter(is_isolation)
     {
         let direction = if text(acl, "direction") == "to-lport" {
             "ingress"
