@@ -17,7 +17,16 @@ Examples:
   What does this host do for a service?
     meridian-node explain service web/frontend
   Is the node ready for pods? (exits with 1 if not)
-    meridian-node status";
+    meridian-node status
+  Which packets did policies deny?
+    tail -F /var/log/ovn/ovn-controller.log | meridian-node denied";
+
+const DENIED_EXAMPLES: &str = "\
+Examples:
+  Which packets did policies deny on a node?
+    kubectl -n meridian-system logs POD -c ovn-controller | kubectl -n meridian-system exec -i POD -c meridian-node -- meridian-node denied
+  As they come, on a machine where ovn-controller writes a file:
+    tail -F /var/log/ovn/ovn-controller.log | meridian-node denied --southbound ssl:10.0.0.2:6642 --southbound-ca /etc/ovn/ca.pem";
 
 /// Meridian's node agent: chassis settings, management ports, host routes and masquerade, and the CNI plugin's source of facts.
 #[derive(Debug, Parser)]
@@ -35,6 +44,11 @@ pub(super) enum Command {
     Status(Socket),
     /// Tell why a pod's port is not up, or what this host does for a service.
     Explain(Explain),
+    /// Tell of packets that policies denied, as ovn-controller logs them, with pods instead of addresses.
+    ///
+    /// What is logged says the annotation `meridian.dev/policy-log` of namespaces, and of policies of the whole cluster.
+    #[command(after_help = DENIED_EXAMPLES)]
+    Denied(Denied),
     /// Remove the network configuration and the plugin, so that the runtime stops using Meridian.
     Uninstall(Folders),
 }
@@ -134,11 +148,12 @@ pub(super) enum LogFormat {
     Json,
 }
 
+/// The Southbound database.
 #[derive(Debug, Args)]
-pub(super) struct Run {
+pub(super) struct SouthboundArgs {
     /// The Southbound database: remotes separated by commas (`tcp:host:port`, `ssl:host:port`, `unix:/path`).
-    #[arg(long, env = "MERIDIAN_SOUTHBOUND", value_name = "REMOTES")]
-    pub(super) southbound: String,
+    #[arg(long = "southbound", env = "MERIDIAN_SOUTHBOUND", value_name = "REMOTES")]
+    pub(super) remotes: String,
     /// Authorities to trust for `ssl:` remotes, PEM.
     #[arg(long, env = "MERIDIAN_SOUTHBOUND_CA", value_name = "FILE")]
     pub(super) southbound_ca: Option<PathBuf>,
@@ -158,6 +173,35 @@ pub(super) struct Run {
         requires = "southbound_certificate"
     )]
     pub(super) southbound_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Denied {
+    /// What ovn-controller has logged: a file, or `-` for what is piped in.
+    #[arg(default_value = "-", value_name = "FILE")]
+    pub(super) log: PathBuf,
+    /// Tell of what is let through, too, where that is logged.
+    #[arg(long)]
+    pub(super) all: bool,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = OutputArg::Table)]
+    pub(super) output: OutputArg,
+    #[command(flatten)]
+    pub(super) southbound: SouthboundArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum OutputArg {
+    /// For people: a line each.
+    Table,
+    /// For machines: an object in a line each.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    pub(super) southbound: SouthboundArgs,
     /// Name of the Kubernetes node; becomes the chassis' name and hostname.
     #[arg(long, env = "MERIDIAN_NODE_NAME", value_name = "NAME")]
     pub(super) node_name: String,

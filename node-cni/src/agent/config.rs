@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use meridian_api::{chassis, name};
 use ovsdb::{Remote, TlsConfig};
 
-use super::args::{CniLogLevel, DatapathArg, EncapArg, PortmapArg, Run, Socket};
+use super::args::{CniLogLevel, DatapathArg, EncapArg, PortmapArg, Run, Socket, SouthboundArgs};
 use super::southbound::ManagementPort;
 use crate::name::management_device;
 use crate::netlink;
@@ -89,13 +89,34 @@ pub(super) struct Install {
     pub(super) log_level: CniLogLevel,
 }
 
-impl Config {
-    pub(super) fn new(run: Run) -> anyhow::Result<Self> {
-        let Run {
-            southbound: southbound_text,
+impl SouthboundArgs {
+    /// The remotes, and what encrypts the way there.
+    pub(super) fn parse(self) -> anyhow::Result<(Vec<Remote>, Option<TlsConfig>)> {
+        let Self {
+            remotes,
             southbound_ca,
             southbound_certificate,
             southbound_key,
+        } = self;
+        let remotes = Remote::parse_list(&remotes).context("--southbound")?;
+        if remotes.iter().any(|remote| matches!(remote, Remote::Ssl(..))) && southbound_ca.is_none() {
+            bail!("--southbound has an ssl: remote and needs --southbound-ca");
+        }
+        let tls = southbound_ca.map(|authority| {
+            let tls = TlsConfig::new(authority);
+            match southbound_certificate.zip(southbound_key) {
+                Some((certificate, key)) => tls.with_client(certificate, key),
+                None => tls,
+            }
+        });
+        Ok((remotes, tls))
+    }
+}
+
+impl Config {
+    pub(super) fn new(run: Run) -> anyhow::Result<Self> {
+        let Run {
+            southbound,
             node_name: node,
             encap_ip,
             encap_type,
@@ -123,11 +144,9 @@ impl Config {
         if let Some(id) = cluster_id.as_deref().filter(|id| !name::is_cluster_id(id)) {
             bail!("--cluster-id is {id:?}: it must be 1 to 63 characters of a-z, 0-9 and -, as the translator's");
         }
-        let southbound = Remote::parse_list(&southbound_text).context("--southbound")?;
+        let southbound_text = southbound.remotes.clone();
+        let (southbound, tls) = southbound.parse()?;
         let ovs: Remote = ovs.parse().context("--ovs")?;
-        if southbound.iter().any(|remote| matches!(remote, Remote::Ssl(..))) && southbound_ca.is_none() {
-            bail!("--southbound has an ssl: remote and needs --southbound-ca");
-        }
         let proxy_health = match proxy_health_listen.as_str() {
             "off" => None,
             address => {
@@ -135,13 +154,6 @@ impl Config {
                 Some(parsed.with_context(|| format!("--proxy-health-listen {address:?} is no address and port"))?)
             }
         };
-        let tls = southbound_ca.map(|authority| {
-            let tls = TlsConfig::new(authority);
-            match southbound_certificate.zip(southbound_key) {
-                Some((certificate, key)) => tls.with_client(certificate, key),
-                None => tls,
-            }
-        });
         let install = if no_install {
             None
         } else {

@@ -10,6 +10,7 @@ mod condition;
 mod config;
 mod configuration;
 mod controller;
+mod denied;
 mod host;
 mod install;
 mod kernel;
@@ -95,6 +96,7 @@ pub fn main(cli: Cli) -> anyhow::Result<ExitCode> {
             };
             print(&reason)?;
         }
+        Command::Denied(denied) => runtime.block_on(denied::tell(denied))?,
         Command::Uninstall(folders) => install::uninstall(&folders.cni_bin_dir, &folders.cni_conf_dir)?,
     }
     Ok(ExitCode::SUCCESS)

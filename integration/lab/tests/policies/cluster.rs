@@ -60,7 +60,7 @@ pub(crate) fn pod(namespace: &str, name: &str, node: &str) -> Object {
     }))
 }
 
-fn object(value: &Value) -> Object {
+pub(crate) fn object(value: &Value) -> Object {
     Object::from_value(value.clone()).expect("an object")
 }
 

@@ -9,8 +9,10 @@ mod cluster;
 mod common;
 mod egress;
 mod ingress;
+mod logged;
 #[path = "../common/probe.rs"]
 mod probe;
 #[path = "../common/service.rs"]
 mod service;
 mod starting;
+mod tiers;
