@@ -8,7 +8,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 export MERIDIAN_BIN_DIR := $(abspath $(BIN))
 
-.PHONY: help setup build demo demo-down cluster cluster-down conformance conformance-vpc e2e-services e2e-policy test lint fmt bench bench-cluster clean-lab
+.PHONY: help setup build demo demo-down cluster cluster-down conformance conformance-vpc e2e-services e2e-policy conformance-policy-api test lint fmt bench bench-cluster clean-lab
 
 help: ## Show this
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,12 @@ e2e-policy: ## All of Kubernetes' own tests of policies, on a cluster of its own
 	@scripts/setup kubernetes
 	@cargo build --workspace --bins
 	@integration/conformance/run policy
+
+conformance-policy-api: ## The Network Policy API's own tests of ClusterNetworkPolicy, on a cluster of its own
+	@scripts/require-root conformance-policy-api
+	@scripts/setup kubernetes
+	@cargo build --workspace --bins
+	@integration/conformance/policy-api/run
 
 test: ## Format, lints and every test, with real packets; needs root
 	@scripts/require-root test

@@ -87,6 +87,42 @@ fn an_empty_folder_at_start_deletes_nothing_beyond_the_budget() {
     assert_eq!(central.transactions(), written);
 }
 
+/// A policy with that many rules.
+fn policy(name: &str, rules: u16) -> Value {
+    let rule = |port| json!({"ports": [{"port": 1000 + port}]});
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"podSelector": {"matchLabels": {"name": name}}, "ingress": (0..rules).map(rule).collect::<Vec<_>>()},
+    })
+}
+
+#[test]
+fn a_policy_is_gone_at_once_however_many_rules_it_has_and_many_policies_are_not() {
+    let (central, manifests) = (Central::databases(), cluster());
+    let acls = || {
+        dump_rows(&central.remote())
+            .iter()
+            .filter(|row| row.table == "ACL")
+            .count()
+    };
+    manifests.put(&policy("long", 300));
+    let translator = Translator::start(&central.remote(), manifests.path(), &[]).ready();
+    assert!(acls() > 300);
+    manifests.remove(&policy("long", 300));
+    eventually("nothing is left of it", || match (acls(), translator.get("/readyz")?) {
+        (0, (200, _)) => Ok(()),
+        (left, answer) => Err(format!("{left} ACLs are left: {answer:?}")),
+    });
+
+    let many: Vec<Value> = (0..200).map(|number| policy(&format!("p{number}"), 1)).collect();
+    let many = json!({"apiVersion": "v1", "kind": "List", "metadata": {"name": "many"}, "items": many});
+    manifests.put(&many);
+    eventually("they are there", || if acls() > 200 { Ok(()) } else { Err(acls()) });
+    manifests.remove(&many);
+    holds_back(&translator);
+}
+
 /// How many ports of pods there are.
 fn ports(central: &Central) -> usize {
     let rows = dump_rows(&central.remote());

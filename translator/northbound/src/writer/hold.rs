@@ -2,6 +2,9 @@
 
 use std::collections::HashSet;
 
+use meridian_compile::Unit;
+use ovsdb::TableReplica;
+use ovsdb_schemas::northbound::acl;
 use tokio::time::Instant;
 
 use super::status::Held;
@@ -9,6 +12,13 @@ use super::{Writer, addresses, attempts, lead};
 use crate::Ownership;
 use crate::plan::{Group, LinkChange, Plan, RowChange};
 use crate::scope::Scope;
+
+/// What is to go with its owner.
+#[derive(Debug, Default)]
+struct Vanishing {
+    rows: usize,
+    policies: HashSet<Unit>,
+}
 
 impl Writer {
     /// The groups of a plan that may be written now.
@@ -82,9 +92,11 @@ impl Writer {
         plan.without_removals()
     }
 
-    /// How many rows are to go whose owners go with them. One that stays and wants other rows than before is no loss: a VPC that leaves by
-    /// another way has other routes in each slice, and with half of them it would leave by both.
-    fn vanishing(&self, plan: &Plan) -> usize {
+    /// What is to go with its owner. One that stays and wants other rows than before is no loss: a VPC that leaves by another way has other
+    /// routes in each slice, and with half of them it would leave by both. Policies are counted by themselves, however many rows
+    /// each is made of, and rows of what they select not at all: it is policies that may be missing from a list, and what one that is
+    /// gone still denies, or allows, is no safe side.
+    fn vanishing(&self, plan: &Plan) -> Vanishing {
         let desired = self.compiler.desired();
         let rows = desired.tables().flat_map(|table| desired.rows(table));
         let staying: HashSet<String> = rows
@@ -95,12 +107,32 @@ impl Writer {
             .collect();
         let replica = self.session.replica();
         let deleted = plan.rows.iter().filter(|(_, change)| **change == RowChange::Delete);
-        let vanishes = |table: &str, uuid| {
-            replica
-                .row(table, uuid)
-                .is_none_or(|row| !staying.contains(Ownership::owner(row)))
-        };
-        deleted.filter(|((table, uuid), _)| vanishes(table, *uuid)).count()
+        let mut vanishing = Vanishing::default();
+        for (table, uuid) in deleted.map(|(id, _)| *id) {
+            let row = replica.row(table, uuid);
+            let owner = row.map(Ownership::owner).unwrap_or_default();
+            if staying.contains(owner) {
+                continue;
+            }
+            match owner.parse() {
+                Ok(Unit::Selection(_)) => {}
+                Ok(policy @ (Unit::Policy(..) | Unit::ClusterPolicy(_))) => {
+                    vanishing.policies.insert(policy);
+                }
+                _ => vanishing.rows += 1,
+            }
+        }
+        vanishing
+    }
+
+    /// How many policies have rows.
+    fn count_policies(&self) -> usize {
+        let replica = self.session.replica();
+        let rows = replica.table(acl::TABLE).into_iter().flat_map(TableReplica::rows);
+        let ours = rows.filter(|row| self.settings.ownership.owns(row));
+        let owners: HashSet<&str> = ours.map(Ownership::owner).collect();
+        let is_policy = |owner: &&str| matches!(owner.parse(), Ok(Unit::Policy(..) | Unit::ClusterPolicy(_)));
+        owners.into_iter().filter(is_policy).count()
     }
 
     /// The reason, and whether it is the budget.
@@ -109,18 +141,23 @@ impl Writer {
             return Some((doubt.clone(), false));
         }
         let owned = lead::count_owned(&self.session.replica(), &self.settings.ownership);
-        let allowed = self.settings.budget.allows(owned);
         let budget = self.settings.budget;
+        let (mut deletions, mut owned, mut what) = (deletions, owned, "rows");
+        let mut allowed = budget.allows(owned);
         // To look whose they are takes longer, and is seldom asked for.
-        let deletions = if deletions > allowed {
-            self.vanishing(plan)
-        } else {
-            deletions
-        };
+        if deletions > allowed {
+            let vanishing = self.vanishing(plan);
+            deletions = vanishing.rows;
+            let of_policies = self.count_policies();
+            if deletions <= allowed && vanishing.policies.len() > budget.allows(of_policies) {
+                (deletions, owned, what) = (vanishing.policies.len(), of_policies, "policies");
+                allowed = budget.allows(of_policies);
+            }
+        }
         if deletions > allowed {
             return Some((
                 format!(
-                    "{deletions} of {owned} rows are to go, and the deletion budget allows {allowed} at once \
+                    "{deletions} of {owned} {what} are to go, and the deletion budget allows {allowed} at once \
                      ({budget}); if that is meant, start with a larger --deletion-budget"
                 ),
                 true,
