@@ -34,7 +34,7 @@ pub(crate) struct Table {
 }
 
 /// Tables that ovn-northd does not process incrementally (upstream after 26.03). Of bands, which are seldom, it does; but a meter
-/// must not be without for a moment.
+/// must not be without for a moment, so that both are written together.
 const DEAR: [&str; 9] = [
     nb::meter_band::TABLE,
     nb::logical_router_policy::TABLE,
@@ -170,7 +170,8 @@ fn read_schema() -> BTreeMap<&'static str, Table> {
             let schema = &SCHEMA.tables[name];
             let references = schema.columns.iter().filter_map(|(column, schema)| {
                 let target = written(&schema.r#type.key.references.as_ref()?.table)?;
-                let many = schema.r#type.max != Some(1);
+                // What must not be empty is written whole: an insert without it refers to nothing, and that stays beside what is added.
+                let many = schema.r#type.max != Some(1) && schema.r#type.min == 0;
                 many.then_some(LinkColumn {
                     column,
                     target: Some(target),

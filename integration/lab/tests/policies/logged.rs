@@ -40,6 +40,17 @@ fn who_is_denied_is_told_by_name() {
             .collect()
     };
     assert_eq!(of_ours(), [Value::Null; 0], "nobody asked for it");
+    let limit = ["--bare", "--columns=fair,unit", "find", "meter", "name=policy-log"];
+    let limit = cluster
+        .lab
+        .lab
+        .ovn("ovn-nbctl", &limit)
+        .unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(
+        limit.split_whitespace().collect::<Vec<_>>(),
+        ["true", "pktps"],
+        "nothing limits the log"
+    );
 
     let metadata = json!({"name": ns, "labels": {"name": ns}, "annotations": {"meridian.dev/policy-log": "denied"}});
     cluster.apply(vec![object(

@@ -61,7 +61,7 @@ pub(crate) fn add_meter(ctx: &mut Context<'_>) {
         (meter::NAME, Datum::scalar(&name)),
         (meter::UNIT, Datum::scalar(ctx.known_text("pktps"))),
         (meter::FAIR, Datum::scalar(true)),
+        (meter::BANDS, Datum::scalar(band)),
     ];
-    let meter = ctx.row(meter::TABLE, name, columns, []);
-    ctx.link(meter::TABLE, meter, meter::BANDS, band);
+    ctx.row(meter::TABLE, name, columns, []);
 }
