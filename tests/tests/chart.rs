@@ -227,12 +227,7 @@ fn the_programs_are_told_what_the_values_say() {
     );
     assert_eq!(
         texts(&containers["meridian-node"]["args"]),
-        [
-            "run",
-            "--southbound=tcp:172.18.0.2:6642",
-            "--node-name=$(NODE_NAME)",
-            "--datapath=netdev",
-        ]
+        ["run", "--node-name=$(NODE_NAME)", "--datapath=netdev",]
     );
     let field = |name: &str, path: &str| json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } });
     let api = [
@@ -262,7 +257,8 @@ fn the_programs_are_told_what_the_values_say() {
             field("NODE_NAME", "spec.nodeName"),
             field("MERIDIAN_ENCAP_IP", "status.hostIP"),
             host,
-            port
+            port,
+            variable("MERIDIAN_SOUTHBOUND", "tcp:172.18.0.2:6642"),
         ])
     );
 }
@@ -278,7 +274,9 @@ fn the_databases_are_those_of_the_chart_unless_others_are_named() {
     let variables = containers["meridian-translator"]["env"].as_array().unwrap();
     assert!(variables.contains(&northbound), "{variables:?}");
     has("meridian-translator", "--southbound=ssl:[fd00::10]:6642");
-    has("meridian-node", "--southbound=ssl:[fd00::10]:6642");
+    let southbound = json!({ "name": "MERIDIAN_SOUTHBOUND", "value": "ssl:[fd00::10]:6642" });
+    let variables = containers["meridian-node"]["env"].as_array().unwrap();
+    assert!(variables.contains(&southbound), "{variables:?}");
     has("northbound", "--remote=pssl:6641:[fd00::10]");
     has("southbound", "--remote=pssl:6642:[fd00::10]");
 }

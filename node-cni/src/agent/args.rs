@@ -24,7 +24,7 @@ Examples:
 const DENIED_EXAMPLES: &str = "\
 Examples:
   Which packets did policies deny on a node?
-    kubectl -n meridian-system logs POD -c ovn-controller | kubectl -n meridian-system exec -i POD -c meridian-node -- meridian-node denied
+    kubectl -n meridian-system logs OPENVSWITCH-POD -c ovn-controller | kubectl -n meridian-system exec -i NODE-POD -- meridian-node denied
   As they come, on a machine where ovn-controller writes a file:
     tail -F /var/log/ovn/ovn-controller.log | meridian-node denied --southbound ssl:10.0.0.2:6642 --southbound-ca /etc/ovn/ca.pem";
 
