@@ -43,7 +43,7 @@ use ovsdb_schemas::northbound::port_group;
 use self::acl::{ALLOW, Acl, DROP, families, matches};
 use self::addresses::Blocks;
 use self::log::Log;
-use self::pass::{Passed, passed};
+use self::pass::passed;
 use self::resolve::{Meant, Part};
 use crate::context::Context;
 use crate::names::of_row;
@@ -114,7 +114,7 @@ pub(crate) fn compile(ctx: &mut Context<'_>, key: &PolicyKey) {
         let stand = Stand {
             priority: priority::ALLOWED,
             action: ALLOW,
-            below: 0,
+            below: Some(0),
             log,
         };
         stand.add(ctx, (&id, &blocks), part, direction, meant);
@@ -158,7 +158,7 @@ fn decide(
     let stand = Stand {
         priority,
         action,
-        below: below.unwrap_or(NOWHERE),
+        below,
         log: log::of(policy.log.as_ref()).unwrap_or_default(),
     };
     stand.add(ctx, (id, blocks), part, direction, meant);
@@ -178,15 +178,12 @@ fn each(ctx: &mut Context<'_>, id: &PolicyId, mut act: impl FnMut(&mut Context<'
     }
 }
 
-/// Of what stands nowhere among what is said of what was passed on.
-const NOWHERE: i64 = -1;
-
 /// Where the ACLs of a rule stand, and what they do.
 struct Stand {
     priority: i64,
     action: &'static str,
-    /// How far below the first of what stands for a Pass, where it is said once more.
-    below: i64,
+    /// How far below the first of what stands for a Pass it is said once more, if it is.
+    below: Option<i64>,
     log: Log,
 }
 
@@ -203,11 +200,7 @@ impl Stand {
         let pods = direction.pods(&name);
         let rule = format!("{}[{}]", direction.word(), meant.rule);
         let has = families(ctx, &part.vpc);
-        let passed = if self.below == NOWHERE {
-            Vec::new()
-        } else {
-            passed(ctx, &part.vpc, direction)
-        };
+        let again = self.below.map(|below| (below, passed(ctx, &part.vpc, direction)));
         for v4 in [true, false].into_iter().filter(|v4| has[usize::from(!v4)]) {
             let Some(about) = matches(ctx, (id, blocks), direction, meant, v4) else {
                 continue;
@@ -224,13 +217,13 @@ impl Stand {
             let own = format!("{pods} && {about}");
             let digest = ctx.digest(&own);
             acl(self.priority, own.clone(), digest, "").add(ctx, group);
-            for Passed {
-                by, first, condition, ..
-            } in passed.iter().filter(|passed| passed.v4 == v4)
-            {
-                let both = format!("{own} && {condition}");
+            let of_family = again
+                .iter()
+                .flat_map(|(below, passed)| passed.iter().map(move |passed| (below, passed)));
+            for (below, passed) in of_family.filter(|(_, passed)| passed.v4 == v4) {
+                let both = format!("{own} && {}", passed.condition);
                 let digest = ctx.digest(&both);
-                acl(first - self.below, both, digest, &format!("@{by}")).add(ctx, group);
+                acl(passed.first - below, both, digest, &format!("@{}", passed.by)).add(ctx, group);
             }
         }
     }

@@ -121,7 +121,8 @@ fn used_kind(value: &Value) -> Result<Option<Kind>, FieldError> {
         ("meridian.dev/v1alpha1", "Subnet") => Some(Kind::Subnet),
         ("meridian.dev/v1alpha1", "VpcPeering") => Some(Kind::VpcPeering),
         ("networking.k8s.io/v1", "NetworkPolicy") => Some(Kind::NetworkPolicy),
-        ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy") => {
+        // The two have the same fields.
+        ("policy.networking.k8s.io/v1alpha2" | "policy.networking.k8s.io/v1beta1", "ClusterNetworkPolicy") => {
             Some(ClusterPolicyKind::ClusterNetworkPolicy.into())
         }
         ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy") => {

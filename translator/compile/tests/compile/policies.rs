@@ -129,7 +129,7 @@ fn guarded() -> Lab {
 fn decided(lab: &Lab, from: &str, to: &str, port: u16) -> (Verdict, Option<String>) {
     let path = ask(lab, from, PathTarget::Pod(PodKey::new("shop", to)), port);
     let steps = path.ways[0].steps.iter().filter_map(|step| step.object.clone());
-    let policy = steps.filter(|object| object.contains("policy ")).last();
+    let policy = steps.rev().find(|object| object.contains("policy "));
     (path.ways[0].verdict, policy)
 }
 

@@ -375,6 +375,16 @@ mod tests {
     }
 
     #[test]
+    fn both_versions_of_it_are_read() {
+        let mut given = value(
+            "ClusterNetworkPolicy",
+            &cnp(&json!({"action": "Deny", "to": [{"namespaces": {}}]})),
+        );
+        given["apiVersion"] = json!("policy.networking.k8s.io/v1beta1");
+        assert!(matches!(from_value(given), Ok(Some(Object::ClusterPolicy(_)))));
+    }
+
+    #[test]
     fn those_of_v1alpha1_come_to_the_same() {
         let rule = json!([{
             "action": "Allow", "from": [{"pods": {"namespaceSelector": {}, "podSelector": {}}}],
