@@ -260,8 +260,8 @@ impl Addresses {
             self.staged.insert(at);
         } else {
             self.leave(key);
-            // That it is in the VPC is known by nothing else.
-            if !key.is_first() {
+            // That it is in the VPC is known by nothing else, or by nothing that stays when its namespace moves.
+            if !key.is_first() || !at.is_default() {
                 let claim = PodClaim {
                     uid: pod.uid.clone(),
                     vpc: at.vpc().clone(),
