@@ -32,7 +32,7 @@ const SILENCE: Duration = Duration::from_millis(300);
 const POLICY: &str = "
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
-metadata: {namespace: shop, name: closed}
+metadata: {namespace: default, name: closed}
 spec: {podSelector: {matchLabels: {app: server}}}
 ";
 
@@ -80,7 +80,7 @@ fn pods() -> Vec<Object> {
         let text = format!(
             "apiVersion: v1
 kind: Pod
-metadata: {{namespace: shop, name: {name}, labels: {{app: {app}}}}}
+metadata: {{namespace: default, name: {name}, labels: {{app: {app}}}}}
 spec: {{nodeName: node-{node}, containers: [{{name: c, ports: [{{containerPort: {PORT}, protocol: UDP}}]}}]}}"
         );
         object::parse(&text).expect("written here").remove(0)
@@ -103,7 +103,7 @@ fn rounds(lab: &Lab, asked: &Asked, closing: &mut Vec<Duration>, opening: &mut V
         let last = asked.last().into_iter().max().unwrap_or_default();
         closing.push(last.saturating_sub(start));
         let start = asked.start.elapsed();
-        cluster::delete(lab, &[Key::new("NetworkPolicy", "shop", "closed")])?;
+        cluster::delete(lab, &[Key::new("NetworkPolicy", "default", "closed")])?;
         opening.push(asked.open_since(start)?.saturating_sub(start));
     }
     Ok(())

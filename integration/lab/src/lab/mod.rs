@@ -176,8 +176,13 @@ impl Lab {
 
     /// Runs ovs-vsctl against a host.
     pub fn vsctl(&self, host: &Host, args: &[&str]) -> Result<String> {
+        self.ovs(host, "ovs-vsctl", args)
+    }
+
+    /// Runs a tool of Open vSwitch against a host (`ovs-vsctl`, `ovs-ofctl`, `ovs-appctl`).
+    pub fn ovs(&self, host: &Host, tool: &str, args: &[&str]) -> Result<String> {
         let component = Component::on(host, Role::Vswitchd);
-        Cmd::new("ovs-vsctl")
+        Cmd::new(tool)
             .arg("--timeout=30")
             .args(args)
             .envs(component.env(&self.plan))

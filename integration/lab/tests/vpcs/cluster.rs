@@ -8,7 +8,6 @@ use meridian_lab::cluster;
 use meridian_lab::cluster::object::{self, Key, Object};
 use meridian_lab::cluster::sandbox::Sandbox;
 use meridian_lab::command::Cmd;
-use meridian_lab::component::{Component, Role};
 use meridian_lab::error::Error;
 use meridian_lab::netns;
 use meridian_lab::plan::{Families, WORLD_V4, WORLD_V6};
@@ -273,12 +272,9 @@ impl Cluster {
 
     /// A tool of Open vSwitch on a node.
     pub(crate) fn ovs(&self, node: &str, tool: &str, args: &[&str]) -> String {
-        let plan = self.lab.lab.plan();
-        let host = plan.host(node).expect("a node");
-        let command = Cmd::new(tool)
-            .args(args)
-            .envs(Component::on(&host, Role::Vswitchd).env(plan));
-        command.run().unwrap_or_else(|e| panic!("{node}: {e}"))
+        let host = self.lab.lab.plan().host(node).expect("a node");
+        let ran = self.lab.lab.ovs(&host, tool, args);
+        ran.unwrap_or_else(|e| panic!("{node}: {e}"))
     }
 
     /// A tool of OVN on the central databases.
