@@ -36,6 +36,14 @@ metadata: {namespace: default, name: closed}
 spec: {podSelector: {matchLabels: {app: server}}}
 ";
 
+/// What has connections be tracked on all nodes, so that those that are going on end, too: see "Limits" in `docs/policies.md`.
+const TRACKED: &str = "
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {namespace: default, name: tracked}
+spec: {podSelector: {matchLabels: {app: other}}}
+";
+
 fn main() {
     let dir = Path::new(lab::ROOT).join(NAME);
     let result = run(&dir);
@@ -58,6 +66,14 @@ fn run(dir: &Path) -> Result<()> {
     };
     let (lab, _) = Lab::up(dir, options, None, binaries, Ui::stderr())?;
     cluster::apply(&lab, pods())?;
+    cluster::apply(&lab, object::parse(TRACKED).expect("written here"))?;
+    wait::for_some("connections to be tracked", wait::PATIENCE, || {
+        let acls = lab
+            .ovn("ovn-nbctl", &["--bare", "--columns=_uuid", "list", "ACL"])
+            .ok()?;
+        (!acls.trim().is_empty()).then_some(())
+    })?;
+    lab.ovn("ovn-nbctl", &["--wait=hv", "sync"])?;
     let asked = Asked::of(&lab)?;
     let (mut closing, mut opening) = (Vec::new(), Vec::new());
     std::thread::scope(|scope| -> Result<()> {
@@ -74,9 +90,9 @@ fn run(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// One that asks, and one on each node that answers.
+/// One that asks, and on each node one that answers and one beside it.
 fn pods() -> Vec<Object> {
-    let pod = |name: &str, app: &str, node: usize| {
+    fn pod(name: &str, app: &str, node: usize) -> Object {
         let text = format!(
             "apiVersion: v1
 kind: Pod
@@ -84,9 +100,12 @@ metadata: {{namespace: default, name: {name}, labels: {{app: {app}}}}}
 spec: {{nodeName: node-{node}, containers: [{{name: c, ports: [{{containerPort: {PORT}, protocol: UDP}}]}}]}}"
         );
         object::parse(&text).expect("written here").remove(0)
-    };
-    let servers = (1..=HOSTS).map(|node| pod(&format!("server-{node}"), "server", node));
-    servers.chain([pod("client", "client", 1)]).collect()
+    }
+    let on_each = |app: &'static str| (1..=HOSTS).map(move |node| pod(&format!("{app}-{node}"), app, node));
+    on_each("server")
+        .chain(on_each("other"))
+        .chain([pod("client", "client", 1)])
+        .collect()
 }
 
 fn rounds(lab: &Lab, asked: &Asked, closing: &mut Vec<Duration>, opening: &mut Vec<Duration>) -> Result<()> {
