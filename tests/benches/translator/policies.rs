@@ -15,6 +15,7 @@ use ovsdb_schemas::southbound;
 
 use crate::cluster::{node, node_name};
 use crate::harness::{Running, turn_by_turn};
+use crate::ovn::chassis::Port;
 use crate::ovn::northd::{self, Northd};
 use crate::ovn::{Work, cold, on_a_host};
 use crate::report::{Report, show};
@@ -57,7 +58,7 @@ impl Cluster {
         pod.uid = format!("uid-{at}").into();
         pod.node = Some(node_name(at / NAMESPACES % self.nodes).into());
         pod.phase = Phase::Pending;
-        pod.labels = Labels::from_iter([("app", (at / NAMESPACES % APPS).to_string())]);
+        pod.labels = Labels::from_iter([("app", ((at + at / NAMESPACES) % APPS).to_string())]);
         pod
     }
 }
@@ -159,12 +160,8 @@ async fn through_ovn(cluster: Cluster) {
     let changed = change(&mut running, &central, cluster).await;
     running.stop().await;
     let pods = (0..cluster.pods).filter(|at| (at / NAMESPACES).is_multiple_of(cluster.nodes));
-    let pods = pods.map(|at| cluster.pod(at));
-    let pods = pods.map(|pod| format!("{}_{}", pod.namespace, pod.name));
-    let all: Vec<String> = [format!("mgmt-default-{}", node_name(0))]
-        .into_iter()
-        .chain(pods)
-        .collect();
+    let pods = pods.map(|at| Port::of(&cluster.pod(at)));
+    let all: Vec<Port> = [Port::of_host(&node_name(0))].into_iter().chain(pods).collect();
     let (flows, host) = on_a_host(&central, &node_name(0), &all);
     let label = format!("{} policies", cluster.policies);
     let count = |table: &str| rows.get(table).copied().unwrap_or_default();

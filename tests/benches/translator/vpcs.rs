@@ -12,6 +12,7 @@ use ovsdb_schemas::southbound;
 
 use crate::cluster::{node, node_name};
 use crate::harness::{Running, turn_by_turn};
+use crate::ovn::chassis::Port;
 use crate::ovn::northd::{self, Northd};
 use crate::ovn::{Work, cold, on_a_host};
 use crate::report::{Report, show};
@@ -162,10 +163,9 @@ async fn through_ovn(vpcs: Vpcs) -> Through {
     }
     let logical_flows = northd::southbound(&central, southbound::logical_flow::TABLE);
     running.stop().await;
-    let own = |node: usize| format!("mgmt-default-{}", node_name(node));
-    let pods = (0..PODS).filter(|at| at % BUSY == 0).map(|at| vpcs.pod(at));
-    let pods = pods.map(|pod| format!("{}_{}", pod.namespace, pod.name));
-    let all: Vec<String> = [own(0)].into_iter().chain(pods).collect();
+    let own = |node: usize| Port::of_host(&node_name(node));
+    let pods = (0..PODS).filter(|at| at % BUSY == 0).map(|at| Port::of(&vpcs.pod(at)));
+    let all: Vec<Port> = [own(0)].into_iter().chain(pods).collect();
     let without = on_a_host(&central, &node_name(BUSY), &[own(BUSY)]);
     let with = on_a_host(&central, &node_name(0), &all);
     Through {

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use meridian_api::name::{self, DEFAULT_VPC};
+use meridian_model::{Name, Pod};
 use meridian_tests::{Central, eventually, run};
 use ovsdb::testing::OvsdbServer;
 
@@ -20,9 +22,35 @@ pub(crate) struct Chassis {
     server: OvsdbServer,
 }
 
+/// A port of a host, as the CNI plugs it.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(super) name: String,
+    /// Of a pod: only the pod of that UID is what the port is for.
+    uid: Option<Name>,
+}
+
+impl Port {
+    /// A host's own port in the default VPC.
+    pub(crate) fn of_host(node: &str) -> Self {
+        Self {
+            name: name::management_port("", DEFAULT_VPC, node),
+            uid: None,
+        }
+    }
+
+    /// A pod's.
+    pub(crate) fn of(pod: &Pod) -> Self {
+        Self {
+            name: name::pod_port("", &pod.namespace, &pod.name),
+            uid: Some(pod.uid.clone()),
+        }
+    }
+}
+
 impl Chassis {
     /// A host of that name with these ports, through which it has to do with their VPCs. No packet ever comes.
-    pub(crate) fn start(central: &Central, name: &str, ports: &[String]) -> Self {
+    pub(crate) fn start(central: &Central, name: &str, ports: &[Port]) -> Self {
         let server = OvsdbServer::start(&[Path::new(SCHEMA)]);
         let database = server.unix().to_string();
         let switch = daemon(
@@ -60,7 +88,7 @@ impl Chassis {
         vsctl(&server, &bridge);
         let mut plug = Vec::new();
         for (at, port) in ports.iter().enumerate() {
-            let (device, iface) = (format!("port{at}"), format!("external_ids:iface-id={port}"));
+            let (device, iface) = (format!("port{at}"), format!("external_ids:iface-id={}", port.name));
             let add = [
                 "--",
                 "add-port",
@@ -74,6 +102,7 @@ impl Chassis {
                 &iface,
             ];
             plug.extend(add.map(str::to_owned));
+            plug.extend(port.uid.iter().map(|uid| format!("external_ids:iface-id-ver={uid}")));
         }
         vsctl(&server, &plug.iter().map(String::as_str).collect::<Vec<_>>());
         let controller = daemon(&server, "ovn-controller", &[&database]);

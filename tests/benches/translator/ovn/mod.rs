@@ -5,9 +5,9 @@ pub(crate) mod northd;
 
 use std::time::{Duration, Instant};
 
-use meridian_tests::Central;
+use meridian_tests::{Central, eventually};
 
-use chassis::Chassis;
+use chassis::{Chassis, Port};
 use northd::Northd;
 
 /// What a daemon of OVN takes for something.
@@ -38,9 +38,17 @@ pub(crate) fn cold(central: &Central, northd: &Northd) -> Work {
 }
 
 /// How many flows a host has through these ports, and what that costs it.
-pub(crate) fn on_a_host(central: &Central, name: &str, ports: &[String]) -> (usize, Work) {
+pub(crate) fn on_a_host(central: &Central, name: &str, ports: &[Port]) -> (usize, Work) {
     let start = Instant::now();
     let chassis = Chassis::start(central, name, ports);
+    // What follows from a port there is only once it is bound, which a host is not asked about.
+    eventually("the ports are bound", || {
+        let bound = northd::bound(central);
+        match ports.iter().find(|port| !bound.contains(&port.name)) {
+            None => Ok(()),
+            Some(port) => Err(format!("{} is not, of {}", port.name, ports.len())),
+        }
+    });
     northd::sync(central, "hv");
     let work = Work {
         until_there: start.elapsed(),

@@ -1,5 +1,6 @@
 //! What ovn-northd makes of the rows, and what that costs it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -93,6 +94,22 @@ pub(crate) fn forget(central: &Central, chassis: &str) {
     let database = format!("--db={}", central.remote());
     let arguments = [TOOL_TIMEOUT, &database, "chassis-del", chassis];
     run("ovn-sbctl", arguments).unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// The ports that hosts have bound.
+pub(crate) fn bound(central: &Central) -> BTreeSet<String> {
+    let database = format!("--db={}", central.remote());
+    let arguments = [
+        TOOL_TIMEOUT,
+        &database,
+        "--bare",
+        "--columns=logical_port",
+        "find",
+        "Port_Binding",
+        "chassis!=[]",
+    ];
+    let text = run("ovn-sbctl", arguments).unwrap_or_else(|error| panic!("{error}"));
+    text.split_whitespace().map(str::to_owned).collect()
 }
 
 /// How many rows a table of the Southbound database has.

@@ -17,6 +17,7 @@ use ovsdb_schemas::southbound;
 use crate::cluster::Size;
 use crate::harness::{Running, seen, turn_by_turn};
 use crate::memory;
+use crate::ovn::chassis::Port;
 use crate::ovn::northd::{self, Northd};
 use crate::ovn::{Work, cold, on_a_host, work};
 use crate::report::{Report, median, show};
@@ -107,7 +108,7 @@ async fn through_ovn(services: Services, report: &mut Report) -> Through {
         written,
         cold,
         more,
-        host: (!services.mixed).then(|| on_a_host(&central, "node-0", &["mgmt-default-node-0".to_owned()])),
+        host: (!services.mixed).then(|| on_a_host(&central, "node-0", &[Port::of_host("node-0")])),
     }
 }
 
