@@ -1,5 +1,9 @@
 //! Who may connect to pods.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::time::Duration;
+
+use meridian_lab::wait;
 use serde_json::json;
 
 use crate::cluster::shared;
@@ -105,4 +109,49 @@ fn who_stays_allowed_notices_nothing_of_a_change() {
             cluster.from(&[&stranger], cluster.at(&server)).lost();
         }
     });
+}
+
+#[test]
+fn a_connection_ends_with_what_allowed_it_and_goes_on_once_it_is_allowed_again() {
+    let Some(cluster) = shared() else { return };
+    let _busy = cluster.busy();
+    let ns = "in-there";
+    cluster.put_pods(ns, &PODS);
+    let (server, friend) = (format!("{ns}/server"), format!("{ns}/friend"));
+    let spec = |name: &str| {
+        json!({
+            "podSelector": {"matchLabels": {"name": "server"}},
+            "ingress": [{"from": [{"podSelector": {"matchLabels": {"name": name}}}]}],
+        })
+    };
+    cluster.put(ns, "changing", &spec("friend"));
+    cluster.from(&[&friend], cluster.at(&server)).answered_by(&[&server]);
+    for to in cluster.at(&server) {
+        cluster.within(&friend, || {
+            // One socket for all of it: the addresses and ports of one connection.
+            let any: IpAddr = if to.ip.is_ipv4() {
+                Ipv4Addr::UNSPECIFIED.into()
+            } else {
+                Ipv6Addr::UNSPECIFIED.into()
+            };
+            let socket = UdpSocket::bind((any, 0)).expect("a port is free");
+            socket.connect((to.ip, to.udp)).expect("an address");
+            let patience = Some(Duration::from_millis(200));
+            socket.set_read_timeout(patience).expect("not zero");
+            let is_answered = || {
+                let mut buffer = [0; 512];
+                socket.send(b"/name").is_ok() && socket.recv(&mut buffer).is_ok()
+            };
+            let becomes = |answered: bool| {
+                let became = wait::until(wait::PATIENCE, || (is_answered() == answered).then_some(()));
+                assert!(became.is_some(), "answered by {}: never {answered}", to.ip);
+            };
+            becomes(true);
+            cluster.put(ns, "changing", &spec("beside"));
+            becomes(false);
+            assert!((0..5).all(|_| !is_answered()), "{} answers again", to.ip);
+            cluster.put(ns, "changing", &spec("friend"));
+            becomes(true);
+        });
+    }
 }
