@@ -70,16 +70,23 @@ fn a_named_port_opens_no_other() {
         })
     };
     cluster.put(ns, "named", &named("http"));
+    let udp = cluster.at(&server);
+    let lost = || {
+        cluster.within(&friend, || {
+            let ask = |at| Protocol::Udp.ask(at, crate::client::AT_ONCE);
+            udp.iter().all(|at| ask(*at).name() == "lost")
+        })
+    };
+    let in_force = wait::until(wait::PATIENCE, || lost().then_some(()));
+    assert!(
+        in_force.is_some(),
+        "the protocol that the port is not of is let through"
+    );
     cluster
         .from(&[&friend], cluster.at(&server))
         .over_tcp()
         .answered_by(&[&server]);
-    let udp = cluster.at(&server);
-    let lost = cluster.within(&friend, || {
-        let ask = |at| Protocol::Udp.ask(at, crate::client::AT_ONCE);
-        udp.iter().all(|at| ask(*at).name() == "lost")
-    });
-    assert!(lost, "the protocol that the port is not of was let through");
+    assert!(lost(), "the protocol that the port is not of is let through, too");
     cluster.put(ns, "named", &named("no-such-port"));
     cluster.from(&[&friend], cluster.at(&server)).lost();
 }
@@ -117,7 +124,7 @@ fn a_connection_ends_with_what_allowed_it_and_goes_on_once_it_is_allowed_again()
     let _busy = cluster.busy();
     let ns = "in-there";
     cluster.put_pods(ns, &PODS);
-    let (server, friend) = (format!("{ns}/server"), format!("{ns}/friend"));
+    let (server, friend, stranger) = (format!("{ns}/server"), format!("{ns}/friend"), format!("{ns}/stranger"));
     let spec = |name: &str| {
         json!({
             "podSelector": {"matchLabels": {"name": "server"}},
@@ -125,7 +132,8 @@ fn a_connection_ends_with_what_allowed_it_and_goes_on_once_it_is_allowed_again()
         })
     };
     cluster.put(ns, "changing", &spec("friend"));
-    cluster.from(&[&friend], cluster.at(&server)).answered_by(&[&server]);
+    // Connections are tracked once a policy is in force.
+    cluster.from(&[&stranger], cluster.at(&server)).lost();
     for to in cluster.at(&server) {
         cluster.within(&friend, || {
             // One socket for all of it: the addresses and ports of one connection.
