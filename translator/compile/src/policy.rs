@@ -36,6 +36,8 @@ mod selection;
 mod statement;
 mod verdict;
 
+use std::cell::OnceCell;
+
 use meridian_model::{Action, ClusterPolicy, ClusterPolicyKey, Key, Name, PolicyKey, Tier};
 use ovsdb::Uuid;
 use ovsdb_schemas::northbound::port_group;
@@ -43,8 +45,8 @@ use ovsdb_schemas::northbound::port_group;
 use self::acl::{ALLOW, Acl, DROP, families, matches};
 use self::addresses::Blocks;
 use self::log::Log;
-use self::pass::passed;
-use self::resolve::{Meant, Part};
+use self::pass::{Passed, passed};
+use self::resolve::Meant;
 use crate::context::Context;
 use crate::names::of_row;
 
@@ -110,14 +112,14 @@ pub(crate) fn compile(ctx: &mut Context<'_>, key: &PolicyKey) {
     let id = PolicyId::from(key.clone());
     let blocks = Blocks::of(ctx, &id);
     blocks.add(ctx, &id);
-    each(ctx, &id, |ctx, part, direction, meant| {
+    each(ctx, &id, |ctx, side, meant| {
         let stand = Stand {
             priority: priority::ALLOWED,
             action: ALLOW,
             below: Some(0),
             log,
         };
-        stand.add(ctx, (&id, &blocks), part, direction, meant);
+        stand.add(ctx, (&id, &blocks), side, meant);
     });
 }
 
@@ -129,19 +131,19 @@ pub(crate) fn compile_cluster(ctx: &mut Context<'_>, key: &ClusterPolicyKey) {
     let id = PolicyId::from(key.clone());
     let blocks = Blocks::of(ctx, &id);
     blocks.add(ctx, &id);
-    each(ctx, &id, |ctx, part, direction, meant| {
-        decide(ctx, policy, (&id, &blocks), part, direction, meant);
+    each(ctx, &id, |ctx, side, meant| {
+        decide(ctx, policy, (&id, &blocks), side, meant);
     });
 }
 
 fn decide(
     ctx: &mut Context<'_>,
     policy: &ClusterPolicy,
-    (id, blocks): (&PolicyId, &Blocks),
-    part: &Part,
-    direction: Direction,
+    of_policy: (&PolicyId, &Blocks),
+    side: &Side<'_>,
     meant: &Meant,
 ) {
+    let direction = side.direction;
     let key = (policy.key.clone(), direction, meant.rule);
     let ladder = ctx.ladder();
     let Some(first) = ladder.priority(&key) else { return };
@@ -161,20 +163,39 @@ fn decide(
         below,
         log: log::of(policy.log.as_ref()).unwrap_or_default(),
     };
-    stand.add(ctx, (id, blocks), part, direction, meant);
+    stand.add(ctx, of_policy, side, meant);
 }
 
 /// Does something for all that a policy's rules are about.
-fn each(ctx: &mut Context<'_>, id: &PolicyId, mut act: impl FnMut(&mut Context<'_>, &Part, Direction, &Meant)) {
+fn each(ctx: &mut Context<'_>, id: &PolicyId, mut act: impl FnMut(&mut Context<'_>, &Side<'_>, &Meant)) {
     let Some(resolved) = ctx.policies().resolved(id) else {
         return;
     };
     for part in &resolved.parts {
         for direction in Direction::BOTH {
+            let side = Side {
+                vpc: &part.vpc,
+                direction,
+                passed: OnceCell::new(),
+            };
             for meant in part.meant(direction).into_iter().flatten() {
-                act(ctx, part, direction, meant);
+                act(ctx, &side, meant);
             }
         }
+    }
+}
+
+/// What pods of a VPC send, or are sent: what a policy's rules are about, of either direction.
+struct Side<'a> {
+    vpc: &'a Name,
+    direction: Direction,
+    /// What is left of it to the next tier, once asked for: the same for all rules.
+    passed: OnceCell<Vec<Passed>>,
+}
+
+impl Side<'_> {
+    fn passed(&self, ctx: &Context<'_>) -> &[Passed] {
+        self.passed.get_or_init(|| passed(ctx, self.vpc, self.direction))
     }
 }
 
@@ -188,19 +209,13 @@ struct Stand {
 }
 
 impl Stand {
-    fn add(
-        &self,
-        ctx: &mut Context<'_>,
-        (id, blocks): (&PolicyId, &Blocks),
-        part: &Part,
-        direction: Direction,
-        meant: &Meant,
-    ) {
+    fn add(&self, ctx: &mut Context<'_>, (id, blocks): (&PolicyId, &Blocks), side: &Side<'_>, meant: &Meant) {
+        let direction = side.direction;
         let (group, name) = group_of(ctx, &meant.pods);
         let pods = direction.pods(&name);
         let rule = format!("{}[{}]", direction.word(), meant.rule);
-        let has = families(ctx, &part.vpc);
-        let again = self.below.map(|below| (below, passed(ctx, &part.vpc, direction)));
+        let has = families(ctx, side.vpc);
+        let again = self.below.map(|below| (below, side.passed(ctx)));
         for v4 in [true, false].into_iter().filter(|v4| has[usize::from(!v4)]) {
             let Some(about) = matches(ctx, (id, blocks), direction, meant, v4) else {
                 continue;
