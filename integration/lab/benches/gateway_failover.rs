@@ -6,17 +6,16 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+mod common;
+
 use std::net::{SocketAddr, UdpSocket};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use meridian_lab::binaries::Binaries;
 use meridian_lab::cluster::{self, object, sandbox::Sandbox};
 use meridian_lab::component::Component;
 use meridian_lab::error::Error;
-use meridian_lab::lab::{self, Lab};
+use meridian_lab::lab::Lab;
 use meridian_lab::plan::{Families, Options, WORLD_V4};
-use meridian_lab::ui::Ui;
 use meridian_lab::{Result, netns, wait};
 
 const NAME: &str = "failover";
@@ -58,14 +57,6 @@ spec: {nodeName: node-1, containers: [{name: c}]}
 ";
 
 fn main() {
-    let dir = Path::new(lab::ROOT).join(NAME);
-    let result = run(&dir);
-    let down = lab::down(&dir, false);
-    result.unwrap_or_else(|e| panic!("{e}"));
-    down.unwrap_or_else(|e| panic!("{e}"));
-}
-
-fn run(dir: &Path) -> Result<()> {
     let options = Options {
         name: NAME.into(),
         hosts: 3,
@@ -73,16 +64,15 @@ fn run(dir: &Path) -> Result<()> {
         bare: false,
         kubernetes: None,
     };
-    let binaries = match std::env::var_os("MERIDIAN_BIN_DIR") {
-        Some(dir) => Binaries::in_dir(dir),
-        None => Binaries::beside_us()?,
-    };
-    let (lab, _) = Lab::up(dir, options, None, binaries, Ui::stderr())?;
+    common::in_lab(options, measure);
+}
+
+fn measure(lab: &Lab) -> Result<()> {
     for object in object::parse(MANIFESTS).expect("written here") {
-        cluster::apply(&lab, vec![object])?;
+        cluster::apply(lab, vec![object])?;
     }
-    answer(&lab)?;
-    let pod = Sandbox::all(&lab)?.remove(0);
+    answer(lab)?;
+    let pod = Sandbox::all(lab)?.remove(0);
     println!("\n{:<24} {:>22} {:>22}", "BFD", "gateway dies", "gateway comes back");
     for (what, options) in TIMERS {
         for option in options {
@@ -94,13 +84,12 @@ fn run(dir: &Path) -> Result<()> {
         let client = Client::new(&pod.netns)?;
         let gateway = client.gateway()?;
         for component in ["translator", "central/nb", "central/northd"] {
-            kill(&lab, component)?;
+            kill(lab, component)?;
         }
-        let dies = client.lost(WATCHED, || kill(&lab, &gateway))?;
+        let dies = client.lost(WATCHED, || kill(lab, &gateway))?;
         let comes = client.lost(WATCHED, || lab.repair().map(drop))?;
         println!("{what:<24} {dies:>22} {comes:>22}");
     }
-    lab.close();
     Ok(())
 }
 

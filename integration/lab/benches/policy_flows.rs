@@ -3,16 +3,15 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-use std::fmt::Write as _;
-use std::path::Path;
+mod common;
 
-use meridian_lab::binaries::Binaries;
+use std::fmt::Write as _;
+
 use meridian_lab::cluster::object::{Key, Object};
 use meridian_lab::cluster::{self, object};
 
-use meridian_lab::lab::{self, Lab};
+use meridian_lab::lab::Lab;
 use meridian_lab::plan::{Families, Host, Options};
-use meridian_lab::ui::Ui;
 use meridian_lab::{Result, wait};
 
 const NAME: &str = "policy-flows";
@@ -25,14 +24,6 @@ const NODES: [&str; 2] = ["node-1", "node-3"];
 const FIRST: &str = "  podSelector: {matchLabels: {app: first}}\n  policyTypes: [Ingress]";
 
 fn main() {
-    let dir = Path::new(lab::ROOT).join(NAME);
-    let result = run(&dir);
-    let down = lab::down(&dir, false);
-    result.unwrap_or_else(|e| panic!("{e}"));
-    down.unwrap_or_else(|e| panic!("{e}"));
-}
-
-fn run(dir: &Path) -> Result<()> {
     let options = Options {
         name: NAME.into(),
         hosts: 3,
@@ -40,12 +31,11 @@ fn run(dir: &Path) -> Result<()> {
         bare: false,
         kubernetes: None,
     };
-    let binaries = match std::env::var_os("MERIDIAN_BIN_DIR") {
-        Some(dir) => Binaries::in_dir(dir),
-        None => Binaries::beside_us()?,
-    };
-    let (lab, _) = Lab::up(dir, options, None, binaries, Ui::stderr())?;
-    cluster::apply(&lab, pods())?;
+    common::in_lab(options, measure);
+}
+
+fn measure(lab: &Lab) -> Result<()> {
+    cluster::apply(lab, pods())?;
     let hosts = NODES.map(|node| lab.plan().host(node).expect("one of three"));
     println!(
         "\n{:<64} {:>5} {:>8} {:>17} {:>9}",
@@ -53,19 +43,18 @@ fn run(dir: &Path) -> Result<()> {
     );
     // The first one has ovn-northd track the connections of the node's switch: that is there once, whatever follows.
     count(
-        &lab,
+        lab,
         &hosts,
         "first",
         "isolates a pod in ingress, the first policy of the node",
         FIRST,
     )?;
     for (what, spec) in policies() {
-        let before = count(&lab, &hosts, "counted", what, &spec)?;
-        cluster::delete(&lab, &[Key::new("NetworkPolicy", "default", "counted")])?;
-        in_force(&lab, before.acls, false)?;
-        assert_eq!(Count::of(&lab, &hosts)?, before, "{what}: something is left");
+        let before = count(lab, &hosts, "counted", what, &spec)?;
+        cluster::delete(lab, &[Key::new("NetworkPolicy", "default", "counted")])?;
+        in_force(lab, before.acls, false)?;
+        assert_eq!(Count::of(lab, &hosts)?, before, "{what}: something is left");
     }
-    lab.close();
     Ok(())
 }
 

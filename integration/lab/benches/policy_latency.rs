@@ -6,18 +6,17 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+mod common;
+
 use std::net::{SocketAddr, UdpSocket};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use meridian_lab::binaries::Binaries;
 use meridian_lab::cluster::object::{Key, Object};
 use meridian_lab::cluster::{self, object, sandbox::Sandbox};
 use meridian_lab::error::Error;
-use meridian_lab::lab::{self, Lab};
+use meridian_lab::lab::Lab;
 use meridian_lab::plan::{Families, Options};
-use meridian_lab::ui::Ui;
 use meridian_lab::{Result, netns, wait};
 
 const NAME: &str = "policy-latency";
@@ -45,14 +44,6 @@ spec: {podSelector: {matchLabels: {app: other}}}
 ";
 
 fn main() {
-    let dir = Path::new(lab::ROOT).join(NAME);
-    let result = run(&dir);
-    let down = lab::down(&dir, false);
-    result.unwrap_or_else(|e| panic!("{e}"));
-    down.unwrap_or_else(|e| panic!("{e}"));
-}
-
-fn run(dir: &Path) -> Result<()> {
     let options = Options {
         name: NAME.into(),
         hosts: u8::try_from(HOSTS).expect("three"),
@@ -60,13 +51,12 @@ fn run(dir: &Path) -> Result<()> {
         bare: false,
         kubernetes: None,
     };
-    let binaries = match std::env::var_os("MERIDIAN_BIN_DIR") {
-        Some(dir) => Binaries::in_dir(dir),
-        None => Binaries::beside_us()?,
-    };
-    let (lab, _) = Lab::up(dir, options, None, binaries, Ui::stderr())?;
-    cluster::apply(&lab, pods())?;
-    cluster::apply(&lab, object::parse(TRACKED).expect("written here"))?;
+    common::in_lab(options, measure);
+}
+
+fn measure(lab: &Lab) -> Result<()> {
+    cluster::apply(lab, pods())?;
+    cluster::apply(lab, object::parse(TRACKED).expect("written here"))?;
     wait::for_some("connections to be tracked", wait::PATIENCE, || {
         let acls = lab
             .ovn("ovn-nbctl", &["--bare", "--columns=_uuid", "list", "ACL"])
@@ -74,11 +64,11 @@ fn run(dir: &Path) -> Result<()> {
         (!acls.trim().is_empty()).then_some(())
     })?;
     lab.ovn("ovn-nbctl", &["--wait=hv", "sync"])?;
-    let asked = Asked::of(&lab)?;
+    let asked = Asked::of(lab)?;
     let (mut closing, mut opening) = (Vec::new(), Vec::new());
     std::thread::scope(|scope| -> Result<()> {
         let asking = scope.spawn(|| asked.ask());
-        let rounds = rounds(&lab, &asked, &mut closing, &mut opening);
+        let rounds = rounds(lab, &asked, &mut closing, &mut opening);
         asked.done.store(true, Ordering::Relaxed);
         asking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         rounds
@@ -86,7 +76,6 @@ fn run(dir: &Path) -> Result<()> {
     println!("\n{ROUNDS} rounds, pods on {HOSTS} nodes");
     print("policy applied, until in force on all nodes", closing);
     print("policy deleted, until all are open again", opening);
-    lab.close();
     Ok(())
 }
 

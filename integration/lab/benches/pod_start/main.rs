@@ -5,16 +5,16 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod logs;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use meridian_lab::binaries::Binaries;
 use meridian_lab::kubernetes::{Distribution, chart};
-use meridian_lab::lab::{self, Lab};
+use meridian_lab::lab::Lab;
 use meridian_lab::plan::{Families, Options};
-use meridian_lab::ui::Ui;
 
 use crate::logs::{Call, Sandbox};
 
@@ -30,26 +30,17 @@ const DEPLOYMENT: &str = r#"{"apiVersion": "apps/v1", "kind": "Deployment", "met
    {"name": "c", "image": "IMAGE", "imagePullPolicy": "Never"}]}}}}"#;
 
 fn main() {
-    let dir = Path::new(lab::ROOT).join(NAME);
-    let result = run(&dir);
-    let down = lab::down(&dir, false);
-    result.unwrap_or_else(|e| panic!("{e}"));
-    down.unwrap_or_else(|e| panic!("{e}"));
-}
-
-fn run(dir: &Path) -> meridian_lab::Result<()> {
     let options = Options {
         name: NAME.into(),
         hosts: HOSTS,
         families: Families::Dual,
         bare: false,
-        kubernetes: Some(Distribution::find()?),
+        kubernetes: Some(Distribution::find().unwrap_or_else(|e| panic!("{e}"))),
     };
-    let binaries = match std::env::var_os("MERIDIAN_BIN_DIR") {
-        Some(dir) => Binaries::in_dir(dir),
-        None => Binaries::beside_us()?,
-    };
-    let (lab, _) = Lab::up(dir, options, None, binaries, Ui::stderr())?;
+    common::in_lab(options, measure);
+}
+
+fn measure(lab: &Lab) -> meridian_lab::Result<()> {
     lab.await_dns()?;
     let image = lab.distribution()?.image("registry.k8s.io/pause")?;
     let start = Instant::now();
@@ -76,7 +67,6 @@ fn run(dir: &Path) -> meridian_lab::Result<()> {
     sandboxes.retain(|sandbox: &Sandbox| sandbox.pod.starts_with("default/many-"));
     calls.retain(|call: &Call| call.pod.starts_with("default/many-"));
     report(&sandboxes, &calls);
-    lab.close();
     Ok(())
 }
 

@@ -1,6 +1,5 @@
 //! Denied packets are logged where a namespace asks for it, and told of with pods instead of addresses.
 
-use meridian_lab::binaries::Binaries;
 use meridian_lab::command::Cmd;
 use meridian_lab::wait;
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use crate::cluster::{Cluster, object, shared};
 /// What `meridian-node denied` tells of a host's log.
 fn denied(cluster: &Cluster, host: &str) -> Vec<Value> {
     let plan = cluster.lab.lab.plan();
-    let program = Binaries::beside_us().and_then(|binaries| binaries.agent());
+    let program = crate::common::binaries().agent();
     let program = program.unwrap_or_else(|e| panic!("{e}")).display().to_string();
     let log = plan.log(&format!("{host}/controller")).display().to_string();
     let southbound = format!("unix:{}", plan.central_run().join("ovnsb_db.sock").display());

@@ -3,7 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 
-use meridian_lab::binaries::Binaries;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, WORLD};
@@ -55,7 +54,7 @@ fn tell(cluster: &Cluster, asked: &Asked) -> Value {
         Protocol::Udp => ("udp", asked.at.udp),
     };
     let target = SocketAddr::new(asked.at.ip, port).to_string();
-    let translator = Binaries::beside_us().and_then(|binaries| binaries.translator());
+    let translator = crate::common::binaries().translator();
     let output = Command::new(translator.unwrap_or_else(|e| panic!("{e}")))
         .args(["explain", "path", &asked.who, "to", &target, "--protocol", protocol])
         .args(["--offline", "--output=json", "--manifests"])
