@@ -9,7 +9,7 @@ use meridian_model::{
     TierRule, TrafficPolicy, Vpc,
 };
 
-use crate::support::Lab;
+use crate::support::{Lab, ipv4};
 
 fn check(name: &str, lab: &Lab) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -84,12 +84,7 @@ fn one_node_ipv6() {
 
 #[test]
 fn a_vpc_with_a_pod_and_a_service() {
-    let config = Config::new(Settings {
-        cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap()],
-        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
-        ..Settings::default()
-    });
-    let lab = Lab::new(config.unwrap())
+    let lab = ipv4()
         .with(Node::test("a"))
         .with(Vpc::test("blue", ["10.10.0.0/16"]))
         .with(Namespace::test("sky").in_vpc("blue"))
@@ -157,15 +152,10 @@ fn services_of_zones_nodes_and_beyond() {
     use TrafficPolicy::{Cluster, Local};
     let service = |name: &str, ip: &str| Service::test("shop", name).under([ip]).with_port("http", 80);
     let slice = |service: &str| EndpointSlice::test("shop", service, "x").with_port("http", 8080);
-    let config = Config::new(Settings {
-        cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap()],
-        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
-        ..Settings::default()
-    });
     let zonal = slice("zonal").ready(["10.244.0.4"]).meant_for(&["east"], &[]);
     let near = slice("near").ready(["10.244.0.5"]).meant_for(&[], &["a"]);
     let web = slice("web").ready(["10.244.0.7"]).on("a");
-    let lab = Lab::new(config.unwrap())
+    let lab = ipv4()
         .with(Node::test("a").in_zone("east"))
         .with(Node::test("b").in_zone("west"))
         .with(AddressPool::test("public", ["198.51.100.0/24"]).announced_on(["eth1"]))
@@ -205,15 +195,10 @@ fn a_vpc_with_two_gateways() {
 
 #[test]
 fn a_vpc_with_routes_to_a_firewall() {
-    let config = Config::new(Settings {
-        cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap()],
-        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
-        ..Settings::default()
-    });
     let vpc = Vpc::test("blue", ["10.8.0.0/16"])
         .with_route("0.0.0.0/0", ["10.21.0.5", "10.21.0.6"])
         .with_route("192.168.0.0/16", ["10.21.0.5"]);
-    let lab = Lab::new(config.unwrap())
+    let lab = ipv4()
         .with(Node::test("a"))
         .with(vpc)
         .with(Subnet::test("edge", "blue", ["10.21.0.0/24"]))

@@ -1,20 +1,14 @@
 //! Pods that their namespace left behind in another VPC, and the services that select them.
 
-use meridian_compile::{Config, Settings};
 use meridian_model::{EndpointSlice, Key, Namespace, Node, Pod, Service, ServiceKey, TrafficPolicy, Vpc};
 
-use crate::support::{Lab, vips};
+use crate::support::{Lab, ipv4, vips};
 
 const FRONTEND: &str = "10.96.0.7:80";
 
 /// A namespace that was in `blue` and is in `green`, with a pod of either, and two services that have both for endpoints.
 fn moved() -> Lab {
-    let config = Config::new(Settings {
-        cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap()],
-        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
-        ..Settings::default()
-    });
-    let mut lab = Lab::new(config.unwrap())
+    let mut lab = ipv4()
         .with(Node::test("a"))
         .with(Node::test("b"))
         .with(Vpc::test("blue", ["10.10.0.0/16"]).created_at(1))

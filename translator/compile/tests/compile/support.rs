@@ -25,11 +25,22 @@ pub(crate) fn config(cluster_cidrs: &[&str], host_slice_v4: u8, host_slice_v6: u
     .unwrap()
 }
 
+/// An IPv4 lab with addresses for services.
+pub(crate) fn ipv4() -> Lab {
+    with_services(&["10.244.0.0/16"], &["10.96.0.0/16"])
+}
+
 /// A dual-stack lab with addresses for services.
 pub(crate) fn dual_stack() -> Lab {
+    let clusters = ["10.244.0.0/16", "fd00:10:244::/48"];
+    with_services(&clusters, &["10.96.0.0/16", "fd00:10:96::/112"])
+}
+
+fn with_services(cluster_cidrs: &[&str], service_cidrs: &[&str]) -> Lab {
+    let read = |cidrs: &[&str]| cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect();
     let config = Config::new(Settings {
-        cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap(), "fd00:10:244::/48".parse().unwrap()],
-        service_cidrs: vec!["10.96.0.0/16".parse().unwrap(), "fd00:10:96::/112".parse().unwrap()],
+        cluster_cidrs: read(cluster_cidrs),
+        service_cidrs: read(service_cidrs),
         ..Settings::default()
     });
     Lab::new(config.unwrap())

@@ -1,9 +1,9 @@
 //! Routes of VPCs: to pods that forward what is for networks beyond.
 
-use meridian_compile::{Config, RouteReport, Settings, Verdict};
+use meridian_compile::{RouteReport, Verdict};
 use meridian_model::{Key, Namespace, Node, Pod, Subnet, Vpc};
 
-use crate::support::{LSP, Lab};
+use crate::support::{LSP, Lab, ipv4};
 
 const POLICY: &str = "Logical_Router_Policy";
 
@@ -13,12 +13,7 @@ fn blue() -> Vpc {
 
 /// A pod in the slice on `a`, one in the Subnet `vms` there, and what forwards in the Subnet `edge` on `b`.
 fn lab(vpc: Vpc) -> Lab {
-    let config = Config::new(Settings {
-        cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap()],
-        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
-        ..Settings::default()
-    });
-    Lab::new(config.unwrap())
+    ipv4()
         .with(Node::test("a"))
         .with(Node::test("b"))
         .with(vpc)

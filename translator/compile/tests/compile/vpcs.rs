@@ -3,24 +3,18 @@
 use std::collections::BTreeSet;
 
 use meridian_api::hosts::HostFacts;
-use meridian_compile::{Config, Settings};
 use meridian_model::{
     Egress, EndpointSlice, Event, Key, Namespace, Node, Pod, PodKey, Requirement, Selector, Service, Vpc,
 };
 
-use crate::support::{BALANCER, LSP, Lab, dual_stack};
+use crate::support::{BALANCER, LSP, Lab, dual_stack, ipv4};
 
 const POLICY: &str = "Logical_Router_Policy";
 const SWITCH: &str = "Logical_Switch";
 
 /// Two nodes, two VPCs of one network, a namespace in each, and one in none.
 fn lab() -> Lab {
-    let config = Config::new(Settings {
-        cluster_cidrs: vec!["10.244.0.0/16".parse().unwrap()],
-        service_cidrs: vec!["10.96.0.0/16".parse().unwrap()],
-        ..Settings::default()
-    });
-    Lab::new(config.unwrap())
+    ipv4()
         .with(Node::test("a"))
         .with(Node::test("b"))
         .with(Vpc::test("blue", ["10.10.0.0/16"]).created_at(1))
