@@ -155,7 +155,7 @@ fn decide(
         (Tier::Admin, Action::Pass) => (ladder.end_of_pass(direction, first), None),
         (Tier::Admin, _) => (first, None),
         // After those of policies of namespaces.
-        (Tier::Baseline, _) => (first, ladder.place_in_baseline(&key).map(|place| place + 2)),
+        (Tier::Baseline, _) => (first, Some(priority::BASELINE - first + 2)),
     };
     let stand = Stand {
         priority,

@@ -30,8 +30,8 @@ pub(crate) struct Ladder {
     priorities: BTreeMap<RuleKey, i64>,
     /// What is left to the next tier, and has rules of its own tier after it.
     passes: Vec<RuleKey>,
-    /// Those of the tier Baseline, in order.
-    baseline: Vec<RuleKey>,
+    /// How many priorities a Pass takes.
+    heights: BTreeMap<Direction, i64>,
     /// All policies, in order.
     order: Vec<ClusterPolicyKey>,
     /// Those that there is no room for.
@@ -67,11 +67,13 @@ impl Ladder {
                 self.crowded.insert(key.0);
                 continue;
             }
-            self.priorities.insert(key.clone(), next);
-            self.baseline.push(key);
+            self.priorities.insert(key, next);
             next -= 1;
         }
-        let height = height(self.baseline_of(direction).count());
+        // What policies of namespaces allow, that they isolate, the tier Baseline, and the end. What they always allow is about hosts, which
+        // no rule is that passes on.
+        let height = priority::BASELINE - next + 3;
+        self.heights.insert(direction, height);
         let admin: Vec<(RuleKey, &TierRule)> = of_tier(Tier::Admin).collect();
         let decides = |(_, rule): &(RuleKey, &TierRule)| rule.action != Action::Pass;
         let last = admin.iter().rposition(decides);
@@ -105,15 +107,9 @@ impl Ladder {
         of_direction.map(|rule| (rule, self.priorities[rule]))
     }
 
-    /// Which rule of the tier Baseline it is.
-    pub(crate) fn place_in_baseline(&self, rule: &RuleKey) -> Option<i64> {
-        let at = self.baseline_of(rule.1).position(|other| other == rule)?;
-        i64::try_from(at).ok()
-    }
-
     /// The priority of what goes through because nothing stops what was passed on.
     pub(crate) fn end_of_pass(&self, direction: Direction, first: i64) -> i64 {
-        first - height(self.baseline_of(direction).count()) + 1
+        first - self.heights.get(&direction).copied().unwrap_or_default() + 1
     }
 
     /// All policies, in the order they are asked.
@@ -130,10 +126,6 @@ impl Ladder {
     pub(crate) fn passes_by(&self, policy: &ClusterPolicyKey) -> bool {
         self.passes.iter().any(|(of, ..)| of == policy)
     }
-
-    fn baseline_of(&self, direction: Direction) -> impl Iterator<Item = &RuleKey> {
-        self.baseline.iter().filter(move |(_, of, _)| *of == direction)
-    }
 }
 
 /// The rules of a policy in a direction.
@@ -142,12 +134,6 @@ pub(crate) fn rules(policy: &ClusterPolicy, direction: Direction) -> &[TierRule]
         Direction::Ingress => &policy.ingress,
         Direction::Egress => &policy.egress,
     }
-}
-
-/// How many priorities a Pass takes: what policies of namespaces allow, that they isolate, the tier Baseline, and the end. What they
-/// always allow is about hosts, which no rule is that passes on.
-fn height(baseline: usize) -> i64 {
-    i64::try_from(baseline).unwrap_or(i64::MAX / 2) + 3
 }
 
 #[cfg(test)]
